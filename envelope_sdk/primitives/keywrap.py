@@ -1,0 +1,101 @@
+"""Encrypting a data key under a wrapping key: AES-GCM or RSA (framework/raw-aes-keyring.md, raw-rsa-keyring.md)."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, AsymmetricPadding, PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
+
+from envelope_sdk.errors import AuthenticationError, KeyringError
+
+__all__ = ["AesWrappingKey", "RsaPadding", "rsa_unwrap", "rsa_wrap"]
+
+
+class AesWrappingKey:
+    """An AES-GCM wrapping key. Its repr shows nothing of it, and it cannot be pickled."""
+
+    __slots__ = ("_aead", "length")
+
+    def __init__(self, key: bytes) -> None:
+        """Take a key of 16, 24 or 32 bytes; any other length is the caller's to refuse."""
+        self._aead = AESGCM(key)
+        self.length = len(key)
+
+    def __repr__(self) -> str:
+        return f"AesWrappingKey({self.length * 8} bits, <secret>)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a wrapping key cannot be pickled or copied")
+
+    def wrap(self, data_key: bytes, iv: bytes, aad: bytes) -> bytes:
+        """Return the ciphertext of ``data_key`` followed by its 16-byte tag."""
+        return self._aead.encrypt(iv, data_key, aad)
+
+    def unwrap(self, wrapped: bytes, iv: bytes, aad: bytes) -> bytes:
+        """Return the data key.
+
+        Raises:
+            AuthenticationError: the tag does not fit: another key, another context, or altered bytes.
+        """
+        try:
+            return self._aead.decrypt(iv, wrapped, aad)
+        except (InvalidTag, ValueError):
+            raise AuthenticationError(
+                "the wrapped data key does not authenticate: wrong key or wrong encryption context",
+                section="encrypted data key",
+            ) from None
+
+
+class RsaPadding(Enum):
+    """The paddings of the raw RSA keyring. OAEP uses one hash throughout and no label."""
+
+    PKCS1 = "PKCS1"
+    OAEP_SHA1 = "OAEP_SHA1"
+    OAEP_SHA256 = "OAEP_SHA256"
+    OAEP_SHA384 = "OAEP_SHA384"
+    OAEP_SHA512 = "OAEP_SHA512"
+
+    def scheme(self) -> AsymmetricPadding:
+        """Return the padding as ``cryptography`` takes it."""
+        if self is RsaPadding.PKCS1:
+            return PKCS1v15()
+        digest: HashAlgorithm = {
+            RsaPadding.OAEP_SHA1: SHA1,
+            RsaPadding.OAEP_SHA256: SHA256,
+            RsaPadding.OAEP_SHA384: SHA384,
+            RsaPadding.OAEP_SHA512: SHA512,
+        }[self]()
+        return OAEP(mgf=MGF1(digest), algorithm=digest, label=None)
+
+
+def rsa_wrap(key: RSAPublicKey, padding: RsaPadding, data_key: bytes) -> bytes:
+    """Return ``data_key`` encrypted under an RSA public key.
+
+    Raises:
+        KeyringError: the key is too small for this padding and data key.
+    """
+    try:
+        return key.encrypt(data_key, padding.scheme())
+    except ValueError:
+        raise KeyringError(
+            f"a {key.key_size}-bit RSA key is too small to wrap {len(data_key)} bytes with {padding.value}"
+        ) from None
+
+
+def rsa_unwrap(key: RSAPrivateKey, padding: RsaPadding, wrapped: bytes) -> bytes:
+    """Return the data key.
+
+    Raises:
+        AuthenticationError: it was not encrypted for this key and padding. With PKCS#1 v1.5 OpenSSL returns random
+            bytes instead wherever it can, so that nothing can be learned from the answer.
+    """
+    try:
+        return key.decrypt(wrapped, padding.scheme())
+    except ValueError:
+        raise AuthenticationError(
+            "the wrapped data key does not open: wrong RSA key or wrong padding", section="encrypted data key"
+        ) from None

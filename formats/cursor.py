@@ -1,0 +1,86 @@
+"""Bounded reading: the only way the parsers take bytes.
+
+A cursor never takes a length on trust. Asking for more bytes than there are raises :class:`NeedMoreBytes`, which a
+push machine answers by waiting and a whole-message reader by reporting the message as truncated; either way nothing is
+allocated from a length that the bytes themselves do not back.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from envelope_sdk.errors import MessageError, TruncatedMessageError
+
+__all__ = ["BytesLike", "Cursor", "NeedMoreBytes"]
+
+BytesLike: TypeAlias = "bytes | bytearray | memoryview[int]"
+"""What the package takes as bytes."""
+
+
+class NeedMoreBytes(Exception):
+    """The bytes so far end inside a field.
+
+    Attributes:
+        total: the bytes, from the start of what is being read, without which that field cannot be read.
+        section: the part of the message that wants them.
+    """
+
+    def __init__(self, total: int, section: str) -> None:
+        super().__init__(f"{section} needs {total} bytes")
+        self.total = total
+        self.section = section
+
+    def as_truncated(self, available: int) -> TruncatedMessageError:
+        """Return the error that says the message ends at ``available`` bytes from its start."""
+        return TruncatedMessageError("the message ends early", section=self.section, offset=available)
+
+
+class Cursor:
+    """A position in bytes that only moves forward.
+
+    Attributes:
+        position: bytes taken so far, from the start of ``data``.
+        section: the name that errors give to the part being read.
+    """
+
+    __slots__ = ("_data", "_size", "position", "section")
+
+    def __init__(self, data: BytesLike, section: str) -> None:
+        self._data = data
+        self._size = len(data)
+        self.position = 0
+        self.section = section
+
+    def take(self, count: int) -> bytes:
+        """Return the next ``count`` bytes as a copy of its own."""
+        start = self.position
+        end = start + count
+        if end > self._size:
+            raise NeedMoreBytes(end, self.section)
+        self.position = end
+        return bytes(self._data[start:end])
+
+    def require(self, count: int) -> None:
+        """Raise :class:`NeedMoreBytes` unless ``count`` more bytes are there; takes none of them."""
+        if self.position + count > self._size:
+            raise NeedMoreBytes(self.position + count, self.section)
+
+    def u8(self) -> int:
+        """Return the next byte."""
+        return self.take(1)[0]
+
+    def u16(self) -> int:
+        """Return the next two bytes as a big-endian number."""
+        return int.from_bytes(self.take(2), "big")
+
+    def u32(self) -> int:
+        """Return the next four bytes as a big-endian number."""
+        return int.from_bytes(self.take(4), "big")
+
+    def u64(self) -> int:
+        """Return the next eight bytes as a big-endian number."""
+        return int.from_bytes(self.take(8), "big")
+
+    def error(self, reason: str, *, back: int = 0) -> MessageError:
+        """Return the error for malformed bytes ``back`` bytes before the position."""
+        return MessageError(reason, section=self.section, offset=self.position - back)
