@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, AsymmetricPadding, PKCS1v15
@@ -13,6 +14,13 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, 
 from envelope_sdk.errors import AuthenticationError, KeyringError
 
 __all__ = ["AesWrappingKey", "RsaPadding", "rsa_unwrap", "rsa_wrap"]
+
+_OAEP_HASHES: Final[dict[str, HashAlgorithm]] = {
+    "OAEP_SHA1": SHA1(),  # noqa: S303 - collisions play no part in OAEP, and existing messages need it
+    "OAEP_SHA256": SHA256(),
+    "OAEP_SHA384": SHA384(),
+    "OAEP_SHA512": SHA512(),
+}
 
 
 class AesWrappingKey:
@@ -63,12 +71,7 @@ class RsaPadding(Enum):
         """Return the padding as ``cryptography`` takes it."""
         if self is RsaPadding.PKCS1:
             return PKCS1v15()
-        digest: HashAlgorithm = {
-            RsaPadding.OAEP_SHA1: SHA1,
-            RsaPadding.OAEP_SHA256: SHA256,
-            RsaPadding.OAEP_SHA384: SHA384,
-            RsaPadding.OAEP_SHA512: SHA512,
-        }[self]()
+        digest = _OAEP_HASHES[self.value]
         return OAEP(mgf=MGF1(digest), algorithm=digest, label=None)
 
 
