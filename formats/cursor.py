@@ -9,12 +9,24 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from envelope_sdk.errors import MessageError, TruncatedMessageError
+from envelope_sdk.errors import LimitExceededError, MessageError, TruncatedMessageError
 
-__all__ = ["BytesLike", "Cursor", "NeedMoreBytes"]
+__all__ = ["BytesLike", "Cursor", "NeedMoreBytes", "byte_view"]
 
 BytesLike: TypeAlias = "bytes | bytearray | memoryview[int]"
 """What the package takes as bytes."""
+
+
+def byte_view(data: BytesLike) -> memoryview:
+    """Return ``data`` as a flat view of bytes, copied only where it does not lie in one piece.
+
+    Raises:
+        TypeError: it is not bytes-like; text, for instance.
+    """
+    view = memoryview(data)
+    if view.format == "B" and view.ndim == 1 and view.c_contiguous:
+        return view
+    return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
 
 
 class NeedMoreBytes(Exception):
@@ -43,11 +55,13 @@ class Cursor:
         section: the name that errors give to the part being read.
     """
 
-    __slots__ = ("_data", "_size", "position", "section")
+    __slots__ = ("_data", "_limit", "_size", "position", "section")
 
-    def __init__(self, data: BytesLike, section: str) -> None:
+    def __init__(self, data: BytesLike, section: str, *, limit: int | None = None) -> None:
+        """Stand at the start of ``data``; reading past ``limit`` bytes is refused even where the bytes are there."""
         self._data = data
         self._size = len(data)
+        self._limit = limit
         self.position = 0
         self.section = section
 
@@ -55,15 +69,26 @@ class Cursor:
         """Return the next ``count`` bytes as a copy of its own."""
         start = self.position
         end = start + count
-        if end > self._size:
-            raise NeedMoreBytes(end, self.section)
+        if end > self._size or self._limit is not None:
+            self.require(count)
         self.position = end
         return bytes(self._data[start:end])
 
     def require(self, count: int) -> None:
-        """Raise :class:`NeedMoreBytes` unless ``count`` more bytes are there; takes none of them."""
-        if self.position + count > self._size:
-            raise NeedMoreBytes(self.position + count, self.section)
+        """Raise :class:`NeedMoreBytes` unless ``count`` more bytes are there; takes none of them.
+
+        Raises:
+            LimitExceededError: they would go past the limit.
+        """
+        end = self.position + count
+        if self._limit is not None and end > self._limit:
+            raise LimitExceededError(
+                f"the message's header needs more than the {self._limit} bytes allowed; raise "
+                "Limits.max_header_length if the message is trusted to be this large",
+                limit="max_header_length",
+            )
+        if end > self._size:
+            raise NeedMoreBytes(end, self.section)
 
     def u8(self) -> int:
         """Return the next byte."""

@@ -1,1 +1,8 @@
-"""To come."""
+"""Encrypted streams: :func:`open` in the manner of :func:`gzip.open`, and the readers and writers behind it."""
+
+from envelope_sdk.streams.files import AtomicFile
+from envelope_sdk.streams.opening import EncryptedFile, open  # noqa: A004 - the name that gzip and its like use
+from envelope_sdk.streams.reader import DecryptingReader
+from envelope_sdk.streams.writer import EncryptingWriter
+
+__all__ = ["AtomicFile", "DecryptingReader", "EncryptedFile", "EncryptingWriter", "open"]

@@ -1,0 +1,256 @@
+"""The client: what applications hold. One keyring or materials manager, one policy, any number of messages.
+
+A client is immutable and safe to share between threads; so are the keyrings of this package.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from envelope_sdk.errors import ContextMismatchError, EncryptionContextError, UsageError
+from envelope_sdk.formats.context import EncryptionContext
+from envelope_sdk.formats.cursor import BytesLike, byte_view
+from envelope_sdk.formats.header import MAX_FRAME_LENGTH, UnverifiedHeader
+from envelope_sdk.formats.suites import AlgorithmSuite
+from envelope_sdk.managers.default import DefaultMaterialsManager
+from envelope_sdk.materials import (
+    DecryptionMaterials,
+    DecryptionRequest,
+    EncryptionRequest,
+    Keyring,
+    MaterialsManager,
+)
+from envelope_sdk.message.authenticated import Header
+from envelope_sdk.message.decryptor import MessageDecryptor
+from envelope_sdk.message.encryptor import MessageEncryptor
+from envelope_sdk.message.output import filled
+from envelope_sdk.policy import CommitmentPolicy, Limits
+from envelope_sdk.primitives.entropy import RandomSource, system_random
+
+if TYPE_CHECKING:
+    from envelope_sdk.streams import EncryptedFile
+
+__all__ = ["DEFAULT_FRAME_LENGTH", "Client", "DecryptResult", "EncryptResult"]
+
+DEFAULT_FRAME_LENGTH: Final = 65_536
+"""Bytes of plaintext in a frame where the caller says nothing (docs/adr/0012)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptResult:
+    """An encrypted message.
+
+    Attributes:
+        ciphertext: the whole message.
+        header: its header.
+    """
+
+    ciphertext: bytes = field(repr=False)
+    header: Header
+
+
+@dataclass(frozen=True, slots=True)
+class DecryptResult:
+    """A decrypted message, authenticated to its last byte, signature included.
+
+    Attributes:
+        plaintext: the content.
+        header: its header; ``header.encryption_context`` holds every authenticated pair.
+    """
+
+    plaintext: bytes = field(repr=False)
+    header: Header
+
+
+class Client:
+    """Encrypts and decrypts messages in the AWS Encryption SDK format."""
+
+    __slots__ = ("_algorithm_suite", "_commitment_policy", "_frame_length", "_limits", "_manager", "_random")
+
+    def __init__(
+        self,
+        keyring: Keyring | None = None,
+        *,
+        materials_manager: MaterialsManager | None = None,
+        commitment_policy: CommitmentPolicy = CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT,
+        algorithm_suite: AlgorithmSuite | None = None,
+        sign: bool = False,
+        frame_length: int = DEFAULT_FRAME_LENGTH,
+        limits: Limits | None = None,
+        random: RandomSource = system_random,
+    ) -> None:
+        """Fix how messages are made and what is accepted.
+
+        Args:
+            keyring: wraps and unwraps data keys. Give this or ``materials_manager``.
+            materials_manager: supplies materials in the keyring's stead, for instance from a cache.
+            commitment_policy: the default writes and reads only messages that commit to their data key.
+            algorithm_suite: overrides the policy's default suite, which is 0x0478: committing and unsigned.
+            sign: take the policy's signed suite (0x0578) instead. Signed messages prove that their writer could
+                encrypt, even to readers who share the data key; they cost a hash over all bytes, and their plaintext
+                should be used only once the whole message has been read.
+            frame_length: bytes of plaintext in a frame, 1 to 2^32 - 1. A frame is what a reader holds in memory
+                before it releases plaintext.
+            limits: bounds on messages; see :class:`~envelope_sdk.policy.Limits`.
+            random: the source of message ids.
+
+        Raises:
+            UsageError: not exactly one source of materials, a frame length out of range, or a suite that is named and
+                implied as well.
+            CommitmentPolicyError: the policy forbids the suite.
+        """
+        if (keyring is None) == (materials_manager is None):
+            raise UsageError("a client needs a keyring or a materials manager, and not both")
+        if sign and algorithm_suite is not None and not algorithm_suite.signed:
+            raise UsageError(f"sign=True does not go with the unsigned suite {algorithm_suite.name}")
+        if not 1 <= frame_length <= MAX_FRAME_LENGTH:
+            raise UsageError(f"a frame length of {frame_length} bytes is not between 1 and {MAX_FRAME_LENGTH}")
+        self._manager: MaterialsManager
+        if materials_manager is not None:
+            self._manager = materials_manager
+        elif keyring is not None:
+            self._manager = DefaultMaterialsManager(keyring)
+        self._commitment_policy = commitment_policy
+        self._algorithm_suite = algorithm_suite or commitment_policy.default_suite(signed=sign)
+        commitment_policy.check_encrypt(self._algorithm_suite)
+        self._frame_length = frame_length
+        self._limits = limits or Limits()
+        self._random = random
+
+    def __repr__(self) -> str:
+        return f"Client({self._manager!r}, {self._algorithm_suite.name}, {self._commitment_policy.value})"
+
+    def encrypt(self, plaintext: BytesLike, *, encryption_context: Mapping[str, str] | None = None) -> EncryptResult:
+        """Encrypt bytes to one message.
+
+        Args:
+            plaintext: any bytes-like object, of any length; it is not copied.
+            encryption_context: pairs that are stored in clear and authenticated with the message. Not secret.
+
+        Raises:
+            TypeError: ``plaintext`` is not bytes-like, or a context key or value is not text.
+            EncryptionContextError: the context is too long or uses a reserved key.
+            KeyringError, KmsError: no data key could be made or wrapped.
+            LimitExceededError: more encrypted data keys than allowed.
+        """
+        view = byte_view(plaintext)
+        encryptor = self.encryptor(encryption_context=encryption_context, plaintext_length=len(view))
+        start = encryptor.start()
+
+        def fill(out: memoryview) -> int:
+            out[: len(start)] = start
+            return len(start) + encryptor.finish_into(view, out[len(start) :])
+
+        return EncryptResult(filled(len(start) + encryptor.output_size(len(view), last=True), fill), encryptor.header)
+
+    def decrypt(
+        self,
+        ciphertext: BytesLike,
+        *,
+        encryption_context: Mapping[str, str] | None = None,
+        required_context_keys: Iterable[str] = (),
+    ) -> DecryptResult:
+        """Decrypt one whole message. Nothing is returned unless all of it is authentic, signature included.
+
+        Args:
+            ciphertext: the message, and nothing after it.
+            encryption_context: pairs the message must have been encrypted with. Those stored in it are compared; those
+                left out of it on purpose are authenticated all the same.
+            required_context_keys: keys that must be among the message's pairs, whatever their values.
+
+        Raises:
+            MessageError: the bytes are not a message.
+            AuthenticationError: they were altered, or the key is not the message's.
+            NoMatchingKeyError: no encrypted data key could be opened.
+            KmsUnavailableError: a key service that might have opened one failed for now.
+            PolicyError: the commitment policy, a limit or the required context refuses the message.
+        """
+        view = byte_view(ciphertext)
+        decryptor = self.decryptor(encryption_context=encryption_context, required_context_keys=required_context_keys)
+
+        def fill(out: memoryview) -> int:
+            released = decryptor.update_into(view, out)
+            decryptor.finish()
+            return released
+
+        # Plaintext is never longer than its message, and the message is at hand.
+        plaintext = filled(len(view), fill)
+        assert decryptor.header is not None
+        return DecryptResult(plaintext, decryptor.header)
+
+    def open(self, file: str | os.PathLike[str] | IO[bytes], mode: str = "rb", **options: Any) -> EncryptedFile:
+        """Open an encrypted file as if it were not: :func:`envelope_sdk.open` with this client."""
+        from envelope_sdk import streams
+
+        return streams.open(file, mode, client=self, **options)
+
+    def encryptor(
+        self, *, encryption_context: Mapping[str, str] | None = None, plaintext_length: int | None = None
+    ) -> MessageEncryptor:
+        """Return a machine that encrypts one message piece by piece.
+
+        Args:
+            encryption_context: as in :meth:`encrypt`.
+            plaintext_length: bytes that will come, where known; then it is an error if others do.
+
+        Raises:
+            As :meth:`encrypt`.
+        """
+        context = EncryptionContext.of(encryption_context)
+        if context.reserved_keys:
+            raise EncryptionContextError(
+                f"encryption context keys that begin with 'aws-crypto-' belong to the format: {context.reserved_keys}"
+            )
+        request = EncryptionRequest(context, self._commitment_policy, self._algorithm_suite, plaintext_length)
+        return MessageEncryptor(
+            self._manager.get_encryption_materials(request),
+            frame_length=self._frame_length,
+            commitment_policy=self._commitment_policy,
+            limits=self._limits,
+            plaintext_length=plaintext_length,
+            random=self._random,
+        )
+
+    def decryptor(
+        self,
+        *,
+        encryption_context: Mapping[str, str] | None = None,
+        required_context_keys: Iterable[str] = (),
+        refuse_signed: bool = False,
+    ) -> MessageDecryptor:
+        """Return a machine that decrypts one message piece by piece; arguments as in :meth:`decrypt`.
+
+        Args:
+            encryption_context: pairs the message must have been encrypted with.
+            required_context_keys: keys that must be among its pairs.
+            refuse_signed: refuse signed messages, whose plaintext would come out before the signature is checked.
+        """
+        reproduced = EncryptionContext.of(encryption_context)
+        required = frozenset(required_context_keys)
+
+        def materials_for(unverified: UnverifiedHeader) -> DecryptionMaterials:
+            stored = unverified.body.encryption_context
+            missing = required - stored.keys() - reproduced.keys()
+            if missing:
+                raise ContextMismatchError(
+                    f"the message's encryption context lacks the required keys {', '.join(sorted(missing))}"
+                )
+            return self._manager.decrypt_materials(
+                DecryptionRequest(
+                    unverified.body.algorithm_suite,
+                    unverified.body.encrypted_data_keys,
+                    stored,
+                    reproduced,
+                    self._commitment_policy,
+                )
+            )
+
+        return MessageDecryptor(
+            materials_for,
+            commitment_policy=self._commitment_policy,
+            limits=self._limits,
+            refuse_signed=refuse_signed,
+        )

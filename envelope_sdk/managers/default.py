@@ -1,0 +1,123 @@
+"""The default materials manager: one call to the keyring for each message (framework/default-cmm.md)."""
+
+from __future__ import annotations
+
+from envelope_sdk.errors import (
+    ContextMismatchError,
+    EncryptionContextError,
+    KeyringError,
+    KmsUnavailableError,
+    NoMatchingKeyError,
+    SignatureError,
+)
+from envelope_sdk.formats.context import PUBLIC_KEY_FIELD
+from envelope_sdk.materials import (
+    DecryptionMaterials,
+    DecryptionRequest,
+    EncryptionMaterials,
+    EncryptionRequest,
+    Keyring,
+)
+from envelope_sdk.primitives.signing import SigningKey, VerificationKey
+
+__all__ = ["DefaultMaterialsManager"]
+
+
+class DefaultMaterialsManager:
+    """Asks a keyring for every message, makes signing keys, and checks the encryption context."""
+
+    __slots__ = ("_keyring",)
+
+    def __init__(self, keyring: Keyring) -> None:
+        """Take the keyring that makes, wraps and unwraps data keys."""
+        self._keyring = keyring
+
+    def __repr__(self) -> str:
+        return f"DefaultMaterialsManager({self._keyring!r})"
+
+    def get_encryption_materials(self, request: EncryptionRequest) -> EncryptionMaterials:
+        """Return a new data key for one message.
+
+        Raises:
+            CommitmentPolicyError: the policy forbids the suite.
+            EncryptionContextError: the caller's context holds ``aws-crypto-public-key``.
+            KeyringError, KmsError: the keyring could not make or wrap a data key.
+        """
+        suite = request.algorithm_suite
+        request.commitment_policy.check_encrypt(suite)
+        context = request.encryption_context
+        if PUBLIC_KEY_FIELD in context:
+            raise EncryptionContextError(f"the encryption context key {PUBLIC_KEY_FIELD!r} belongs to the format")
+        signing_key = None
+        if suite.signature is not None:
+            signing_key = SigningKey.generate(suite.signature)
+            context = context.merged({PUBLIC_KEY_FIELD: signing_key.encoded_public_key})
+        materials = self._keyring.on_encrypt(EncryptionMaterials(suite, context, signing_key=signing_key))
+        if materials.plaintext_data_key is None or not materials.encrypted_data_keys:
+            raise KeyringError(f"{self._keyring!r} returned no data key, or no wrapped copy of it")
+        return materials
+
+    def decrypt_materials(self, request: DecryptionRequest) -> DecryptionMaterials:
+        """Return the data key of one message.
+
+        Raises:
+            CommitmentPolicyError: the policy forbids the suite.
+            ContextMismatchError: a reproduced pair has another value in the message; nothing was unwrapped.
+            SignatureError: the public key of a signed message is missing, or an unsigned one has it.
+            NoMatchingKeyError: no wrapped data key could be opened.
+            KmsUnavailableError: none could be opened, and a key service that might have done so failed for now.
+        """
+        request.commitment_policy.check_decrypt(request.algorithm_suite)
+        unstored = _unstored_keys(request)
+        materials = DecryptionMaterials(
+            request.algorithm_suite,
+            request.encryption_context.merged(request.reproduced_encryption_context),
+            unstored,
+            verification_key=_verification_key(request),
+        )
+        try:
+            return self._keyring.on_decrypt(materials, request.encrypted_data_keys)
+        except NoMatchingKeyError as error:
+            raise _most_useful(error, unstored) from error
+
+
+def _unstored_keys(request: DecryptionRequest) -> frozenset[str]:
+    stored = request.encryption_context
+    reproduced = request.reproduced_encryption_context
+    for key, value in reproduced.items():
+        if key in stored and stored[key] != value:
+            raise ContextMismatchError(
+                f"the message's encryption context has {key!r} = {stored[key]!r}, but {value!r} is required"
+            )
+    return frozenset(reproduced.keys() - stored.keys())
+
+
+def _verification_key(request: DecryptionRequest) -> VerificationKey | None:
+    signature = request.algorithm_suite.signature
+    encoded = request.encryption_context.get(PUBLIC_KEY_FIELD)
+    if signature is None:
+        if encoded is not None:
+            raise SignatureError(
+                "the message carries a public key but its algorithm suite does not sign: it was altered",
+                section="header",
+            )
+        return None
+    if encoded is None:
+        raise SignatureError("the message's algorithm suite signs but it carries no public key", section="header")
+    return VerificationKey(signature, encoded)
+
+
+def _most_useful(error: NoMatchingKeyError, unstored: frozenset[str]) -> NoMatchingKeyError | KmsUnavailableError:
+    """Return what helps the caller more: to try again, or to look for another key or context."""
+    for failure in error.failures:
+        if isinstance(failure.error, KmsUnavailableError):
+            cause = failure.error
+            return KmsUnavailableError(str(error), operation=cause.operation, code=cause.code)
+    if unstored:
+        keys = ", ".join(sorted(repr(key) for key in unstored))
+        return NoMatchingKeyError(
+            f"{error.reason}; the required context keys {keys} are not stored in the message, so it only opens if it "
+            "was encrypted with just these values",
+            error.failures,
+        )
+    return error

@@ -1,0 +1,407 @@
+"""The decrypting machine: message bytes in, authenticated plaintext out (client-apis/decrypt.md).
+
+Its rules:
+
+- Any number of ``update*()`` with any cut, then ``finish()`` once; only ``finish()`` tells a whole message from the
+  beginning of one.
+- Plaintext leaves only after the tag of its frame held. For signed messages the last frame is held back until the
+  signature holds too; whoever streams them sees the frames before it earlier, which is why ``refuse_signed`` exists.
+- Bytes are kept only while they are part of a frame or field: nothing is allocated because a length field says so.
+- After an error the machine is finished with: every later call raises the same error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from envelope_sdk.errors import (
+    AuthenticationError,
+    EnvelopeError,
+    KeyringError,
+    LimitExceededError,
+    MessageError,
+    SignatureError,
+    SignedStreamError,
+    StreamError,
+    TrailingDataError,
+    TruncatedMessageError,
+)
+from envelope_sdk.formats.body import (
+    BLOCK_HEAD_LENGTH,
+    FINAL_FRAME_HEAD_LENGTH,
+    FINAL_FRAME_MARKER,
+    FRAME_HEAD_LENGTH,
+    FRAME_OVERHEAD,
+    BlockHead,
+    FinalFrameHead,
+    FrameAads,
+    block_aad,
+    final_frame_aad,
+    leading_run,
+)
+from envelope_sdk.formats.cursor import BytesLike, Cursor, NeedMoreBytes, byte_view
+from envelope_sdk.formats.footer import parse_footer
+from envelope_sdk.formats.header import ContentType, UnverifiedHeader, parse_header
+from envelope_sdk.materials import DecryptionMaterials
+from envelope_sdk.message.authenticated import Header
+from envelope_sdk.message.keys import check_commitment, derive_message_key
+from envelope_sdk.message.output import filled
+from envelope_sdk.policy import CommitmentPolicy, Limits
+from envelope_sdk.primitives.aead import ONE_SHOT_LIMIT, TAG_LENGTH, InvalidTag, MessageCipher, wipe
+from envelope_sdk.primitives.signing import MessageDigest, VerificationKey
+
+__all__ = ["MaterialsSource", "MessageDecryptor"]
+
+MaterialsSource = Callable[[UnverifiedHeader], DecryptionMaterials]
+"""Turns a header, not yet authenticated, into complete decryption materials."""
+
+_BATCH: Final = 4096
+_ALTERED: Final = "the message was altered after it was encrypted, or the data key is not the message's"
+
+Step = Callable[[memoryview, memoryview], tuple[int, int]]
+"""Reads from the first view, writes to the second, returns how many bytes each; NeedMoreBytes where it cannot."""
+
+
+class MessageDecryptor:
+    """Decrypts one message. Not for use by several threads at once.
+
+    Attributes:
+        header: the message's header once it is authenticated, ``None`` before.
+    """
+
+    __slots__ = (
+        "_aads",
+        "_cipher",
+        "_commitment_policy",
+        "_digest",
+        "_failure",
+        "_limits",
+        "_materials_for",
+        "_needed",
+        "_next",
+        "_offset",
+        "_pending",
+        "_refuse_signed",
+        "_section",
+        "_step",
+        "_verification_key",
+        "_withheld",
+        "header",
+    )
+
+    def __init__(
+        self,
+        materials_for: MaterialsSource,
+        *,
+        commitment_policy: CommitmentPolicy = CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT,
+        limits: Limits | None = None,
+        refuse_signed: bool = False,
+    ) -> None:
+        """Make a machine that stands before the first byte of a message.
+
+        Args:
+            materials_for: called once, with the header as read; whatever it raises is raised by ``update*()``.
+            commitment_policy: checked before and after materials are asked for.
+            limits: bounds on the header, and on what has to be held before it is authenticated.
+            refuse_signed: raise :class:`SignedStreamError` on signed messages, before materials are asked for.
+        """
+        self._materials_for = materials_for
+        self._commitment_policy = commitment_policy
+        self._limits = limits or Limits()
+        self._refuse_signed = refuse_signed
+        self._step: Step | None = self._read_header
+        self._section = "header"
+        self._offset = 0
+        self._pending = bytearray()
+        self._needed = 1
+        self._next = 1
+        self._withheld = memoryview(b"")
+        self._digest: MessageDigest | None = None
+        self._verification_key: VerificationKey | None = None
+        self._cipher: MessageCipher | None = None
+        self._aads: FrameAads | None = None
+        self._failure: EnvelopeError | None = None
+        self.header: Header | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the message's last byte has been read and everything in it is authenticated."""
+        return self._step is None
+
+    def output_size(self, length: int) -> int:
+        """Return the most plaintext that ``length`` more bytes of message can release."""
+        return len(self._pending) + len(self._withheld) + length
+
+    def update(self, data: BytesLike) -> bytes:
+        """Take more of the message and return the plaintext it releases, possibly none."""
+        view = byte_view(data)
+        return filled(self.output_size(len(view)), lambda out: self.update_into(view, out))
+
+    def update_into(self, data: BytesLike, out: memoryview) -> int:
+        """Take more of the message, write the plaintext it releases to ``out`` and return its length in bytes.
+
+        Where it raises, nothing in ``out`` counts: discard it.
+
+        Args:
+            data: any number of bytes.
+            out: at least ``output_size(len(data))`` bytes, writable, not overlapping ``data``. A caller that knows
+                the plaintext's length may pass that much for a whole message in one call.
+
+        Raises:
+            MessageError: the bytes are not a message.
+            AuthenticationError: they were altered, or the key is not the message's.
+            NoMatchingKeyError, KmsError, PolicyError, KeyringError: as the materials source and the policy say.
+        """
+        if self._failure:
+            raise self._failure
+        try:
+            return self._feed(byte_view(data), out)
+        except BaseException as error:
+            self._fail(error if isinstance(error, EnvelopeError) else StreamError("this message failed before"))
+            raise
+
+    def finish(self) -> None:
+        """Say that no more bytes come.
+
+        Raises:
+            TruncatedMessageError: the message is not at its end.
+        """
+        if self._failure:
+            raise self._failure
+        if self._step is not None:
+            missing = "signature" if self._section == "footer" else "end"
+            error = TruncatedMessageError(
+                f"the message is cut short: its {missing} is missing",
+                section=self._section,
+                offset=self._offset + len(self._pending),
+            )
+            self._fail(error)
+            raise error
+
+    # --- taking bytes ------------------------------------------------------------------------------------------------
+
+    def _feed(self, view: memoryview, out: memoryview) -> int:
+        written = 0
+        while len(view):
+            if self._pending:
+                taken = min(self._needed - len(self._pending), len(view))
+                self._pending += view[:taken]
+                view = view[taken:]
+                if len(self._pending) < self._needed:
+                    break
+                written += self._feed_pending(out[written:])
+            else:
+                consumed, released = self._advance(view, out[written:])
+                written += released
+                view = view[consumed:]
+                if len(view) < self._needed:
+                    self._pending += view
+                    break
+        return written
+
+    def _feed_pending(self, out: memoryview) -> int:
+        pending, self._pending = self._pending, bytearray()
+        consumed, released = self._advance(memoryview(pending), out)
+        if consumed < len(pending):
+            self._pending = pending[consumed:] if consumed else pending
+        return released
+
+    def _advance(self, view: memoryview, out: memoryview) -> tuple[int, int]:
+        consumed = written = 0
+        self._needed = 1
+        while consumed < len(view):
+            if self._step is None:
+                raise TrailingDataError("bytes follow the end of the message", section="end", offset=self._offset)
+            try:
+                used, released = self._step(view[consumed:], out[written:])
+            except NeedMoreBytes as need:
+                self._needed = need.total
+                self._section = need.section
+                break
+            # The step that reads the footer ends the digest, which does not cover the footer.
+            if self._digest:
+                self._digest.update(view[consumed : consumed + used])
+            consumed += used
+            written += released
+            self._offset += used
+        return consumed, written
+
+    def _fail(self, error: EnvelopeError) -> None:
+        self._failure = error
+        self._pending = bytearray()
+        self._withheld = memoryview(b"")
+        self._cipher = None
+
+    # --- header ------------------------------------------------------------------------------------------------------
+
+    def _read_header(self, view: memoryview, _out: memoryview) -> tuple[int, int]:
+        unverified = parse_header(
+            view,
+            max_encrypted_data_keys=self._limits.max_encrypted_data_keys,
+            max_header_length=self._limits.max_header_length,
+        )
+        body = unverified.body
+        if self._refuse_signed and body.algorithm_suite.signed:
+            raise SignedStreamError(
+                "this message is signed, and reading it piece by piece would release plaintext before the signature is "
+                "checked: decrypt it whole, or allow unverified plaintext explicitly"
+            )
+        self._commitment_policy.check_decrypt(body.algorithm_suite)
+        if body.content_type is ContentType.FRAMED:
+            self._check_body_length(body.frame_length, "frame length")
+        materials = self._materials_for(unverified)
+        self._check_materials(unverified, materials)
+        self.header = self._verify_header(unverified, materials)
+        self._aads = FrameAads(body.message_id, body.frame_length)
+        self._step = self._read_frames if body.content_type is ContentType.FRAMED else self._read_block
+        self._section = "body"
+        return self.header.length, 0
+
+    def _check_materials(self, unverified: UnverifiedHeader, materials: DecryptionMaterials) -> None:
+        suite = unverified.body.algorithm_suite
+        if materials.algorithm_suite is not suite:
+            raise KeyringError(
+                f"the materials are for {materials.algorithm_suite.name}, the message is {suite.name}: a faulty "
+                "materials manager"
+            )
+        if suite.signature is not None:
+            if materials.verification_key is None:
+                raise SignatureError("the materials of a signed message hold no verification key", section="header")
+            self._verification_key = materials.verification_key
+            self._digest = MessageDigest(suite.signature)
+
+    def _verify_header(self, unverified: UnverifiedHeader, materials: DecryptionMaterials) -> Header:
+        body = unverified.body
+        cipher, commitment = derive_message_key(body.algorithm_suite, materials.plaintext_data_key, body.message_id)
+        check_commitment(commitment, body.suite_data)
+        required = materials.required_encryption_context_keys
+        unstored = materials.encryption_context.only(required).canonical if required else b""
+        try:
+            cipher.check_tag(unverified.iv, unverified.raw + unstored, unverified.tag)
+        except InvalidTag:
+            raise AuthenticationError(f"the header does not authenticate: {_ALTERED}", section="header") from None
+        self._cipher = cipher
+        return Header.of(body, materials.encryption_context, unverified.length)
+
+    def _check_body_length(self, length: int, what: str) -> None:
+        limit = self._limits.max_body_length
+        if limit is not None and length > limit:
+            raise LimitExceededError(
+                f"the message's {what} is {length} bytes and {limit} are allowed; raise Limits.max_body_length to "
+                "read it",
+                limit="max_body_length",
+            )
+
+    # --- body --------------------------------------------------------------------------------------------------------
+
+    def _read_frames(self, view: memoryview, out: memoryview) -> tuple[int, int]:
+        length, stride = self._frame_geometry()
+        if len(view) < 4:
+            raise NeedMoreBytes(4, f"frame {self._next}")
+        count = len(view) // stride
+        run = leading_run(view, length, self._next, min(count, _BATCH)) if count else 0
+        if run:
+            self._open_frames(view, out, run)
+            return run * stride, run * length
+        start = view[:4].tobytes()
+        if start == FINAL_FRAME_MARKER:
+            return self._read_final_frame(view, out)
+        number = int.from_bytes(start, "big")
+        if number != self._next:
+            raise MessageError(
+                f"frame {number} stands where frame {self._next} is due: frames are missing, repeated or out of order",
+                section=f"frame {self._next}",
+                offset=self._offset,
+            )
+        raise NeedMoreBytes(stride, f"frame {self._next}")
+
+    def _frame_geometry(self) -> tuple[int, int]:
+        assert self.header is not None
+        return self.header.frame_length, self.header.frame_length + FRAME_OVERHEAD
+
+    def _open_frames(self, view: memoryview, out: memoryview, count: int) -> None:
+        length, stride = self._frame_geometry()
+        assert self._cipher is not None
+        assert self._aads is not None
+        if len(out) < count * length:
+            raise StreamError(f"the output has room for {len(out)} bytes, {count * length} are needed")
+        # The two differ in what they cost, not in what they do: see MessageCipher.open_into.
+        open_into = self._cipher.aead.decrypt_into if length <= ONE_SHOT_LIMIT else self._cipher.open_into
+        prefix, suffix = self._aads.prefix, self._aads.suffix
+        content = 0
+        for frame in range(0, count * stride, stride):
+            plain = out[content : content + length]
+            try:
+                open_into(
+                    view[frame + 4 : frame + FRAME_HEAD_LENGTH],
+                    view[frame + FRAME_HEAD_LENGTH : frame + stride],
+                    prefix + view[frame : frame + 4] + suffix,
+                    plain,
+                )
+            except InvalidTag:
+                wipe(plain)
+                raise self._not_authentic(f"frame {self._next + frame // stride}") from None
+            content += length
+        self._next += count
+
+    def _read_final_frame(self, view: memoryview, out: memoryview) -> tuple[int, int]:
+        assert self.header is not None
+        cursor = Cursor(view, "final frame")
+        head = FinalFrameHead.parse(
+            cursor, expected=self._next, frame_length=self.header.frame_length, offset=self._offset
+        )
+        cursor.require(head.content_length + TAG_LENGTH)
+        aad = final_frame_aad(self.header.message_id, head.sequence_number, head.content_length)
+        released = self._open_end(view[FINAL_FRAME_HEAD_LENGTH:], out, head.iv, aad, head.content_length, "final frame")
+        return FINAL_FRAME_HEAD_LENGTH + head.content_length + TAG_LENGTH, released
+
+    def _read_block(self, view: memoryview, out: memoryview) -> tuple[int, int]:
+        assert self.header is not None
+        cursor = Cursor(view, "body")
+        head = BlockHead.parse(cursor, offset=self._offset)
+        self._check_body_length(head.content_length, "content length")
+        cursor.require(head.content_length + TAG_LENGTH)
+        aad = block_aad(self.header.message_id, head.content_length)
+        released = self._open_end(view[BLOCK_HEAD_LENGTH:], out, head.iv, aad, head.content_length, "body")
+        return BLOCK_HEAD_LENGTH + head.content_length + TAG_LENGTH, released
+
+    def _open_end(self, view: memoryview, out: memoryview, iv: bytes, aad: bytes, length: int, section: str) -> int:
+        """Open the last part of the body: into ``out``, or into what is withheld until the signature holds."""
+        assert self._cipher is not None
+        signed = self._digest is not None
+        if not signed and len(out) < length:
+            raise StreamError(f"the output has room for {len(out)} bytes, {length} are needed")
+        target = memoryview(bytearray(length)) if signed else out[:length]
+        try:
+            self._cipher.open_into(iv, view[: length + TAG_LENGTH], aad, target)
+        except InvalidTag:
+            raise self._not_authentic(section) from None
+        self._cipher = None
+        if not signed:
+            self._step = None
+            return length
+        self._withheld = target
+        self._step = self._read_footer
+        self._section = "footer"
+        return 0
+
+    def _not_authentic(self, section: str) -> AuthenticationError:
+        return AuthenticationError(f"{section} does not authenticate: {_ALTERED}", section=section)
+
+    # --- footer ------------------------------------------------------------------------------------------------------
+
+    def _read_footer(self, view: memoryview, out: memoryview) -> tuple[int, int]:
+        assert self._digest is not None
+        assert self._verification_key is not None
+        cursor = Cursor(view, "footer")
+        signature = parse_footer(cursor)
+        if len(out) < len(self._withheld):
+            raise StreamError(f"the output has room for {len(out)} bytes, {len(self._withheld)} are needed")
+        self._verification_key.verify(signature, self._digest.finalize())
+        out[: len(self._withheld)] = self._withheld
+        released = len(self._withheld)
+        self._withheld = memoryview(b"")
+        self._digest = None
+        self._step = None
+        return cursor.position, released

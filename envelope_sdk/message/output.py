@@ -1,0 +1,25 @@
+"""Making ``bytes`` that a function fills in place, without the copy that ``bytes(bytearray)`` costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+
+__all__ = ["filled"]
+
+
+def filled(size: int, fill: Callable[[memoryview], int]) -> bytes:
+    """Return what ``fill`` writes into a buffer of ``size`` bytes; it returns how many it wrote.
+
+    Only call this with a size that bytes at hand account for, never with one that a message claims.
+    """
+    if size == 0:
+        fill(memoryview(bytearray()))
+        return b""
+    buffer = BytesIO()
+    buffer.seek(size - 1)
+    buffer.write(b"\0")
+    with buffer.getbuffer() as view:
+        written = fill(view)
+    buffer.truncate(written)
+    return buffer.getvalue()

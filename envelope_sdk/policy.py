@@ -1,0 +1,80 @@
+"""What a client accepts and produces: its commitment policy and its bounds on hostile input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from envelope_sdk.errors import CommitmentPolicyError, UsageError
+from envelope_sdk.formats.edks import MAX_COUNT
+from envelope_sdk.formats.suites import AlgorithmSuite
+
+__all__ = ["CommitmentPolicy", "Limits"]
+
+
+class CommitmentPolicy(Enum):
+    """Whether messages have to commit to their data key (framework/commitment-policy.md).
+
+    Without commitment, somebody who knows two data keys can craft a message that opens to different plaintexts under
+    each.
+    """
+
+    FORBID_ENCRYPT_ALLOW_DECRYPT = "forbid-encrypt-allow-decrypt"
+    """Writes only uncommitted messages, for readers that know nothing else; reads both."""
+
+    REQUIRE_ENCRYPT_ALLOW_DECRYPT = "require-encrypt-allow-decrypt"
+    """Writes only committing messages; reads both. For moving old data over."""
+
+    REQUIRE_ENCRYPT_REQUIRE_DECRYPT = "require-encrypt-require-decrypt"
+    """Writes and reads only committing messages. The default."""
+
+    def default_suite(self, *, signed: bool) -> AlgorithmSuite:
+        """Return the suite used where the caller names none."""
+        if self is CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT:
+            if signed:
+                return AlgorithmSuite.AES_256_GCM_IV12_TAG16_HKDF_SHA384_ECDSA_P384
+            return AlgorithmSuite.AES_256_GCM_IV12_TAG16_HKDF_SHA256
+        if signed:
+            return AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY_ECDSA_P384
+        return AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
+
+    def check_encrypt(self, suite: AlgorithmSuite) -> None:
+        """Raise :class:`CommitmentPolicyError` where this policy forbids writing messages of ``suite``."""
+        if suite.committing is (self is CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT):
+            raise CommitmentPolicyError(f"the commitment policy {self.value} forbids encrypting with {suite.name}")
+
+    def check_decrypt(self, suite: AlgorithmSuite) -> None:
+        """Raise :class:`CommitmentPolicyError` where this policy forbids reading messages of ``suite``."""
+        if self is CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT and not suite.committing:
+            raise CommitmentPolicyError(
+                f"the commitment policy {self.value} forbids decrypting {suite.name}, which does not commit to its "
+                "data key; use require-encrypt-allow-decrypt to read older messages"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what a message may make its reader do. ``None`` leaves only the format's own bound.
+
+    Attributes:
+        max_encrypted_data_keys: count. Each may cost a call to a key service, and AWS advises a bound without naming
+            one; 100 is far more than any key hierarchy of one message needs. Also checked when writing.
+        max_header_length: bytes of a header. 1 MiB holds a full 64 KiB context and 100 data keys of 4,096-bit RSA
+            many times over; the format's own bound is 12.9 GB.
+        max_body_length: bytes that have to be held before they can be authenticated: the frame length, or the whole
+            content of a message without frames. None by default, as in the AWS Encryption SDK: nothing is allocated
+            from these fields, so a reader never holds more than it was sent.
+    """
+
+    max_encrypted_data_keys: int | None = 100
+    max_header_length: int | None = 2**20
+    max_body_length: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse bounds below 1, which no message could meet."""
+        for name in ("max_encrypted_data_keys", "max_header_length", "max_body_length"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"Limits.{name} is {value}; the least is 1")
+        if (self.max_encrypted_data_keys or 1) > MAX_COUNT:
+            raise UsageError(f"Limits.max_encrypted_data_keys is at most {MAX_COUNT}")

@@ -1,0 +1,110 @@
+"""``open()`` for encrypted files, in the manner of :func:`gzip.open`."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import IO, Any, Final, TypeAlias, cast
+
+from envelope_sdk.errors import UsageError
+from envelope_sdk.streams.contract import MachineSource
+from envelope_sdk.streams.files import AtomicFile
+from envelope_sdk.streams.reader import DecryptingReader
+from envelope_sdk.streams.writer import EncryptingWriter, encrypting_writer
+
+__all__ = ["EncryptedFile", "open"]
+
+_MODES: Final = frozenset({"r", "rb", "rt", "w", "wb", "wt", "x", "xb", "xt"})
+
+
+class _EncryptedText(io.TextIOWrapper):
+    """Text over an encrypted stream, which decides what leaving a block and being dropped mean."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        below = cast("DecryptingReader | EncryptingWriter", self.buffer)
+        if isinstance(below, EncryptingWriter) and kind is None:
+            self.close()
+            return
+        below.__exit__(kind, error, trace)
+
+    def __del__(self) -> None:
+        """Leave it to the stream below, which is dropped with this one: closing here would end a message."""
+
+
+EncryptedFile: TypeAlias = DecryptingReader | EncryptingWriter | io.TextIOWrapper
+"""What :func:`open` returns: a reader, a writer, or text over either."""
+
+
+def open(  # noqa: A001 - the name that gzip and its like use
+    file: str | os.PathLike[str] | IO[bytes],
+    mode: str = "rb",
+    *,
+    client: MachineSource,
+    encryption_context: Mapping[str, str] | None = None,
+    required_context_keys: Iterable[str] = (),
+    plaintext_length: int | None = None,
+    release_unverified_plaintext: bool = False,
+    partial_read: bool = False,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+) -> EncryptedFile:
+    """Open an encrypted file for reading or writing plaintext.
+
+    Args:
+        file: a path, or a binary file object, which stays open when this one is closed. A path is written atomically:
+            the file appears, readable by its owner only, when the message is complete, and not at all otherwise.
+        mode: ``"r"``, ``"w"`` or ``"x"`` (refuse to replace a file), with ``"b"`` (the default) or ``"t"`` for text.
+        client: makes and opens messages; :class:`envelope_sdk.Client` is one.
+        encryption_context: writing: the pairs to store; reading: pairs that the message must have.
+        required_context_keys: reading: keys that the message must have.
+        plaintext_length: writing: bytes that will come, where known; then it is an error if others do.
+        release_unverified_plaintext: reading: accept signed messages too, whose plaintext, though every frame of it is
+            authenticated, comes out before the signature has been checked. Do not act on it before the end is reached.
+        partial_read: reading: a ``with`` block may be left before the end of the message.
+        encoding: text: as for :func:`open`. So are ``errors`` and ``newline``.
+
+    Raises:
+        UsageError: the mode is none of those, or an option does not go with it.
+        SignedStreamError: the message is signed and unverified plaintext is not accepted.
+        OSError: the file cannot be opened.
+        EnvelopeError: as :meth:`envelope_sdk.Client.encrypt` and :meth:`~envelope_sdk.Client.decrypt`.
+    """
+    if mode not in _MODES:
+        raise UsageError(f"the mode {mode!r} is none of {', '.join(sorted(_MODES))}")
+    text = mode.endswith("t")
+    if not text and (encoding is not None or errors is not None or newline is not None):
+        raise UsageError("encoding, errors and newline go with text modes only")
+    stream: DecryptingReader | EncryptingWriter
+    if mode.startswith("r"):
+        stream = _reader(
+            file,
+            client,
+            partial_read=partial_read,
+            encryption_context=encryption_context,
+            required_context_keys=required_context_keys,
+            refuse_signed=not release_unverified_plaintext,
+        )
+    else:
+        raw = AtomicFile(file, overwrite=mode[0] == "w") if isinstance(file, str | os.PathLike) else file
+        stream = encrypting_writer(
+            raw, client, encryption_context=encryption_context, plaintext_length=plaintext_length
+        )
+    return _EncryptedText(cast("Any", stream), encoding, errors, newline) if text else stream
+
+
+def _reader(
+    file: str | os.PathLike[str] | IO[bytes], client: MachineSource, *, partial_read: bool, **options: Any
+) -> DecryptingReader:
+    owned = isinstance(file, str | os.PathLike)
+    raw = io.FileIO(file) if isinstance(file, str | os.PathLike) else file
+    try:
+        return DecryptingReader(raw, client.decryptor(**options), close_raw=owned, partial_read=partial_read)
+    except BaseException:
+        if owned:
+            raw.close()
+        raise

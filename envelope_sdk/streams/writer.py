@@ -1,0 +1,179 @@
+"""Plaintext written here comes out encrypted on the other side."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any
+
+from envelope_sdk.errors import StreamError
+from envelope_sdk.formats.cursor import BytesLike, byte_view
+from envelope_sdk.message.authenticated import Header
+from envelope_sdk.message.encryptor import MessageEncryptor
+from envelope_sdk.streams.contract import CHUNK
+from envelope_sdk.streams.files import AtomicFile
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from envelope_sdk.streams.contract import MachineSource
+
+__all__ = ["EncryptingWriter", "encrypting_writer"]
+
+
+class EncryptingWriter(io.BufferedIOBase):
+    """A binary file object that encrypts what is written to it.
+
+    ``close()`` ends the message. A ``with`` block that raises, and a writer that is dropped without being closed, do
+    not: the message stays visibly incomplete, and a file that :class:`AtomicFile` holds never appears.
+    """
+
+    def __init__(self, raw: IO[bytes] | AtomicFile, encryptor: MessageEncryptor, *, close_raw: bool = False) -> None:
+        """Write a message to ``raw``.
+
+        Args:
+            raw: a binary file object, or an :class:`AtomicFile`, which is committed on ``close()``.
+            encryptor: a machine that has not started.
+            close_raw: whether ``close()`` closes ``raw`` too; an :class:`AtomicFile` always is.
+        """
+        super().__init__()
+        self._raw = raw
+        self._encryptor = encryptor
+        self._close_raw = close_raw or isinstance(raw, AtomicFile)
+        self._failed = False
+        self._position = 0
+        self._out = bytearray()
+        self._guarded(self._write_raw, encryptor.start())
+
+    @property
+    def header(self) -> Header:
+        """The message's header."""
+        return self._encryptor.header
+
+    def writable(self) -> bool:
+        """Return ``True``."""
+        return True
+
+    def tell(self) -> int:
+        """Return how many bytes of plaintext have been written."""
+        return self._position
+
+    def write(self, data: Buffer, /) -> int:
+        """Encrypt ``data``, all of it, and return its length in bytes.
+
+        Raises:
+            UsageError: more plaintext than announced, or than a message of this frame length can hold.
+            OSError: writing failed; the message cannot be continued.
+            StreamError: an earlier write failed.
+            ValueError: the writer is closed.
+        """
+        self._require_open()
+        view = byte_view(memoryview(data))
+        for start in range(0, len(view), CHUNK):
+            self._guarded(self._encrypt, view[start : start + CHUNK])
+        return len(view)
+
+    def flush(self) -> None:
+        """Flush what is below. A frame that is not full yet stays here: cutting it short would end the message."""
+        if not self.closed and not self._failed:
+            self._raw.flush()
+
+    def close(self) -> None:
+        """End the message, and commit or close what is below.
+
+        Raises:
+            UsageError: less plaintext than announced.
+            OSError: writing, syncing or renaming failed.
+        """
+        if self.closed:
+            return
+        if self._failed:
+            self.discard()
+            return
+        try:
+            self._guarded(self._write_raw, self._encryptor.finish())
+            self._guarded(self._commit)
+        finally:
+            if self._failed:
+                self.discard()
+            super().close()
+
+    def discard(self) -> None:
+        """Give the message up: what was written stays without its end, and an :class:`AtomicFile` disappears."""
+        self._failed = True
+        if self.closed:
+            return
+        if self._close_raw:
+            # The message is lost either way; what made it so is the error that matters.
+            with contextlib.suppress(OSError):
+                self._raw.close()
+        super().close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close, or discard where the block raised."""
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def __del__(self) -> None:
+        """Discard: nobody said that the plaintext was complete."""
+        if getattr(self, "_encryptor", None) is not None and not self.closed:
+            warnings.warn(f"{type(self).__name__} was never closed; its message is discarded", ResourceWarning, 2)
+            self.discard()
+
+    def _encrypt(self, view: memoryview) -> None:
+        size = self._encryptor.output_size(len(view))
+        if size > len(self._out):
+            self._out = bytearray(size)
+        out = memoryview(self._out)
+        self._write_raw(out[: self._encryptor.update_into(view, out)])
+        self._position += len(view)
+
+    def _write_raw(self, data: BytesLike) -> None:
+        view = memoryview(data)
+        while len(view):
+            written: Any = self._raw.write(view)
+            if written is None:
+                raise BlockingIOError("the stream below does not block, and took nothing")
+            view = view[written:]
+
+    def _commit(self) -> None:
+        if isinstance(self._raw, AtomicFile):
+            self._raw.commit()
+            return
+        self._raw.flush()
+        if self._close_raw:
+            self._raw.close()
+
+    def _guarded(self, action: Any, *arguments: Any) -> None:
+        try:
+            action(*arguments)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def _require_open(self) -> None:
+        if self.closed:
+            raise ValueError("write to a closed encrypting writer")
+        if self._failed:
+            raise StreamError("an earlier write failed: this message cannot be continued")
+
+
+def encrypting_writer(
+    raw: IO[bytes] | AtomicFile, client: MachineSource, *, close_raw: bool = False, **options: Any
+) -> EncryptingWriter:
+    """Return a writer for a new message of ``client``; ``options`` are those of ``client.encryptor``.
+
+    Where no message can be begun, ``raw`` is closed if it was to be.
+    """
+    try:
+        return EncryptingWriter(raw, client.encryptor(**options), close_raw=close_raw)
+    except BaseException:
+        if close_raw or isinstance(raw, AtomicFile):
+            raw.close()
+        raise

@@ -1,0 +1,205 @@
+"""The body: frames, or one block, and what their tags cover (data-format/message-body.md, message-body-aad.md).
+
+The IV on the wire is the one a reader uses. Writers put the sequence number there, but official vectors carry other
+IVs and every AWS implementation reads them.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from envelope_sdk.errors import MessageError
+from envelope_sdk.formats.cursor import Cursor
+from envelope_sdk.formats.suites import IV_LENGTH, TAG_LENGTH
+
+__all__ = [
+    "BLOCK_HEAD_LENGTH",
+    "BLOCK_OVERHEAD",
+    "FINAL_FRAME_HEAD_LENGTH",
+    "FINAL_FRAME_MARKER",
+    "FINAL_FRAME_OVERHEAD",
+    "FRAME_HEAD_LENGTH",
+    "FRAME_OVERHEAD",
+    "MAX_BLOCK_LENGTH",
+    "MAX_FRAMES",
+    "BlockHead",
+    "FinalFrameHead",
+    "block_aad",
+    "final_frame_aad",
+    "frame_iv",
+    "leading_run",
+    "number_frames",
+    "sequence_columns",
+    "FrameAads",
+]
+
+MAX_FRAMES: Final = 0xFFFFFFFF
+"""Frames in a message, the final one included: sequence numbers have 32 bits and start at 1."""
+
+MAX_BLOCK_LENGTH: Final = 2**36 - 32
+"""Bytes of plaintext in a body that is not framed: AES-GCM's own bound."""
+
+FRAME_HEAD_LENGTH: Final = 4 + IV_LENGTH
+FRAME_OVERHEAD: Final = FRAME_HEAD_LENGTH + TAG_LENGTH
+"""Bytes that a regular frame takes beside its content."""
+
+FINAL_FRAME_MARKER: Final = b"\xff\xff\xff\xff"
+FINAL_FRAME_HEAD_LENGTH: Final = 4 + 4 + IV_LENGTH + 4
+FINAL_FRAME_OVERHEAD: Final = FINAL_FRAME_HEAD_LENGTH + TAG_LENGTH
+"""Bytes that the final frame takes beside its content."""
+
+BLOCK_HEAD_LENGTH: Final = IV_LENGTH + 8
+BLOCK_OVERHEAD: Final = BLOCK_HEAD_LENGTH + TAG_LENGTH
+"""Bytes that a body that is not framed takes beside its content."""
+
+_FRAME: Final = b"AWSKMSEncryptionClient Frame"
+_FINAL_FRAME: Final = b"AWSKMSEncryptionClient Final Frame"
+_BLOCK: Final = b"AWSKMSEncryptionClient Single Block"
+
+
+def frame_iv(sequence_number: int) -> bytes:
+    """Return the IV that writers give to a frame: its sequence number, padded to 12 bytes."""
+    return sequence_number.to_bytes(IV_LENGTH, "big")
+
+
+def final_frame_aad(message_id: bytes, sequence_number: int, content_length: int) -> bytes:
+    """Return what the tag of a final frame covers beside its content."""
+    return b"".join((message_id, _FINAL_FRAME, struct.pack(">IQ", sequence_number, content_length)))
+
+
+def block_aad(message_id: bytes, content_length: int) -> bytes:
+    """Return what the tag of a body that is not framed covers beside its content."""
+    return b"".join((message_id, _BLOCK, struct.pack(">IQ", 1, content_length)))
+
+
+class FrameAads:
+    """What the tags of a message's regular frames cover beside their content, made without a call a frame.
+
+    They differ only in the four bytes of the sequence number, so one prefix and one suffix serve a whole message.
+    """
+
+    __slots__ = ("prefix", "suffix")
+
+    def __init__(self, message_id: bytes, frame_length: int) -> None:
+        self.prefix = message_id + _FRAME
+        self.suffix = frame_length.to_bytes(8, "big")
+
+
+def sequence_columns(first: int, count: int) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return ``count`` sequence numbers from ``first`` on as four columns: all first bytes, all second bytes, ...
+
+    Frames stand at equal distances, so a column is one strided copy into, or comparison with, a whole batch.
+    """
+    numbers = struct.pack(f">{count}I", *range(first, first + count))
+    return numbers[0::4], numbers[1::4], numbers[2::4], numbers[3::4]
+
+
+def number_frames(out: memoryview, frame_length: int, first: int, count: int) -> None:
+    """Write sequence numbers and IVs of ``count`` regular frames that stand one after the other in ``out``."""
+    stride = frame_length + FRAME_OVERHEAD
+    zeros = bytes(count)
+    for byte in range(4, 12):
+        out[byte : count * stride : stride] = zeros
+    for byte, column in enumerate(sequence_columns(first, count)):
+        out[byte : count * stride : stride] = column
+        out[byte + 12 : count * stride : stride] = column
+
+
+def leading_run(view: memoryview, frame_length: int, first: int, count: int) -> int:
+    """Return how many of the ``count`` frames at the start of ``view`` are numbered ``first``, ``first`` + 1, ..."""
+    stride = frame_length + FRAME_OVERHEAD
+    expected = sequence_columns(first, count)
+    if all(view[byte : count * stride : stride].tobytes() == column for byte, column in enumerate(expected)):
+        return count
+    for index in range(count):
+        start = index * stride
+        if view[start : start + 4].tobytes() != (first + index).to_bytes(4, "big"):
+            return index
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class FinalFrameHead:
+    """What stands before the content of the final frame.
+
+    Attributes:
+        sequence_number: one more than the last regular frame's; 1 where there is none.
+        iv: 12 bytes.
+        content_length: bytes of content, at most the frame length.
+    """
+
+    sequence_number: int
+    iv: bytes
+    content_length: int
+
+    def encode(self) -> bytes:
+        """Return the head, end marker included."""
+        return b"".join(
+            (
+                FINAL_FRAME_MARKER,
+                self.sequence_number.to_bytes(4, "big"),
+                self.iv,
+                self.content_length.to_bytes(4, "big"),
+            )
+        )
+
+    @classmethod
+    def parse(cls, cursor: Cursor, *, expected: int, frame_length: int, offset: int) -> FinalFrameHead:
+        """Read the head; the cursor stands at the marker, at ``offset`` bytes from the start of the message.
+
+        Raises:
+            MessageError: its sequence number is not ``expected``, or its content is longer than ``frame_length``.
+        """
+        cursor.require(FINAL_FRAME_HEAD_LENGTH)
+        cursor.take(len(FINAL_FRAME_MARKER))
+        number = cursor.u32()
+        if number != expected:
+            raise MessageError(
+                f"the final frame has number {number} where {expected} is due", section="final frame", offset=offset + 4
+            )
+        iv = cursor.take(IV_LENGTH)
+        length = cursor.u32()
+        if length > frame_length:
+            raise MessageError(
+                f"the final frame claims {length} bytes, more than the frame length of {frame_length}",
+                section="final frame",
+                offset=offset + FINAL_FRAME_HEAD_LENGTH - 4,
+            )
+        return cls(number, iv, length)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockHead:
+    """What stands before the content of a body that is not framed.
+
+    Attributes:
+        iv: 12 bytes.
+        content_length: bytes of content.
+    """
+
+    iv: bytes
+    content_length: int
+
+    def encode(self) -> bytes:
+        """Return the head."""
+        return self.iv + self.content_length.to_bytes(8, "big")
+
+    @classmethod
+    def parse(cls, cursor: Cursor, *, offset: int) -> BlockHead:
+        """Read the head, which stands ``offset`` bytes from the start of the message.
+
+        Raises:
+            MessageError: it claims more content than AES-GCM can protect.
+        """
+        cursor.require(BLOCK_HEAD_LENGTH)
+        iv = cursor.take(IV_LENGTH)
+        length = cursor.u64()
+        if length > MAX_BLOCK_LENGTH:
+            raise MessageError(
+                f"the body claims {length} bytes; the most without frames is {MAX_BLOCK_LENGTH}",
+                section="body",
+                offset=offset + IV_LENGTH,
+            )
+        return cls(iv, length)

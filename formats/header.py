@@ -1,0 +1,219 @@
+"""The header of a message, versions 1 and 2 (data-format/message-header.md).
+
+What :func:`parse_header` returns is called unverified, and is another type than the header that decryption hands out:
+until its tag is checked, every field of it may be a lie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from envelope_sdk.errors import MessageError, UnsupportedMessageError, UsageError
+from envelope_sdk.formats.context import EncryptionContext
+from envelope_sdk.formats.cursor import BytesLike, Cursor
+from envelope_sdk.formats.edks import EncryptedDataKey, encode_encrypted_data_keys, parse_encrypted_data_keys
+from envelope_sdk.formats.suites import IV_LENGTH, TAG_LENGTH, AlgorithmSuite
+
+__all__ = [
+    "HEADER_IV",
+    "MAX_FRAME_LENGTH",
+    "ContentType",
+    "HeaderBody",
+    "UnverifiedHeader",
+    "encode_authentication",
+    "parse_header",
+]
+
+HEADER_IV: Final = bytes(IV_LENGTH)
+"""The IV of the header's tag: written into version 1, understood in version 2."""
+
+MAX_FRAME_LENGTH: Final = 0xFFFFFFFF
+"""The longest frame: its length field has 32 bits."""
+
+_TYPE: Final = 0x80
+_RESERVED: Final = bytes(4)
+
+
+class ContentType(Enum):
+    """How the body is cut."""
+
+    NON_FRAMED = 1
+    FRAMED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderBody:
+    """The fields of a header, without its authentication.
+
+    Attributes:
+        algorithm_suite: the suite, which also decides the header's version.
+        message_id: random bytes, as many as the suite says.
+        encryption_context: the pairs stored in the message.
+        encrypted_data_keys: in message order, at least one.
+        content_type: framed or not.
+        frame_length: bytes of plaintext in a regular frame; 0 where not framed.
+        suite_data: the commitment of committing suites; empty otherwise.
+    """
+
+    algorithm_suite: AlgorithmSuite
+    message_id: bytes
+    encryption_context: EncryptionContext
+    encrypted_data_keys: tuple[EncryptedDataKey, ...]
+    content_type: ContentType
+    frame_length: int
+    suite_data: bytes = b""
+
+    def encode(self) -> bytes:
+        """Return the header body as it is written.
+
+        Raises:
+            UsageError: the frame length does not go with the content type, a field is out of range, or there are no
+                encrypted data keys.
+        """
+        suite = self.algorithm_suite
+        if (self.content_type is ContentType.FRAMED) != (0 < self.frame_length <= MAX_FRAME_LENGTH):
+            raise UsageError(f"a frame length of {self.frame_length} does not go with {self.content_type.name}")
+        if (len(self.message_id), len(self.suite_data)) != (suite.message_id_length, suite.suite_data_length):
+            raise UsageError("the message id or the suite data has a length that the algorithm suite does not have")
+        start = b"\x02" if suite.message_version == 2 else b"\x01\x80"
+        end = self.suite_data if suite.message_version == 2 else b""
+        frame_length = self.frame_length.to_bytes(4, "big")
+        if suite.message_version == 1:
+            frame_length = _RESERVED + bytes((IV_LENGTH,)) + frame_length
+        return b"".join(
+            (
+                start,
+                suite.id_bytes,
+                self.message_id,
+                self.encryption_context.encode(),
+                encode_encrypted_data_keys(self.encrypted_data_keys),
+                bytes((self.content_type.value,)),
+                frame_length,
+                end,
+            )
+        )
+
+    @classmethod
+    def parse(cls, cursor: Cursor, *, max_encrypted_data_keys: int | None = None) -> HeaderBody:
+        """Read a header body.
+
+        Raises:
+            MessageError: it is malformed; :class:`UnsupportedMessageError` where a version, type, suite or content
+                type is unknown.
+            LimitExceededError: it has more encrypted data keys than allowed.
+        """
+        cursor.section = "header"
+        suite = _parse_version_and_suite(cursor)
+        message_id = cursor.take(suite.message_id_length)
+        context = EncryptionContext.parse(cursor)
+        keys = parse_encrypted_data_keys(cursor, limit=max_encrypted_data_keys)
+        cursor.section = "header"
+        content_type = _parse_content_type(cursor)
+        if suite.message_version == 1:
+            _parse_reserved_and_iv_length(cursor)
+        frame_length = cursor.u32()
+        if (content_type is ContentType.FRAMED) != (frame_length > 0):
+            raise cursor.error(f"a frame length of {frame_length} does not go with {content_type.name}", back=4)
+        suite_data = cursor.take(suite.suite_data_length)
+        return cls(suite, message_id, context, keys, content_type, frame_length, suite_data)
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedHeader:
+    """A header as read, not yet authenticated.
+
+    Attributes:
+        body: its fields.
+        raw: the header body's bytes as they stand in the message, which the tag covers.
+        iv: the IV of the tag.
+        tag: the authentication tag.
+    """
+
+    body: HeaderBody
+    raw: bytes
+    iv: bytes
+    tag: bytes
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole header, authentication included."""
+        return len(self.raw) + len(encode_authentication(self.body.algorithm_suite, self.iv, self.tag))
+
+    def encode(self) -> bytes:
+        """Return the whole header as it is written."""
+        return self.body.encode() + encode_authentication(self.body.algorithm_suite, self.iv, self.tag)
+
+
+def encode_authentication(suite: AlgorithmSuite, iv: bytes, tag: bytes) -> bytes:
+    """Return the header's authentication: IV and tag in version 1, the tag alone in version 2."""
+    return tag if suite.message_version == 2 else iv + tag
+
+
+def parse_header(
+    data: BytesLike, *, max_encrypted_data_keys: int | None = None, max_header_length: int | None = None
+) -> UnverifiedHeader:
+    """Read the header that ``data`` begins with; what follows it is left alone.
+
+    Args:
+        data: the beginning of a message.
+        max_encrypted_data_keys: the most encrypted data keys to accept; ``None`` for no bound but the format's.
+        max_header_length: the most bytes to accept; ``None`` for no bound but the format's.
+
+    Raises:
+        NeedMoreBytes: ``data`` ends inside the header.
+        MessageError: it is malformed.
+        LimitExceededError: a bound is exceeded.
+    """
+    cursor = Cursor(data, "header", limit=max_header_length)
+    body = HeaderBody.parse(cursor, max_encrypted_data_keys=max_encrypted_data_keys)
+    raw = bytes(data[: cursor.position])
+    cursor.section = "header authentication"
+    iv = HEADER_IV if body.algorithm_suite.message_version == 2 else cursor.take(IV_LENGTH)
+    return UnverifiedHeader(body, raw, iv, cursor.take(TAG_LENGTH))
+
+
+def _parse_version_and_suite(cursor: Cursor) -> AlgorithmSuite:
+    version = cursor.u8()
+    if version not in (1, 2):
+        raise _unknown_version(version)
+    if version == 1 and (kind := cursor.u8()) != _TYPE:
+        raise UnsupportedMessageError(f"unknown message type 0x{kind:02x}", section="header", offset=1)
+    suite_id = cursor.u16()
+    suite = AlgorithmSuite.from_id(suite_id)
+    offset = cursor.position - 2
+    if suite is None:
+        raise UnsupportedMessageError(f"unknown algorithm suite 0x{suite_id:04x}", section="header", offset=offset)
+    if suite.message_version != version:
+        raise MessageError(
+            f"algorithm suite 0x{suite_id:04x} does not go with message version {version}",
+            section="header",
+            offset=offset,
+        )
+    return suite
+
+
+def _unknown_version(version: int) -> UnsupportedMessageError:
+    # 0x01 0x80 and 0x02 0x04/0x05 read "AY" and "Ag" in base64: the commonest mistake deserves its own words.
+    hint = "; it looks like base64: decode it first" if version == ord("A") else ""
+    return UnsupportedMessageError(
+        f"not an encrypted message: unknown version 0x{version:02x}{hint}", section="header", offset=0
+    )
+
+
+def _parse_content_type(cursor: Cursor) -> ContentType:
+    value = cursor.u8()
+    try:
+        return ContentType(value)
+    except ValueError:
+        raise UnsupportedMessageError(
+            f"unknown content type 0x{value:02x}", section="header", offset=cursor.position - 1
+        ) from None
+
+
+def _parse_reserved_and_iv_length(cursor: Cursor) -> None:
+    if cursor.take(4) != _RESERVED:
+        raise cursor.error("the reserved bytes are not zero", back=4)
+    if (iv_length := cursor.u8()) != IV_LENGTH:
+        raise cursor.error(f"an IV length of {iv_length} is not the algorithm suite's {IV_LENGTH}", back=1)

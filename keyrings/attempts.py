@@ -1,0 +1,59 @@
+"""Trying wrapped data keys one after the other, as every keyring has to (framework/keyring-interface.md, OnDecrypt)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from envelope_sdk.errors import EnvelopeError, KeyringError, NoMatchingKeyError, UnwrapFailure, UsageError
+from envelope_sdk.formats.edks import EncryptedDataKey
+from envelope_sdk.materials import DecryptionMaterials
+
+__all__ = ["NOTHING_OPENS", "require_no_data_key", "unwrap_first"]
+
+NOTHING_OPENS = "no key at hand opens this message"
+"""What a :class:`NoMatchingKeyError` begins with."""
+
+
+def require_no_data_key(materials: DecryptionMaterials) -> None:
+    """Raise :class:`UsageError` where the materials already hold a data key, which a keyring must not replace."""
+    if materials.plaintext_data_key is not None:
+        raise UsageError("the decryption materials already hold a data key")
+
+
+def unwrap_first(
+    keyring: str,
+    materials: DecryptionMaterials,
+    candidates: Iterable[EncryptedDataKey],
+    unwrap: Callable[[EncryptedDataKey], bytes],
+    *,
+    otherwise: str = "none of the message's data keys is wrapped for this key",
+) -> DecryptionMaterials:
+    """Return ``materials`` with the first data key that ``unwrap`` opens and that has the suite's length.
+
+    Args:
+        keyring: the keyring's description of itself, for the failures.
+        materials: without a data key.
+        candidates: the encrypted data keys that are this keyring's, in message order.
+        unwrap: returns a data key or raises an :class:`EnvelopeError`, which ends that attempt only.
+        otherwise: what to say where there are no candidates.
+
+    Raises:
+        NoMatchingKeyError: none opened.
+        UsageError: the materials already hold a data key.
+    """
+    require_no_data_key(materials)
+    wanted = materials.algorithm_suite.key_length
+    failures: list[UnwrapFailure] = []
+    for candidate in candidates:
+        try:
+            data_key = unwrap(candidate)
+        except EnvelopeError as error:
+            failures.append(UnwrapFailure(keyring, candidate.provider_id, error))
+            continue
+        if len(data_key) == wanted:
+            return materials.with_data_key(data_key)
+        wrong = KeyringError(f"the data key has {len(data_key)} bytes, the algorithm suite needs {wanted}")
+        failures.append(UnwrapFailure(keyring, candidate.provider_id, wrong))
+    if not failures:
+        failures.append(UnwrapFailure(keyring, None, KeyringError(otherwise)))
+    raise NoMatchingKeyError(NOTHING_OPENS, failures)

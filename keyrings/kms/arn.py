@@ -1,0 +1,68 @@
+"""AWS KMS key identifiers (framework/aws-kms/aws-kms-key-arn.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from envelope_sdk.errors import UsageError
+
+__all__ = ["KmsArn", "check_key_identifier"]
+
+
+@dataclass(frozen=True, slots=True)
+class KmsArn:
+    """A valid AWS KMS ARN, taken apart.
+
+    Attributes:
+        partition: for instance ``aws``.
+        region: for instance ``eu-west-1``.
+        account: twelve digits, as a rule.
+        resource_type: ``key`` or ``alias``.
+        resource_id: the key id, or the alias without ``alias/``.
+    """
+
+    partition: str
+    region: str
+    account: str
+    resource_type: str
+    resource_id: str
+
+    @classmethod
+    def parse(cls, text: str) -> KmsArn:
+        """Take ``text`` apart.
+
+        Raises:
+            UsageError: it is not an AWS KMS ARN; the text says which part is wrong.
+        """
+        parts = text.split(":", 5)
+        if len(parts) != 6 or parts[0] != "arn" or ":" in parts[5]:
+            raise UsageError(f"not an ARN, which has six parts and begins with 'arn': {text!r}")
+        _, partition, service, region, account, resource = parts
+        if service != "kms":
+            raise UsageError(f"an ARN of {service!r}, not of 'kms': {text!r}")
+        if not (partition and region and account):
+            raise UsageError(f"the partition, Region or account is missing in the ARN {text!r}")
+        resource_type, _, resource_id = resource.partition("/")
+        if resource_type not in ("key", "alias") or not resource_id:
+            raise UsageError(f"the ARN names neither key/ID nor alias/NAME: {text!r}")
+        return cls(partition, region, account, resource_type, resource_id)
+
+    def __str__(self) -> str:
+        return f"arn:{self.partition}:kms:{self.region}:{self.account}:{self.resource_type}/{self.resource_id}"
+
+
+def check_key_identifier(text: str) -> str:
+    """Return ``text`` if it can name a KMS key: a key ARN, an alias ARN, ``alias/NAME`` or a key id.
+
+    Raises:
+        UsageError: it is empty or not ASCII, or begins like an ARN and is not one.
+    """
+    if not text:
+        raise UsageError("the KMS key identifier is empty")
+    if not text.isascii():
+        raise UsageError(f"a KMS key identifier is ASCII text: {text!r}")
+    if text.startswith("arn:"):
+        KmsArn.parse(text)
+    elif text == "alias/":
+        raise UsageError("the KMS alias has no name after 'alias/'")
+    return text
