@@ -43,6 +43,7 @@ class EncryptingWriter(io.BufferedIOBase):
         self._encryptor = encryptor
         self._close_raw = close_raw or isinstance(raw, AtomicFile)
         self._failed = False
+        self._ended = False
         self._position = 0
         self._out = bytearray()
         self._guarded(self._write_raw, encryptor.start())
@@ -77,7 +78,7 @@ class EncryptingWriter(io.BufferedIOBase):
 
     def flush(self) -> None:
         """Flush what is below. A frame that is not full yet stays here: cutting it short would end the message."""
-        if not self.closed and not self._failed:
+        if not self._ended:
             self._raw.flush()
 
     def close(self) -> None:
@@ -94,15 +95,16 @@ class EncryptingWriter(io.BufferedIOBase):
             return
         try:
             self._guarded(self._write_raw, self._encryptor.finish())
+            self._ended = True
             self._guarded(self._commit)
-        finally:
-            if self._failed:
-                self.discard()
-            super().close()
+        except BaseException:
+            self.discard()
+            raise
+        super().close()
 
     def discard(self) -> None:
         """Give the message up: what was written stays without its end, and an :class:`AtomicFile` disappears."""
-        self._failed = True
+        self._failed = self._ended = True
         if self.closed:
             return
         if self._close_raw:
@@ -154,7 +156,7 @@ class EncryptingWriter(io.BufferedIOBase):
         try:
             action(*arguments)
         except BaseException:
-            self._failed = True
+            self._failed = self._ended = True
             raise
 
     def _require_open(self) -> None:
