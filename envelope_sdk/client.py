@@ -5,6 +5,7 @@ A client is immutable and safe to share between threads; so are the keyrings of 
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -101,7 +102,10 @@ class Client:
             UsageError: not exactly one source of materials, a frame length out of range, or a suite that is named and
                 implied as well.
             CommitmentPolicyError: the policy forbids the suite.
+            TypeError: an argument is of another type than it has to be.
         """
+        _check_types(keyring, materials_manager, commitment_policy, algorithm_suite, limits)
+        frame_length = operator.index(frame_length)
         if (keyring is None) == (materials_manager is None):
             raise UsageError("a client needs a keyring or a materials manager, and not both")
         if sign and algorithm_suite is not None and not algorithm_suite.signed:
@@ -227,7 +231,12 @@ class Client:
             encryption_context: pairs the message must have been encrypted with.
             required_context_keys: keys that must be among its pairs.
             refuse_signed: refuse signed messages, whose plaintext would come out before the signature is checked.
+
+        Raises:
+            TypeError: ``required_context_keys`` is a single text, or ``encryption_context`` is not of texts.
         """
+        if isinstance(required_context_keys, str):
+            raise TypeError("required_context_keys is a collection of keys, not one text")
         reproduced = EncryptionContext.of(encryption_context)
         required = frozenset(required_context_keys)
 
@@ -254,3 +263,20 @@ class Client:
             limits=self._limits,
             refuse_signed=refuse_signed,
         )
+
+
+def _check_types(
+    keyring: object, materials_manager: object, commitment_policy: object, algorithm_suite: object, limits: object
+) -> None:
+    """Raise :class:`TypeError` now for what would otherwise fail, less clearly, with the first message."""
+    expected: tuple[tuple[str, object, type], ...] = (
+        ("keyring", keyring, Keyring),
+        ("materials_manager", materials_manager, MaterialsManager),
+        ("algorithm_suite", algorithm_suite, AlgorithmSuite),
+        ("limits", limits, Limits),
+    )
+    for name, value, kind in expected:
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"{name} is a {kind.__name__}, not {type(value).__name__}")
+    if not isinstance(commitment_policy, CommitmentPolicy):
+        raise TypeError(f"commitment_policy is a CommitmentPolicy, not {type(commitment_policy).__name__}")
