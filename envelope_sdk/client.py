@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from envelope_sdk.errors import ContextMismatchError, EncryptionContextError, UsageError
+from envelope_sdk.errors import ContextMismatchError, EncryptionContextError, KeyringError, UsageError
 from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.cursor import BytesLike, byte_view
 from envelope_sdk.formats.header import MAX_FRAME_LENGTH, UnverifiedHeader
@@ -209,8 +209,15 @@ class Client:
                 f"encryption context keys that begin with 'aws-crypto-' belong to the format: {context.reserved_keys}"
             )
         request = EncryptionRequest(context, self._commitment_policy, self._algorithm_suite, plaintext_length)
+        materials = self._manager.get_encryption_materials(request)
+        if materials.algorithm_suite is not self._algorithm_suite:
+            # Otherwise a manager could drop the signature, or the key length, that this client was made for.
+            raise KeyringError(
+                f"{self._manager!r} returned materials for {materials.algorithm_suite.name} where "
+                f"{self._algorithm_suite.name} was asked for"
+            )
         return MessageEncryptor(
-            self._manager.get_encryption_materials(request),
+            materials,
             frame_length=self._frame_length,
             commitment_policy=self._commitment_policy,
             limits=self._limits,
