@@ -36,10 +36,13 @@ class KmsKeyring:
 
         Raises:
             UsageError: the identifier cannot name a key, or there are too many grant tokens.
+            TypeError: the identifier is not text, or the grant tokens are one text.
         """
+        if isinstance(grant_tokens, str):
+            raise TypeError("grant_tokens is a collection of tokens, not one text")
         self._kms = kms
         self._key_id = check_key_identifier(key_id)
-        self._grant_tokens = list(grant_tokens)
+        self._grant_tokens = tuple(grant_tokens)
         if len(self._grant_tokens) > _MAX_GRANT_TOKENS:
             raise UsageError(f"KMS takes at most {_MAX_GRANT_TOKENS} grant tokens, not {len(self._grant_tokens)}")
 
@@ -93,7 +96,7 @@ class KmsKeyring:
         parameters["KeyId"] = self._key_id
         parameters["EncryptionContext"] = dict(materials.encryption_context)
         if self._grant_tokens:
-            parameters["GrantTokens"] = self._grant_tokens
+            parameters["GrantTokens"] = list(self._grant_tokens)
         return call_kms(operation, method, **parameters)
 
     def _is_named(self, key: EncryptedDataKey) -> bool:
