@@ -22,6 +22,17 @@ _MODES: Final = frozenset({"r", "rb", "rt", "w", "wb", "wt", "x", "xb", "xt"})
 class _EncryptedText(io.TextIOWrapper):
     """Text over an encrypted stream, which decides what leaving a block and being dropped mean."""
 
+    def close(self) -> None:
+        """Close; what fails while the last text is written is raised as it is, and ends the message."""
+        below = self.buffer
+        if isinstance(below, EncryptingWriter) and not below.closed:
+            try:
+                self.flush()
+            except BaseException:
+                below.discard()
+                raise
+        super().close()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
