@@ -81,6 +81,8 @@ def open(  # noqa: A001 - the name that gzip and its like use
 
     Raises:
         UsageError: the mode is none of those, or an option does not go with it.
+        TypeError: ``file`` is neither a path nor a file object.
+        LookupError, ValueError: there is no such encoding, or no such ``newline``.
         SignedStreamError: the message is signed and unverified plaintext is not accepted.
         OSError: the file cannot be opened.
         EnvelopeError: as :meth:`envelope_sdk.Client.encrypt` and :meth:`~envelope_sdk.Client.decrypt`.
@@ -90,8 +92,19 @@ def open(  # noqa: A001 - the name that gzip and its like use
     text = mode.endswith("t")
     if not text and (encoding is not None or errors is not None or newline is not None):
         raise UsageError("encoding, errors and newline go with text modes only")
+    reading = mode.startswith("r")
+    if reading and plaintext_length is not None:
+        raise UsageError("plaintext_length goes with writing only")
+    if not reading and (required_context_keys or release_unverified_plaintext or partial_read):
+        raise UsageError("required_context_keys, release_unverified_plaintext and partial_read go with reading only")
+    if not isinstance(file, str | os.PathLike) and not hasattr(file, "read" if reading else "write"):
+        raise TypeError(f"file is a path as text or a binary file object, not {type(file).__name__}")
+    if text:
+        # What these would refuse is refused before anything is opened or written.
+        encoding = io.text_encoding(encoding)
+        io.TextIOWrapper(io.BytesIO(), encoding, errors, newline)
     stream: DecryptingReader | EncryptingWriter
-    if mode.startswith("r"):
+    if reading:
         stream = _reader(
             file,
             client,
