@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterable, Mapping
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from envelope_sdk.errors import ContextMismatchError, EncryptionContextError, KeyringError, UsageError
+from envelope_sdk.errors import (
+    ContextMismatchError,
+    EncryptionContextError,
+    EnvelopeError,
+    KeyringError,
+    UsageError,
+)
 from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.cursor import BytesLike, byte_view
 from envelope_sdk.formats.header import MAX_FRAME_LENGTH, UnverifiedHeader
@@ -181,7 +190,8 @@ class Client:
             return released
 
         # Plaintext is never longer than its message, and the message is at hand.
-        plaintext = filled(len(view), fill)
+        with _lent(view):
+            plaintext = filled(len(view), fill)
         assert decryptor.header is not None
         return DecryptResult(plaintext, decryptor.header)
 
@@ -270,6 +280,27 @@ class Client:
             limits=self._limits,
             refuse_signed=refuse_signed,
         )
+
+
+@contextmanager
+def _lent(view: memoryview) -> Iterator[None]:
+    """Give the caller's buffer back even where an error is on its way.
+
+    The frames that an error came through hold views of it, so a mapped file could not be closed, nor a ``bytearray``
+    resized, before the error is forgotten. They hold keys and unauthenticated plaintext too, which tools that record
+    the variables of failed frames would take along.
+    """
+    before = sys.exception()
+    try:
+        yield
+    except EnvelopeError as error:
+        link: BaseException | None = error
+        while link is not None and link is not before:
+            traceback.clear_frames(link.__traceback__)
+            link = link.__context__
+        raise
+    finally:
+        view.release()
 
 
 def _check_types(
