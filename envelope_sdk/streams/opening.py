@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,9 @@ from envelope_sdk.streams.writer import EncryptingWriter, encrypting_writer
 __all__ = ["EncryptedFile", "open"]
 
 _MODES: Final = frozenset({"r", "rb", "rt", "w", "wb", "wt", "x", "xb", "xt"})
+
+
+_BYTE_ORDER_MARKS: Final = {"utf-16": codecs.BOM_UTF16, "utf-32": codecs.BOM_UTF32}
 
 
 class _EncryptedText(io.TextIOWrapper):
@@ -118,7 +122,13 @@ def open(  # noqa: A001 - the name that gzip and its like use
         stream = encrypting_writer(
             raw, client, encryption_context=encryption_context, plaintext_length=plaintext_length
         )
-    return _EncryptedText(cast("Any", stream), encoding, errors, newline) if text else stream
+    if not text:
+        return stream
+    wrapped = _EncryptedText(cast("Any", stream), encoding, errors, newline)
+    if isinstance(stream, EncryptingWriter):
+        # TextIOWrapper leaves the mark out where it cannot seek, as if it stood in the middle of a file.
+        stream.write(_BYTE_ORDER_MARKS.get(codecs.lookup(wrapped.encoding).name, b""))
+    return wrapped
 
 
 def _reader(
