@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import base64
 import copy
+import gc
 import mmap
 import pickle
 import sys
@@ -20,6 +21,7 @@ from envelope_sdk import Client
 from envelope_sdk.errors import (
     AuthenticationError,
     ContextMismatchError,
+    KeyringError,
     MessageError,
     NoMatchingKeyError,
     StreamError,
@@ -296,6 +298,51 @@ def test_an_error_that_the_caller_was_handling_keeps_its_frames(client):
             client.decrypt(b"")
         frame = before.__traceback__.tb_next.tb_frame
     assert frame.f_locals == {"kept": "this"}
+
+
+def test_a_data_key_that_fails_first_does_not_keep_the_buffers(keyring):
+    failing = RawAesKeyring("test", "key-1", bytes(32))
+    message = bytearray(Client(MultiKeyring(failing, [keyring, keyring])).encrypt(bytes(MIB)).ciphertext)
+    gc.collect()
+    gc.disable()
+    try:
+        for reading in (keyring, MultiKeyring(failing, [keyring]), MultiKeyring(RefusesAll(), [keyring])):
+            assert Client(reading).decrypt(message).plaintext == bytes(MIB)
+        # It could not be resized while anything looks at it.
+        message.append(0)
+    finally:
+        gc.enable()
+
+
+class RefusesAll:
+    """A keyring that fails with an error of its own."""
+
+    def on_encrypt(self, materials):
+        raise KeyringError("not this one")
+
+    def on_decrypt(self, materials, encrypted_data_keys):
+        raise KeyringError("not this one either")
+
+
+def test_a_keyring_that_keeps_its_errors_does_no_harm(keyring):
+    kept = []
+
+    class Keeps:
+        def on_encrypt(self, materials):
+            return keyring.on_encrypt(materials)
+
+        def on_decrypt(self, materials, encrypted_data_keys):
+            try:
+                int("not a number")
+            except ValueError as error:
+                kept.append(error)
+            return keyring.on_decrypt(materials, encrypted_data_keys)
+
+    client = Client(Keeps())
+    first, second = (client.decrypt(client.encrypt(plaintext).ciphertext) for plaintext in (b"first", b""))
+
+    assert (first.plaintext, second.plaintext) == (b"first", b"")
+    assert len(kept) == 2
 
 
 def test_the_input_is_released_and_unchanged_afterwards(client):
