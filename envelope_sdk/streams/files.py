@@ -126,15 +126,23 @@ class AtomicFile(io.RawIOBase):
 
     def _create(self) -> tuple[int, bool]:
         """Return a descriptor and whether the file has a name yet."""
-        unnamed = getattr(os, "O_TMPFILE", None)
-        if unnamed is not None and Path("/proc/self/fd").is_dir():
-            try:
-                return os.open(self._target.parent, os.O_RDWR | os.O_CLOEXEC | unnamed, _MODE), False
-            except OSError as error:
-                if error.errno not in _NO_UNNAMED_FILES:
-                    raise
+        unnamed = self._create_unnamed()
+        if unnamed is not None:
+            return unnamed, False
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         return os.open(self._temporary, flags, _MODE), True
+
+    def _create_unnamed(self) -> int | None:
+        """Return a descriptor, or ``None`` where the system or the file system has no files without a name."""
+        flag = getattr(os, "O_TMPFILE", None)
+        if flag is None or not Path("/proc/self/fd").is_dir():
+            return None
+        try:
+            return os.open(self._target.parent, os.O_RDWR | os.O_CLOEXEC | flag, _MODE)
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED_FILES:
+                raise
+            return None
 
     def _name(self) -> None:
         directory = os.open(self._target.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))

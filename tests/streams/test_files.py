@@ -20,8 +20,8 @@ from envelope_sdk.streams import AtomicFile
 class NamedFile(AtomicFile):
     """The file as it is where the system has no files without a name."""
 
-    def _create(self):
-        return os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), True
+    def _create_unnamed(self):
+        return None
 
 
 @pytest.fixture(params=[AtomicFile, NamedFile], ids=["unnamed", "named"])
@@ -114,6 +114,13 @@ def test_a_block_may_commit_before_it_ends(atomic, path):
     assert path.read_bytes() == b"new"
 
 
+def test_an_open_file_says_that_it_is_for_writing_and_which_it_is(atomic, path):
+    with atomic(path) as file:
+        assert file.writable()
+        assert not file.readable()
+        assert os.fstat(file.fileno()).st_size == 0
+
+
 def test_a_closed_file_refuses_to_write(atomic, path):
     file = atomic(path)
     file.close()
@@ -176,8 +183,8 @@ def test_a_link_to_nothing_is_followed(atomic, tmp_path):
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077, 0o277, 0o777], ids=lambda mask: f"{mask:03o}")
-def test_a_file_is_its_owner_s_whatever_the_umask(mask, path):
-    with umask(mask), AtomicFile(path) as file:
+def test_a_file_is_its_owner_s_whatever_the_umask(mask, atomic, path):
+    with umask(mask), atomic(path) as file:
         file.write(b"new")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 

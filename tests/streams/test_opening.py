@@ -45,6 +45,16 @@ def test_text_modes(write, read, client, path):
         assert list(file) == ["größe\n", "ñandú 😀\n"]
 
 
+def test_text_may_be_closed_without_a_block(client, path):
+    writer = client.open(path, "wt")
+    writer.write("text")
+    writer.close()
+    reader = client.open(path, "rt")
+    assert reader.read() == "text"
+    reader.close()
+    assert reader.closed
+
+
 def test_text_is_long(client, path):
     lines = [f"line {number}: ñandú 😀\n" for number in range(50_000)]
     with client.open(path, "wt", encoding="utf-8") as file:

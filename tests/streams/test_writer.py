@@ -386,6 +386,14 @@ def test_an_error_in_closing_is_raised_as_it_is(mode, client):
     assert writer.closed
 
 
+def test_an_error_in_writing_the_last_text_is_raised_as_it_is(client):
+    # Text waits above the stream, several frames of it, until it is closed.
+    with pytest.raises(OSError, match="full"), client.open(Sink(1000, OSError("full")), "wt") as text:
+        text.write("x" * 1000)
+    assert text.closed
+    text.close()
+
+
 def test_a_full_device_is_an_error(client):
     with open("/dev/full", "wb", buffering=0) as full, pytest.raises(OSError, match="No space left"):  # noqa: PTH123
         client.open(full, "w")
