@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import operator
 import os
-import sys
-import traceback
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from envelope_sdk.errors import (
     ContextMismatchError,
     EncryptionContextError,
-    EnvelopeError,
     KeyringError,
     UsageError,
 )
@@ -190,8 +186,11 @@ class Client:
             return released
 
         # Plaintext is never longer than its message, and the message is at hand.
-        with _lent(view):
+        try:
             plaintext = filled(len(view), fill)
+        finally:
+            # A mapped file could not be closed otherwise before an error is forgotten.
+            view.release()
         assert decryptor.header is not None
         return DecryptResult(plaintext, decryptor.header)
 
@@ -280,27 +279,6 @@ class Client:
             limits=self._limits,
             refuse_signed=refuse_signed,
         )
-
-
-@contextmanager
-def _lent(view: memoryview) -> Iterator[None]:
-    """Give the caller's buffer back even where an error is on its way.
-
-    The frames that an error came through hold views of it, so a mapped file could not be closed, nor a ``bytearray``
-    resized, before the error is forgotten. They hold keys and unauthenticated plaintext too, which tools that record
-    the variables of failed frames would take along.
-    """
-    before = sys.exception()
-    try:
-        yield
-    except EnvelopeError as error:
-        link: BaseException | None = error
-        while link is not None and link is not before:
-            traceback.clear_frames(link.__traceback__)
-            link = link.__context__
-        raise
-    finally:
-        view.release()
 
 
 def _check_types(

@@ -281,7 +281,9 @@ def test_an_error_keeps_no_key_and_no_plaintext_in_its_frames(client):
         client.decrypt(message)
 
     frames = [frame for frame, _ in traceback.walk_tb(caught.tb)]
-    below = frames[frames.index(next(frame for frame in frames if frame.f_code.co_name == "filled")) :]
+    place = [frame.f_code.co_name for frame in frames].index("filled")
+    assert "buffer" not in frames[place].f_locals
+    below = frames[place + 1 :]
     assert len(below) > 3
     assert all(not frame.f_locals for frame in below)
 
