@@ -44,18 +44,20 @@ def unwrap_first(
     require_no_data_key(materials)
     wanted = materials.algorithm_suite.key_length
     failures: list[UnwrapFailure] = []
-    for candidate in candidates:
-        try:
-            data_key = unwrap(candidate)
-        except EnvelopeError as error:
-            failures.append(UnwrapFailure(keyring, candidate.provider_id, error))
-            continue
-        if len(data_key) == wanted:
-            # The errors hold frames that hold this list; what the frames hold would wait for the garbage collector.
-            failures.clear()
-            return materials.with_data_key(data_key)
-        wrong = KeyringError(f"the data key has {len(data_key)} bytes, the algorithm suite needs {wanted}")
-        failures.append(UnwrapFailure(keyring, candidate.provider_id, wrong))
-    if not failures:
-        failures.append(UnwrapFailure(keyring, None, KeyringError(otherwise)))
-    raise NoMatchingKeyError(NOTHING_OPENS, failures)
+    try:
+        for candidate in candidates:
+            try:
+                data_key = unwrap(candidate)
+            except EnvelopeError as error:
+                failures.append(UnwrapFailure(keyring, candidate.provider_id, error))
+                continue
+            if len(data_key) == wanted:
+                return materials.with_data_key(data_key)
+            wrong = KeyringError(f"the data key has {len(data_key)} bytes, the algorithm suite needs {wanted}")
+            failures.append(UnwrapFailure(keyring, candidate.provider_id, wrong))
+        if not failures:
+            failures.append(UnwrapFailure(keyring, None, KeyringError(otherwise)))
+        raise NoMatchingKeyError(NOTHING_OPENS, failures)
+    finally:
+        # The errors hold this frame, and with it all callers' buffers: without this they would keep each other.
+        del failures
