@@ -64,10 +64,10 @@ def _signature_error(outline: MessageOutline, digest: MessageDigest | None) -> S
     algorithm = body.algorithm_suite.signature
     if algorithm is None or digest is None:
         return None
+    encoded = body.encryption_context.get(PUBLIC_KEY_FIELD)
+    if encoded is None:
+        return SignatureError("the message carries no public key", section="header")
     try:
-        encoded = body.encryption_context.get(PUBLIC_KEY_FIELD)
-        if encoded is None:
-            raise SignatureError("the message carries no public key", section="header")
         VerificationKey(algorithm, encoded).verify(outline.signature or b"", digest.finalize())
     except SignatureError as error:
         return error
