@@ -112,10 +112,10 @@ def imports_of(node: ast.AST, at_start: bool = True) -> Iterator[Import]:
         assert isinstance(target, ast.Constant)
         yield Import(str(target.value), "", node.lineno, 0, at_start)
     elif isinstance(node, ast.If) and _is_type_checking(node.test):
-        for child in node.body:
-            yield from imports_of(child, at_start=False)
-        for child in node.orelse:
-            yield from imports_of(child, at_start)
+        for statement in node.body:
+            yield from imports_of(statement, at_start=False)
+        for statement in node.orelse:
+            yield from imports_of(statement, at_start)
         return
     inside = at_start and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
     for child in ast.iter_child_nodes(node):
