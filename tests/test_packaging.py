@@ -25,8 +25,8 @@ slow_build = [pytest.mark.slow, pytest.mark.xdist_group("build")]
 
 
 def run(*command: str | Path, path: Sequence[Path] = (), cwd: Path | None = None) -> str:
-    """Run a command with ``path`` as its only PYTHONPATH, and return what it prints."""
-    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PIP_CONSTRAINT"}}
+    """Run a command with ``path`` as its only PYTHONPATH, unmeasured, and return what it prints."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     environment |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONSAFEPATH": "1"}
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, cwd=cwd)
     assert done.returncode == 0, f"{command} failed:\n{done.stdout}{done.stderr}"
