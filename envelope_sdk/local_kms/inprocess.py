@@ -103,12 +103,14 @@ class LocalKms:
 
         Raises:
             UsageError: the Region, account or root key cannot be one.
+            TypeError: the root key is none of these kinds; a plain string could be a path or a passphrase.
             KeyStoreError: the file is damaged, of another program or a later version, or cannot be written; the root
                 key is missing, not this file's, or open to others.
             KmsServiceError: DependencyTimeoutException: another process kept the file locked.
         """
         Scope(account, region)
-        store = SqliteStore.open(Path(path), root_key, random)
+        # Absolute, so that a later change of folder does no harm, and that SQLite's special names are names of files.
+        store = SqliteStore.open(Path(path).absolute(), root_key, random)
         return cls(store, region=region, account=account, clock=clock, random=random)
 
     @classmethod

@@ -245,3 +245,9 @@ def test_a_root_key_is_overwritten_on_request() -> None:
     root_key = decode_root_key(base64.b64encode(_KEY).decode(), "a test")
     root_key.wipe()
     assert root_key.secret == bytes(32)
+
+
+@pytest.mark.parametrize("root_key", ["a path or a passphrase?", 5, bytearray(32)])
+def test_one_of_another_kind_is_refused(database: Path, root_key: Any) -> None:
+    with pytest.raises(TypeError, match=r"give 32 bytes, a pathlib\.Path of a root key file, or Passphrase"):
+        LocalKms.open(database, root_key=root_key)

@@ -130,23 +130,25 @@ def test_rows_of_two_keys_cannot_be_swapped(database: Path) -> None:
         kms.decrypt(CiphertextBlob=blob)
 
 
-def test_altered_material_is_noticed(database: Path) -> None:
+@pytest.mark.parametrize("value", ["zeroblob(60)", "x''", "'text'", "5"])
+def test_altered_material_is_noticed(database: Path, value: str) -> None:
     _, blob = _make(database)
-    _change(database, "UPDATE materials SET wrapped = zeroblob(60)")
+    _change(database, f"UPDATE materials SET wrapped = {value}")
     with LocalKms.open(database) as kms, pytest.raises(KeyStoreError, match="does not authenticate"):
         kms.decrypt(CiphertextBlob=blob)
 
 
-@pytest.mark.parametrize("change", ["state = 'Merry'", "region = 'x'", "created = 99999999999999999", "role = 'SPARE'"])
+@pytest.mark.parametrize(
+    "change", ["state = 'Merry'", "created = 99999999999999999", "created = 'now'", "role = 'SPARE'"]
+)
 def test_a_damaged_record_is_an_error_of_the_store(database: Path, change: str) -> None:
     _make(database)
     _change(database, "DELETE FROM aliases")
     _change(database, "DELETE FROM materials")
     _change(database, f"UPDATE keys SET {change}")
     store = SqliteStore.open(database, None, system_random)
-    region = "x" if change.startswith("region") else "us-east-1"
-    with store.read() as transaction, pytest.raises((KeyStoreError, ValueError)):
-        transaction.keys(Scope("000000000000", region), "", 10)
+    with store.read() as transaction, pytest.raises(KeyStoreError, match="damaged"):
+        transaction.keys(_SCOPE, "", 10)
     store.close()
 
 
@@ -282,3 +284,11 @@ def test_in_memory_stores_share_nothing() -> None:
     with LocalKms.in_memory() as first, LocalKms.in_memory() as second:
         first.create_key()
         assert second.list_keys()["Keys"] == []
+
+
+def test_sqlites_name_for_memory_is_the_name_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    key_id, _ = _make(Path(":memory:"))
+    assert (tmp_path / ":memory:").exists()
+    with LocalKms.open(":memory:") as kms:
+        assert kms.describe_key(KeyId=key_id)["KeyMetadata"]["Description"] == "kept"

@@ -52,8 +52,10 @@ def prepare(
 
     Raises:
         KeyStoreError: another program's database, a later schema, or a root key that is missing or does not fit.
+        TypeError: the source is of another kind.
         sqlite3.Error: the database cannot be read or written.
     """
+    _check_kind(source)
     if not _is_ours(connection, path):
         _switch_to_wal(connection, patience)
         connection.execute("BEGIN IMMEDIATE")
@@ -67,6 +69,14 @@ def prepare(
             raise
     meta = {str(name): value for name, value in connection.execute("SELECT name, value FROM meta")}
     return _check(path, source, random, meta)
+
+
+def _check_kind(source: object) -> None:
+    if source is not None and not isinstance(source, bytes | os.PathLike | Passphrase):
+        raise TypeError(
+            f"root_key is a {type(source).__name__}: give 32 bytes, a pathlib.Path of a root key file, or "
+            "Passphrase(...)"
+        )
 
 
 def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:

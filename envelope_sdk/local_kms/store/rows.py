@@ -153,7 +153,7 @@ def _key(row: tuple[Any, ...]) -> Key:
             policy=policy,
             material_id=own,
         )
-    except (ValueError, TypeError, OverflowError):
+    except ValueError:
         raise KeyStoreError(f"the key store's record of key {key_id} is damaged") from None
 
 
@@ -167,4 +167,7 @@ def _number(moment: datetime) -> int:
 
 
 def _time(number: int) -> datetime:
-    return _EPOCH + number * _MILLISECOND
+    try:
+        return _EPOCH + number * _MILLISECOND
+    except (TypeError, OverflowError):
+        raise KeyStoreError("the key store holds a date that cannot be one: it is damaged") from None

@@ -47,10 +47,11 @@ class MaterialWrapper:
         Raises:
             KeyStoreError: the row was altered, or copied from another key.
         """
-        nonce, sealed = wrapped[:IV_LENGTH], wrapped[IV_LENGTH:]
         try:
+            nonce, sealed = wrapped[:IV_LENGTH], wrapped[IV_LENGTH:]
             return bytearray(self._aead.decrypt(nonce, sealed, _binding(scope, key_id, material_id)))
-        except (InvalidTag, ValueError):
+        except (InvalidTag, ValueError, TypeError):
+            # TypeError: columns of SQLite take values of any type.
             raise KeyStoreError(
                 f"key material {material_id} of key {key_id} does not authenticate: the key store is damaged or was "
                 "altered; restore it from a backup"
