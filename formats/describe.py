@@ -3,13 +3,49 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Any, Protocol
 
+from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.edks import EncryptedDataKey
-from envelope_sdk.formats.header import HeaderBody
+from envelope_sdk.formats.header import ContentType
 from envelope_sdk.formats.outline import MessageOutline
+from envelope_sdk.formats.suites import AlgorithmSuite
 
-__all__ = ["describe_encrypted_data_key", "describe_header", "describe_outline"]
+__all__ = ["HeaderFields", "describe_encrypted_data_key", "describe_header", "describe_outline"]
+
+
+class HeaderFields(Protocol):
+    """What a header has, authenticated or not."""
+
+    @property
+    def algorithm_suite(self) -> AlgorithmSuite:
+        """The suite."""
+        ...
+
+    @property
+    def message_id(self) -> bytes:
+        """The message id."""
+        ...
+
+    @property
+    def encryption_context(self) -> EncryptionContext:
+        """The pairs."""
+        ...
+
+    @property
+    def encrypted_data_keys(self) -> tuple[EncryptedDataKey, ...]:
+        """The wrapped data keys."""
+        ...
+
+    @property
+    def content_type(self) -> ContentType:
+        """Framed or not."""
+        ...
+
+    @property
+    def frame_length(self) -> int:
+        """Bytes in a frame."""
+        ...
 
 
 def describe_encrypted_data_key(key: EncryptedDataKey) -> dict[str, Any]:
@@ -29,7 +65,7 @@ def describe_encrypted_data_key(key: EncryptedDataKey) -> dict[str, Any]:
     }
 
 
-def describe_header(body: HeaderBody) -> dict[str, Any]:
+def describe_header(body: HeaderFields) -> dict[str, Any]:
     """Return the fields of a header."""
     suite = body.algorithm_suite
     return {
