@@ -72,11 +72,8 @@ def entry() -> NoReturn:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
         code = done.exit_code
-    except click.UsageError as error:
-        error.show()
-        code = ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
-        code = report(KeyboardInterrupt(), "interrupted") if os.environ.get("ENVELOPE_DEBUG") else ExitCode.INTERRUPTED
+        code = ExitCode.INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,10 +19,12 @@ class Item:
     Attributes:
         source: the file to read; ``None`` for standard input.
         target: the file to write; ``None`` for standard output.
+        make_folders: whether the target's folder is made where there is none.
     """
 
     source: Path | None
     target: Path | None
+    make_folders: bool = False
 
     @property
     def name(self) -> str:
@@ -54,10 +56,11 @@ def plan(inputs: Sequence[str], output: str | None, *, recursive: bool, suffix: 
         raise click.UsageError("several messages cannot share standard output: give a folder to --output")
     if output is not None and Path(output).exists() and not Path(output).is_dir():
         raise click.UsageError(f"{output} is not a folder, and several files are to be written")
+    folder = None if output is None else Path(output)
     items = [
-        Item(source, _renamed(Path(output) / below if output is not None else source, suffix, encrypting=encrypting))
+        Item(source, _renamed(source if folder is None else folder / below, suffix, encrypting=encrypting), True)
         for name in inputs
-        for source, below in _sources(Path(name), Path(output) if output else None, suffix, encrypting=encrypting)
+        for source, below in _sources(Path(name), folder, suffix, encrypting=encrypting)
     ]
     _check_distinct(items)
     return items

@@ -61,6 +61,7 @@ _HINTS: tuple[tuple[type[BaseException], str], ...] = (
     (errors.CommitmentPolicyError, "older messages do not commit to their key: --allow-uncommitted reads them"),
     (errors.NoMatchingKeyError, "'envelope inspect FILE' lists the keys that open it; choose one with --key"),
     (errors.KmsUnavailableError, "nothing was changed: try again later"),
+    (FileExistsError, "--force replaces existing files"),
 )
 
 
@@ -84,6 +85,8 @@ def report(error: BaseException, what: str | None = None) -> ExitCode:
         if isinstance(error, kind):
             say(f"hint: {hint}")
             break
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        say(f"hint: '{error.ctx.command_path} --help' explains")
     return exit_code_of(error)
 
 
@@ -100,7 +103,7 @@ def _text_of(error: BaseException) -> str:
         names = [click.format_filename(name) for name in (error.filename,) if isinstance(name, str | bytes)]
         return ": ".join([*names, error.strerror.lower()])
     if isinstance(error, click.ClickException):
-        return error.format_message()
+        return error.format_message().rstrip(".").replace("\n", " ")
     if isinstance(error, errors.EnvelopeError):
         return str(error)
     # Only what this package documents is known to be free of secrets.

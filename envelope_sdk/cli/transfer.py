@@ -140,7 +140,8 @@ def _target(item: Item, *, overwrite: bool) -> Generator[Any]:
         with io.FileIO(item.target, "w") as stream:
             yield stream
     else:
-        item.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if item.make_folders:
+            item.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = AtomicFile(item.target, overwrite=overwrite)
         try:
             yield file
