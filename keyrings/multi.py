@@ -68,9 +68,13 @@ class MultiKeyring:
         keyrings = self._children if self._generator is None else (self._generator, *self._children)
         for keyring in keyrings:
             try:
-                return keyring.on_decrypt(materials, encrypted_data_keys)
+                found = keyring.on_decrypt(materials, encrypted_data_keys)
             except NoMatchingKeyError as error:
                 failures += error.failures
             except EnvelopeError as error:
                 failures.append(UnwrapFailure(repr(keyring), None, error))
+            else:
+                # As in unwrap_first: the errors and this list would keep each other.
+                failures.clear()
+                return found
         raise NoMatchingKeyError(NOTHING_OPENS, failures)
