@@ -68,7 +68,10 @@ class MultiKeyring:
         keyrings = self._children if self._generator is None else (self._generator, *self._children)
         for keyring in keyrings:
             try:
-                return keyring.on_decrypt(materials, encrypted_data_keys)
+                opened = keyring.on_decrypt(materials, encrypted_data_keys)
+                if opened.plaintext_data_key is not None:
+                    return opened
+                failures.append(UnwrapFailure(repr(keyring), None, KeyringError("it returned no data key")))
             except NoMatchingKeyError as error:
                 failures += error.failures
             except EnvelopeError as error:
