@@ -79,6 +79,10 @@ class EncryptionContext(Mapping[str, str]):
             return self
         return EncryptionContext({**self._pairs, **other})
 
+    def sorted(self) -> EncryptionContext:
+        """Return a context that writes its pairs sorted; this one itself where it does so already."""
+        return self if self._wire == self._canonical else EncryptionContext(self._pairs)
+
     def encode(self) -> bytes:
         """Return the header's field: a 16-bit length, then the pairs as parsed, or sorted where made by a caller."""
         return len(self._wire).to_bytes(2, "big") + self._wire

@@ -68,13 +68,16 @@ class MultiKeyring:
         keyrings = self._children if self._generator is None else (self._generator, *self._children)
         for keyring in keyrings:
             try:
-                found = keyring.on_decrypt(materials, encrypted_data_keys)
+                opened = keyring.on_decrypt(materials, encrypted_data_keys)
             except NoMatchingKeyError as error:
                 failures += error.failures
+                continue
             except EnvelopeError as error:
                 failures.append(UnwrapFailure(repr(keyring), None, error))
-            else:
+                continue
+            if opened.plaintext_data_key is not None:
                 # As in unwrap_first: the errors and this list would keep each other.
                 failures.clear()
-                return found
+                return opened
+            failures.append(UnwrapFailure(repr(keyring), None, KeyringError("it returned no data key")))
         raise NoMatchingKeyError(NOTHING_OPENS, failures)

@@ -78,7 +78,10 @@ class DefaultMaterialsManager:
         try:
             return self._keyring.on_decrypt(materials, request.encrypted_data_keys)
         except NoMatchingKeyError as error:
-            raise _most_useful(error, unstored) from error
+            better = _most_useful(error, unstored)
+            if better is error:
+                raise
+            raise better from error
 
 
 def _unstored_keys(request: DecryptionRequest) -> frozenset[str]:
