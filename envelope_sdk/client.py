@@ -9,7 +9,7 @@ import operator
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -283,7 +283,7 @@ class Client:
 
 
 @contextmanager
-def _lent(view: memoryview) -> Iterator[None]:
+def _lent(view: memoryview) -> Generator[None]:
     """Give the caller's buffer back even where an error is on its way.
 
     The frames that an error came through hold views of it, so a mapped file could not be closed, nor a ``bytearray``

@@ -166,11 +166,11 @@ class DecryptingReader(io.BufferedIOBase):
         self._plain = self._out[:released]
 
 
-def _read_into(raw: IO[bytes], buffer: memoryview) -> int:
+def _read_into(raw: Any, buffer: memoryview) -> int:
     """Read some bytes; returns 0 at the end."""
     # A pipe or socket behind a buffer hands over what it has; ``readinto`` would wait until ``buffer`` is full.
     name = "readinto1" if isinstance(raw, io.BufferedReader) else "readinto"
-    readinto: Any = getattr(raw, name, None)
+    readinto = getattr(raw, name, None)
     if readinto is not None:
         count = readinto(buffer)
         if count is None:
