@@ -169,8 +169,8 @@ class DecryptingReader(io.BufferedIOBase):
 def _read_into(raw: Any, buffer: memoryview) -> int:
     """Read some bytes; returns 0 at the end."""
     # A pipe or socket behind a buffer hands over what it has; ``readinto`` would wait until ``buffer`` is full.
-    name = "readinto1" if isinstance(raw, io.BufferedReader) else "readinto"
-    readinto = getattr(raw, name, None)
+    waits = issubclass(type(raw), io.BufferedReader)
+    readinto: Any = getattr(raw, "readinto1" if waits else "readinto", None)
     if readinto is not None:
         count = readinto(buffer)
         if count is None:
