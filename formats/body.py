@@ -108,8 +108,12 @@ def number_frames(out: memoryview, frame_length: int, first: int, count: int) ->
 
 
 def leading_run(view: memoryview, frame_length: int, first: int, count: int) -> int:
-    """Return how many of the ``count`` frames at the start of ``view`` are numbered ``first``, ``first`` + 1, ..."""
+    """Return how many of the ``count`` frames at the start of ``view`` are numbered ``first``, ``first`` + 1, ...
+
+    The last number of all never counts: on the wire it is the marker of the final frame, and no regular frame has it.
+    """
     stride = frame_length + FRAME_OVERHEAD
+    count = min(count, MAX_FRAMES - first)
     expected = sequence_columns(first, count)
     if all(view[byte : count * stride : stride].tobytes() == column for byte, column in enumerate(expected)):
         return count

@@ -37,10 +37,14 @@ class EncryptedDataKey:
         """Return the entry: three fields, each behind its 16-bit length.
 
         Raises:
-            UsageError: a field takes more than 65,535 bytes.
+            UsageError: a field takes more than 65,535 bytes, or the provider id is not encodable as UTF-8.
         """
         parts: list[bytes] = []
-        for field in (self.provider_id.encode("utf-8"), self.provider_info, self.ciphertext):
+        try:
+            provider_id = self.provider_id.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UsageError(f"a key provider id is not encodable as UTF-8: {self.provider_id!r}") from None
+        for field in (provider_id, self.provider_info, self.ciphertext):
             if len(field) > _MAX_FIELD:
                 raise UsageError(f"a field of an encrypted data key takes {len(field)} bytes; the most is {_MAX_FIELD}")
             parts += (len(field).to_bytes(2, "big"), field)

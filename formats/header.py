@@ -73,7 +73,8 @@ class HeaderBody:
                 encrypted data keys.
         """
         suite = self.algorithm_suite
-        if (self.content_type is ContentType.FRAMED) != (0 < self.frame_length <= MAX_FRAME_LENGTH):
+        framed = self.content_type is ContentType.FRAMED
+        if not (1 if framed else 0) <= self.frame_length <= (MAX_FRAME_LENGTH if framed else 0):
             raise UsageError(f"a frame length of {self.frame_length} does not go with {self.content_type.name}")
         if (len(self.message_id), len(self.suite_data)) != (suite.message_id_length, suite.suite_data_length):
             raise UsageError("the message id or the suite data has a length that the algorithm suite does not have")

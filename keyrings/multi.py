@@ -69,11 +69,15 @@ class MultiKeyring:
         try:
             for keyring in keyrings:
                 try:
-                    return keyring.on_decrypt(materials, encrypted_data_keys)
+                    opened = keyring.on_decrypt(materials, encrypted_data_keys)
                 except NoMatchingKeyError as error:
                     failures += error.failures
                 except EnvelopeError as error:
                     failures.append(UnwrapFailure(repr(keyring), None, error))
+                else:
+                    if opened.plaintext_data_key is not None:
+                        return opened
+                    failures.append(UnwrapFailure(repr(keyring), None, KeyringError("it returned no data key")))
             raise NoMatchingKeyError(NOTHING_OPENS, failures)
         finally:
             # As in unwrap_first: the errors hold this frame.

@@ -78,12 +78,17 @@ class DefaultMaterialsManager:
         try:
             return self._keyring.on_decrypt(materials, request.encrypted_data_keys)
         except NoMatchingKeyError as error:
-            raise _most_useful(error, unstored) from error
+            better = _most_useful(error, unstored)
+            if better is error:
+                raise
+            raise better from error
 
 
 def _unstored_keys(request: DecryptionRequest) -> frozenset[str]:
     stored = request.encryption_context
     reproduced = request.reproduced_encryption_context
+    if not reproduced:
+        return frozenset()
     for key, value in reproduced.items():
         if key in stored and stored[key] != value:
             raise ContextMismatchError(

@@ -57,6 +57,7 @@ MaterialsSource = Callable[[UnverifiedHeader], DecryptionMaterials]
 """Turns a header, not yet authenticated, into complete decryption materials."""
 
 _BATCH: Final = 4096
+_HEADER_CHUNK: Final = 2**16
 _ALTERED: Final = "the message was altered after it was encrypted, or the data key is not the message's"
 
 Step = Callable[[memoryview, memoryview], tuple[int, int]]
@@ -131,6 +132,8 @@ class MessageDecryptor:
 
     def output_size(self, length: int) -> int:
         """Return the most plaintext that ``length`` more bytes of message can release."""
+        if self._pending and len(self._pending) + length < self._needed:
+            return 0
         return len(self._pending) + len(self._withheld) + length
 
     def update(self, data: BytesLike) -> bytes:
@@ -171,9 +174,10 @@ class MessageDecryptor:
             raise self._failure
         if self._step is not None:
             missing = "signature" if self._section == "footer" else "end"
+            between_frames = self._step == self._read_frames and not self._pending
             error = TruncatedMessageError(
                 f"the message is cut short: its {missing} is missing",
-                section=self._section,
+                section=f"frame {self._next}" if between_frames else self._section,
                 offset=self._offset + len(self._pending),
             )
             self._fail(error)
@@ -186,6 +190,9 @@ class MessageDecryptor:
         while len(view):
             if self._pending:
                 taken = min(self._needed - len(self._pending), len(view))
+                if self.header is None:
+                    # Every attempt reads the header from its start: make them few, whatever its fields' lengths.
+                    taken = min(max(taken, _HEADER_CHUNK), len(view))
                 self._pending += view[:taken]
                 view = view[taken:]
                 if len(self._pending) < self._needed:
@@ -268,6 +275,8 @@ class MessageDecryptor:
         if suite.signature is not None:
             if materials.verification_key is None:
                 raise SignatureError("the materials of a signed message hold no verification key", section="header")
+            if materials.verification_key.algorithm is not suite.signature:
+                raise KeyringError("the materials' verification key is of another algorithm than the message's suite")
             self._verification_key = materials.verification_key
             self._digest = MessageDigest(suite.signature)
 

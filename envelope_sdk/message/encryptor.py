@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from envelope_sdk.errors import EnvelopeError, StreamError, UsageError
+from envelope_sdk.errors import EnvelopeError, KeyringError, StreamError, UsageError
 from envelope_sdk.formats.body import (
     FINAL_FRAME_HEAD_LENGTH,
     FINAL_FRAME_OVERHEAD,
@@ -107,6 +107,7 @@ class MessageEncryptor:
             raise UsageError(f"a frame length of {frame_length} bytes is not between 1 and {MAX_FRAME_LENGTH}")
         suite = materials.algorithm_suite
         commitment_policy.check_encrypt(suite)
+        _check_materials(materials)
         check_count(len(materials.encrypted_data_keys), (limits or Limits()).max_encrypted_data_keys)
         message_id = random(suite.message_id_length)
         self._cipher, commitment = derive_message_key(suite, materials.plaintext_data_key, message_id)
@@ -114,7 +115,7 @@ class MessageEncryptor:
         body = HeaderBody(
             suite,
             message_id,
-            materials.encryption_context.without(required) if required else materials.encryption_context,
+            (materials.encryption_context.without(required) if required else materials.encryption_context).sorted(),
             materials.encrypted_data_keys,
             ContentType.FRAMED,
             frame_length,
@@ -280,8 +281,7 @@ class MessageEncryptor:
         if self._digest is None:
             return b""
         self._digest.update(tail)
-        if self._signing_key is None:
-            raise UsageError("the materials of a signed suite hold no signing key")
+        assert self._signing_key is not None
         return encode_footer(self._signing_key.sign(self._digest.finalize()))
 
     def _expect(self, state: str) -> None:
@@ -289,6 +289,17 @@ class MessageEncryptor:
             raise self._failure
         if self._state != state:
             raise StreamError(f"the message is {self._state}, not {state}: start, update, finish is the order")
+
+
+def _check_materials(materials: EncryptionMaterials) -> None:
+    suite = materials.algorithm_suite
+    if not materials.encrypted_data_keys:
+        raise KeyringError("the materials hold no wrapped copy of the data key")
+    if suite.signature is not None:
+        if materials.signing_key is None:
+            raise KeyringError("the materials of a signed suite hold no signing key")
+        if materials.signing_key.algorithm is not suite.signature:
+            raise KeyringError("the materials' signing key is of another algorithm than the suite's")
 
 
 def _authenticated_header(body: HeaderBody, unstored: EncryptionContext, cipher: MessageCipher) -> bytes:

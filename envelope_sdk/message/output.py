@@ -6,10 +6,14 @@ import sys
 import traceback
 from collections.abc import Callable
 from io import BytesIO
+from typing import Final
 
 from envelope_sdk.errors import EnvelopeError
 
 __all__ = ["filled"]
+
+_SMALL: Final = 4096
+"""Bytes up to which copying costs less than setting up what saves the copy."""
 
 
 def filled(size: int, fill: Callable[[memoryview], int]) -> bytes:
@@ -21,20 +25,26 @@ def filled(size: int, fill: Callable[[memoryview], int]) -> bytes:
     whose frames hold the machine, keys, unauthenticated plaintext, and views of the caller's buffers, which could then
     be neither closed nor resized before a garbage collection.
     """
+    before = sys.exception()
+    try:
+        return _filled(size, fill)
+    except EnvelopeError as error:
+        _empty_frames(error, before)
+        raise
+
+
+def _filled(size: int, fill: Callable[[memoryview], int]) -> bytes:
     if size == 0:
         fill(memoryview(bytearray()))
         return b""
+    if size <= _SMALL:
+        small = bytearray(size)
+        return bytes(small[: fill(memoryview(small))])
     buffer = BytesIO()
     buffer.seek(size - 1)
     buffer.write(b"\0")
-    before = sys.exception()
-    try:
-        with buffer.getbuffer() as view:
-            written = fill(view)
-    except EnvelopeError as error:
-        del buffer
-        _empty_frames(error, before)
-        raise
+    with buffer.getbuffer() as view:
+        written = fill(view)
     try:
         buffer.truncate(written)
     except BufferError:

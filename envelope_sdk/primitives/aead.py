@@ -7,7 +7,7 @@ leaves nothing behind when the tag does not fit: ``decrypt_into`` has by then al
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -29,7 +29,6 @@ TAG_LENGTH: Final = 16
 ONE_SHOT_LIMIT: Final = 2**31 - 1 - TAG_LENGTH
 """The most content bytes that ``AESGCM`` takes in one call, tag included in the sum on the way back."""
 
-_PIECE: Final = 2**24
 _ZEROS: Final = bytes(2**16)
 
 
@@ -45,9 +44,14 @@ class MessageCipher:
 
     Attributes:
         aead: the ``AESGCM`` object, for the frame loops, which call it without a detour.
+        one_shot_limit: the most content bytes that it is given; longer content goes through piece by piece.
+        piece_length: bytes of such a piece.
     """
 
     __slots__ = ("_key", "aead")
+
+    one_shot_limit: ClassVar[int] = ONE_SHOT_LIMIT
+    piece_length: ClassVar[int] = 2**24
 
     def __init__(self, key: bytes) -> None:
         """Take a key of 16, 24 or 32 bytes."""
@@ -70,13 +74,13 @@ class MessageCipher:
 
     def seal_into(self, iv: BytesLike, content: memoryview, aad: BytesLike, out: memoryview) -> None:
         """Encrypt ``content`` of any length into ``out``, which is 16 bytes longer: ciphertext, then tag."""
-        if len(content) <= ONE_SHOT_LIMIT:
+        if len(content) <= self.one_shot_limit:
             self.aead.encrypt_into(iv, content, aad, out)
             return
         encryptor = Cipher(AES(self._key), GCM(bytes(iv))).encryptor()
         encryptor.authenticate_additional_data(bytes(aad))
-        for start in range(0, len(content), _PIECE):
-            piece = content[start : start + _PIECE]
+        for start in range(0, len(content), self.piece_length):
+            piece = content[start : start + self.piece_length]
             encryptor.update_into(piece, out[start : start + len(piece)])
         encryptor.finalize()
         out[len(content) :] = encryptor.tag
@@ -87,7 +91,7 @@ class MessageCipher:
         Raises ``InvalidTag`` where the tag does not fit; ``out`` is then all zeros.
         """
         try:
-            if len(out) <= ONE_SHOT_LIMIT:
+            if len(out) <= self.one_shot_limit:
                 self.aead.decrypt_into(iv, sealed, aad, out)
             else:
                 self._open_long(iv, sealed, aad, out)
@@ -98,7 +102,7 @@ class MessageCipher:
     def _open_long(self, iv: BytesLike, sealed: memoryview, aad: BytesLike, out: memoryview) -> None:
         decryptor = Cipher(AES(self._key), GCM(bytes(iv))).decryptor()
         decryptor.authenticate_additional_data(bytes(aad))
-        for start in range(0, len(out), _PIECE):
-            piece = out[start : start + _PIECE]
+        for start in range(0, len(out), self.piece_length):
+            piece = out[start : start + self.piece_length]
             decryptor.update_into(sealed[start : start + len(piece)], piece)
         decryptor.finalize_with_tag(bytes(sealed[len(out) :]))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["AtomicFile"]
 
 _MODE: Final = 0o600
-_NO_UNNAMED_FILES: Final = frozenset({errno.EISDIR, errno.ENOENT, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTSUP})
+_NO_UNNAMED_FILES: Final = frozenset({errno.EISDIR, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTSUP})
 
 
 class AtomicFile(io.RawIOBase):

@@ -166,11 +166,11 @@ class DecryptingReader(io.BufferedIOBase):
         self._plain = self._out[:released]
 
 
-def _read_into(raw: IO[bytes], buffer: memoryview) -> int:
+def _read_into(raw: Any, buffer: memoryview) -> int:
     """Read some bytes; returns 0 at the end."""
     # A pipe or socket behind a buffer hands over what it has; ``readinto`` would wait until ``buffer`` is full.
-    below: Any = raw
-    readinto: Any = getattr(below, "readinto1" if isinstance(below, io.BufferedReader) else "readinto", None)
+    waits = issubclass(type(raw), io.BufferedReader)
+    readinto: Any = getattr(raw, "readinto1" if waits else "readinto", None)
     if readinto is not None:
         count = readinto(buffer)
         if count is None:

@@ -144,7 +144,7 @@ def test_a_client_that_signs_is_never_given_an_unsigned_message(keyring):
         ({"plaintext_data_key": None}, KeyringError),
         ({"plaintext_data_key": bytes(16)}, KeyringError),
         ({"plaintext_data_key": b""}, KeyringError),
-        ({"encrypted_data_keys": ()}, UsageError),
+        ({"encrypted_data_keys": ()}, KeyringError),
         ({"encrypted_data_keys": (EncryptedDataKey("p", b"i", b"c"),) * 101}, LimitExceededError),
         ({"encrypted_data_keys": (EncryptedDataKey("p", bytes(65_536), b"c"),)}, UsageError),
     ],

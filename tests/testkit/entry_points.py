@@ -1,0 +1,91 @@
+"""The ways into the library for a message, and what each let out before it succeeded or failed."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import envelope_sdk
+from envelope_sdk import Client, CommitmentPolicy, EnvelopeError, Limits
+from envelope_sdk.materials import Keyring
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out: all plaintext that was released, and the error, if it failed."""
+
+    released: bytes
+    error: EnvelopeError | None
+
+
+def reader_of(keyring: Keyring, *, limits: Limits | None = None) -> Client:
+    """Return a client that reads every suite."""
+    return Client(keyring, commitment_policy=CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT, limits=limits)
+
+
+def chunks_of(message: bytes, size: int) -> list[bytes]:
+    return [message[start : start + size] for start in range(0, len(message), size)]
+
+
+def random_chunks(message: bytes, seed: int = 0) -> list[bytes]:
+    chance = random.Random(seed)
+    chunks: list[bytes] = []
+    rest = message
+    while rest:
+        size = chance.choice((0, 1, 2, 3, 5, 11, 40, 200))
+        chunks.append(rest[:size])
+        rest = rest[size:]
+    return chunks
+
+
+def feed(client: Client, chunks: Iterable[bytes], context: Mapping[str, str] | None = None) -> Outcome:
+    """Push chunks through the machine. Errors outside the documented tree are not caught."""
+    released = bytearray()
+    try:
+        machine = client.decryptor(encryption_context=context)
+        for chunk in chunks:
+            released += machine.update(chunk)
+        machine.finish()
+    except EnvelopeError as error:
+        return Outcome(bytes(released), error)
+    return Outcome(bytes(released), None)
+
+
+def one_call(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    try:
+        return Outcome(client.decrypt(message, encryption_context=context).plaintext, None)
+    except EnvelopeError as error:
+        return Outcome(b"", error)
+
+
+def byte_by_byte(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    return feed(client, chunks_of(message, 1), context)
+
+
+def in_random_chunks(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    return feed(client, random_chunks(message), context)
+
+
+def reader(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    released = bytearray()
+    try:
+        with envelope_sdk.open(
+            io.BytesIO(message), client=client, encryption_context=context, release_unverified_plaintext=True
+        ) as stream:
+            while piece := stream.read1(7):  # type: ignore[union-attr]
+                released += piece
+    except EnvelopeError as error:
+        return Outcome(bytes(released), error)
+    return Outcome(bytes(released), None)
+
+
+EntryPoint = Callable[..., Outcome]
+
+ENTRY_POINTS: dict[str, EntryPoint] = {
+    "one call": one_call,
+    "byte by byte": byte_by_byte,
+    "random chunks": in_random_chunks,
+    "reader": reader,
+}
