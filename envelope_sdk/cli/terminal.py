@@ -5,7 +5,8 @@ The rules:
 - Results go to standard output; everything else, progress included, goes to standard error.
 - A message is one line: ``envelope: WHAT: why``, no capital, no full stop. A hint, where there is something to do about
   it, is a second line: ``hint: ...``.
-- No traceback, no secret, no plaintext. What cannot be printed is escaped, so that no file name passes for another line.
+- No traceback, no secret, no plaintext.
+- What cannot be printed is escaped, so that no file name passes for another line.
 - Nothing is coloured or drawn unless standard error is a terminal.
 """
 
