@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from envelope_sdk.cli.plan import Item
+from envelope_sdk.cli.terminal import text_of
 from envelope_sdk.formats.describe import describe_header
 from envelope_sdk.message.authenticated import Header
 
@@ -29,7 +30,7 @@ class MetadataLog:
 
     def failed(self, item: Item, error: BaseException, code: int) -> None:
         """Note an item that failed."""
-        self._write(item, status="failed", error=type(error).__name__, message=str(error), exit_code=code)
+        self._write(item, status="failed", error=type(error).__name__, message=text_of(error), exit_code=code)
 
     def _write(self, item: Item, **fields: Any) -> None:
         if self._stream is None:

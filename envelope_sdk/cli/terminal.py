@@ -19,7 +19,7 @@ import click
 
 from envelope_sdk import errors
 
-__all__ = ["ExitCode", "exit_code_of", "printable_name", "report", "say"]
+__all__ = ["ExitCode", "exit_code_of", "printable_name", "report", "say", "text_of"]
 
 
 class ExitCode(IntEnum):
@@ -81,7 +81,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
 def report(error: BaseException, what: str | None = None) -> ExitCode:
     """Print ``error``, with the item it is about, and its hint; return the code that goes with it."""
     where = f"{printable_name(what)}: " if what else ""
-    say(f"envelope: {where}{_text_of(error)}")
+    say(f"envelope: {where}{text_of(error)}")
     for kind, hint in _HINTS:
         if isinstance(error, kind):
             say(f"hint: {hint}")
@@ -106,7 +106,8 @@ def _escaped(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def _text_of(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """Return what went wrong, without the item it is about."""
     if isinstance(error, errors.KmsServiceError):
         return f"{error.code}: {error.message}".rstrip(".: ")
     if isinstance(error, OSError) and error.strerror:
