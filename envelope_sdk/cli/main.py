@@ -73,7 +73,7 @@ def entry() -> NoReturn:
             if signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, _terminate)
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="envelope", standalone_mode=False)
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:

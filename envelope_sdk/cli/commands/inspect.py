@@ -106,5 +106,5 @@ def _key_name(key: dict[str, Any]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return text that cannot move the cursor or pass for another line."""
-    return text if text.isprintable() else ascii(text)
+    """Return text that cannot move the cursor, pass for another line or go unnoticed."""
+    return text if text.isprintable() and text.strip() == text != "" else ascii(text)
