@@ -1,7 +1,7 @@
 """The command ``envelope`` in a home of its own: called in this process, or started as one.
 
-Calling takes milliseconds and is for what the command says and writes. Starting is for what only a process has: signals,
-pipes, terminals, limits, and what it imports.
+Calling takes milliseconds and is for what the command says and writes. Starting is for what only a process has:
+signals, pipes, terminals, limits, and what it imports.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def on_a_word() -> str:
 @pytest.fixture
 def fifo(envelope: Envelope) -> str:
     """A named pipe in the command's folder."""
-    os.mkfifo(envelope.home / "pipe")
+    os.mkfifo(envelope.home / "pipe", 0o600)
     return "pipe"
 
 
@@ -243,10 +243,11 @@ class _KmsHandler(BaseHTTPRequestHandler):
         operation = self.headers["X-Amz-Target"].partition(".")[2]
         method = getattr(self.server.kms, re.sub("(?<!^)(?=[A-Z])", "_", operation).lower())
         decoded = {name: base64.b64decode(value) for name, value in request.items() if name in self._BLOBS}
+        if self.server.refusal is not None:
+            status, code = self.server.refusal
+            self._answer(status, {"__type": code, "message": "as it was told"})
+            return
         try:
-            if self.server.refusal is not None:
-                status, code = self.server.refusal
-                raise KmsServiceError(code, "so it was told", operation=operation, status=status)
             self._answer(200, method(**(request | decoded)))
         except KmsServiceError as error:
             self._answer(error.status, {"__type": error.code, "message": error.message})

@@ -8,10 +8,10 @@
     ! standard error, line by line
     [exit 3]                                where it is not 0
 
-In what is expected, ``<key-id>``, ``<n>`` (a number), ``<date>``, ``<hex>``, ``<base64>``, ``<home>`` and ``<any>`` stand
-for what differs from run to run; ``<key-id 1>`` is the same one wherever it stands. Besides ``envelope`` a script has
-``write FILE TEXT``, ``cat FILE``, ``ls``, ``cut FILE BYTES``, ``flip FILE OFFSET`` (one bit; negative from the end) and
-``base64 FILE``. ``< FILE`` and ``> FILE`` redirect, ``NAME=VALUE`` in front sets a variable.
+In what is expected, ``<key-id>``, ``<n>`` (a number), ``<date>``, ``<hex>``, ``<base64>``, ``<home>`` and ``<any>``
+stand for what differs from run to run; ``<key-id 1>`` is the same one everywhere. Besides ``envelope`` there are
+``write FILE TEXT``, ``cat FILE``, ``ls``, ``cut FILE BYTES``, ``flip FILE OFFSET`` (one bit; negative from the end)
+and ``base64 FILE``. ``< FILE`` and ``> FILE`` redirect, ``NAME=VALUE`` in front sets a variable.
 """
 
 from __future__ import annotations
@@ -140,8 +140,7 @@ def test_script(path: Path, envelope: Any) -> None:
     for step in steps(path.read_text("utf-8")):
         printed = player.run(step.command)
         fits = len(printed) == len(step.expected) and all(
-            matches(expected, line, envelope.home, known)
-            for expected, line in zip(step.expected, printed, strict=True)
+            matches(expected, line, envelope.home, known) for expected, line in zip(step.expected, printed, strict=True)
         )
         assert fits, f"{path.name}:{step.line}: $ {step.command}\n" + "\n".join(printed)
 
