@@ -45,6 +45,8 @@ def plan(inputs: Sequence[str], output: str | None, *, recursive: bool, suffix: 
     Raises:
         click.UsageError: the inputs and the output do not go together.
     """
+    if "" in (*inputs, output):
+        raise click.UsageError("a file's name is empty")
     if "-" in inputs and len(inputs) > 1:
         raise click.UsageError("standard input ('-') goes alone")
     folders = [name for name in inputs if name != "-" and Path(name).is_dir()]

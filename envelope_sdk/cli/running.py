@@ -78,5 +78,7 @@ def _tell(mode: str, done: Sequence[Item], *, failed: int, total: int) -> None:
         for item in done:
             if item.target is not None:
                 say(f"{mode}ed {printable_name(item.name)} to {printable_name(str(item.target))}")
+    elif total == 0:
+        say(f"there is nothing to {mode}")
     else:
         say(f"{mode}ed {len(done)} of {total} files" + (f", {failed} failed" if failed else ""))

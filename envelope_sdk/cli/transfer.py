@@ -23,7 +23,7 @@ from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.reader import DecryptingReader
 from envelope_sdk.streams.writer import encrypting_writer
 
-__all__ = ["decrypt_item", "encrypt_item", "standard_input"]
+__all__ = ["decrypt_item", "encrypt_item", "standard_input", "standard_output"]
 
 
 def encrypt_item(
@@ -133,6 +133,15 @@ def standard_input() -> IO[bytes]:
     return _standard(sys.stdin, "standard input")
 
 
+def standard_output() -> IO[bytes]:
+    """Return standard output for bytes.
+
+    Raises:
+        OSError: this process was started without one.
+    """
+    return _standard(sys.stdout, "standard output")
+
+
 def _standard(stream: IO[str] | None, name: str) -> IO[bytes]:
     if stream is None:
         raise OSError(errno.EBADF, "closed", name)
@@ -156,7 +165,7 @@ def _source(item: Item, progress: Progress) -> Generator[Any]:
 def _target(item: Item, *, overwrite: bool) -> Generator[Any]:
     """Open the target: a file that appears on commit, or a stream where the path or its absence says so."""
     if item.target is None:
-        yield _standard(sys.stdout, "standard output")
+        yield standard_output()
     elif _takes_bytes_as_they_come(item.target):
         with io.FileIO(item.target, "w") as stream:
             yield stream

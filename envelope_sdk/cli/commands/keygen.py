@@ -54,6 +54,8 @@ def command(file: str, kind: str, namespace: str, name: str | None) -> None:
 
 
 def _require_absent(path: str) -> None:
+    if not path:
+        raise UsageError("a file's name is empty")
     if os.path.lexists(path):
         raise UsageError(f"{path} exists, and a key is never replaced: choose another name")
 
