@@ -155,6 +155,14 @@ def test_a_target_that_is_a_folder_of_another_name(envelope: Any, message: bytes
 # --- the process is stopped ------------------------------------------------------------------------------------------
 
 
+def has_unnamed_files(folder: Path) -> bool:
+    try:
+        os.close(os.open(folder, os.O_RDWR | os.O_TMPFILE))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
 @pytest.mark.parametrize("command", ["encrypt", "decrypt"])
 @pytest.mark.parametrize(
     ("number", "code"),
@@ -168,6 +176,8 @@ def test_a_target_that_is_a_folder_of_another_name(envelope: Any, message: bytes
 def test_a_signal_in_the_middle(
     envelope: Any, message: bytes, untouched: Any, fifo: str, ended: Any, command: str, number: int, code: int
 ) -> None:
+    if number == signal.SIGKILL and not has_unnamed_files(envelope.home):
+        pytest.skip("a killed process leaves its hidden file behind on this file system")
     before = envelope.names()
     process = envelope.start(command, "-k", "a.key", fifo, "-o", "old", "--force")
     with (envelope.home / fifo).open("wb", buffering=0) as pipe:
