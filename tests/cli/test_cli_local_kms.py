@@ -270,3 +270,14 @@ def test_a_message_of_another_local_kms(envelope: Any) -> None:
 
     assert ran.code == 4
     assert "NotFoundException" in ran.err
+
+
+def test_a_message_of_no_local_kms(envelope: Any) -> None:
+    """Wrapped by a raw key: nothing is asked of the local KMS, and it says so."""
+    envelope.ok("kms", "create-key")
+    message = envelope.ok("encrypt", "-k", envelope.key(), "-", stdin=b"x").out
+
+    ran = envelope("decrypt", "-", stdin=message)
+
+    assert ran.code == 4
+    assert "none of the message's data keys is wrapped by one of its keys" in ran.lines[0]
