@@ -41,10 +41,12 @@ def encrypting_keyring(keys: Sequence[str], store: LocalStore) -> Keyring:
 
     Raises:
         UsageError: one cannot be understood.
+        KeyringError: a key file cannot be read.
         KmsServiceError, KeyStoreError: the local KMS cannot supply one.
     """
     if not keys:
-        return KmsKeyring(store.kms(), store.default_key_arn())
+        default = store.default_key_arn()
+        return KmsKeyring(store.kms(), default)
     first, *others = (_keyring(key, store) for key in keys)
     return MultiKeyring(first, others) if others else first
 
@@ -135,7 +137,7 @@ def _key_file(path: str, scheme: str | None) -> Keyring:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(MAX_LENGTH + 1)
     except OSError as error:
-        raise UsageError(f"the key file {path!r} cannot be read: {error.strerror}") from error
+        raise KeyringError(f"the key file {path!r} cannot be read: {str(error.strerror).lower()}") from error
     if len(data) > MAX_LENGTH:
         raise UsageError(f"{path!r} is not a key file: it is too long")
     try:

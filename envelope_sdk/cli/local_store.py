@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from envelope_sdk.cli.terminal import say
-from envelope_sdk.errors import KmsServiceError
+from envelope_sdk.errors import KeyStoreError, KmsServiceError
 
 if TYPE_CHECKING:
     from envelope_sdk.local_kms import LocalKms
@@ -30,16 +30,22 @@ class LocalStore:
         self.path = Path(path) if path else _usual_path()
         self._kms: LocalKms | None = None
 
-    def kms(self) -> LocalKms:
-        """Return the local KMS, making its file and folder where there are none.
+    def kms(self, *, make: bool = False) -> LocalKms:
+        """Return the local KMS.
+
+        Args:
+            make: whether its file and folder are made where there are none.
 
         Raises:
-            KeyStoreError: the file or its root key cannot be used.
+            KeyStoreError: the file or its root key cannot be used, or is not there.
         """
         if self._kms is None:
             from envelope_sdk.local_kms import LocalKms
 
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if make:
+                self._make_folder()
+            elif not self.path.exists():
+                raise KeyStoreError(f"there is no local KMS in {self.path}: 'envelope kms create-key' makes one")
             self._kms = LocalKms.open(self.path)
         return self._kms
 
@@ -58,13 +64,13 @@ class LocalStore:
         return str(self.kms().describe_key(KeyId=key_id)["KeyMetadata"]["Arn"])
 
     def default_key_arn(self) -> str:
-        """Return the ARN of the default key, making it where there is none."""
+        """Return the ARN of the default key, making it, and the local KMS, where there is none."""
+        kms = self.kms(make=True)
         try:
             return self.key_arn(DEFAULT_ALIAS)
         except KmsServiceError as error:
             if error.code != "NotFoundException":
                 raise
-        kms = self.kms()
         made = kms.create_key(Description="made by 'envelope encrypt'")["KeyMetadata"]
         try:
             kms.create_alias(AliasName=DEFAULT_ALIAS, TargetKeyId=made["KeyId"])
@@ -77,6 +83,16 @@ class LocalStore:
         say(f"created the key {made['Arn']} in {self.path}")
         say("hint: keep copies of that file and of its root key beside it: what the key encrypts opens with both only")
         return str(made["Arn"])
+
+    def _make_folder(self) -> None:
+        folder = self.path.parent
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError:
+            raise KeyStoreError(f"the key store {self.path} cannot be used: {folder} is not a folder") from None
+        except OSError as error:
+            reason = str(error.strerror).lower()
+            raise KeyStoreError(f"the key store {self.path} cannot be used: {error.filename}: {reason}") from None
 
 
 def _usual_path() -> Path:

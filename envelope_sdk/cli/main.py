@@ -50,7 +50,9 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show it.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+)
 def cli() -> None:
     """Encrypt and decrypt files in the AWS Encryption SDK message format.
 
@@ -66,10 +68,12 @@ def entry() -> NoReturn:
     throttled, 130 interrupted.
     """
     # A stopped process cleans up as an interrupted one does.
-    with contextlib.suppress(ValueError, OSError):
-        signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        with contextlib.suppress(ValueError, OSError):
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, _terminate)
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="envelope", standalone_mode=False)
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -31,7 +32,13 @@ def transfer_options(command: _Command) -> _Command:
             click.option("-k", "--key", "keys", multiple=True, metavar="KEY", help="Key to use; may be repeated."),
             click.option("-r", "--recursive", is_flag=True, help="Take everything in folders."),
             click.option("-f", "--force", is_flag=True, help="Replace existing files."),
-            click.option("--suffix", default=".enc", show_default=True, help="Ending of encrypted files' names."),
+            click.option(
+                "--suffix",
+                default=".enc",
+                show_default=True,
+                callback=_checked_suffix,
+                help="Ending of encrypted files' names.",
+            ),
             click.option("--metadata", metavar="FILE", help="Append a JSON line a message to FILE, or '-'."),
             click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and no progress."),
             click.option(
@@ -45,6 +52,12 @@ def transfer_options(command: _Command) -> _Command:
     ):
         command = option(command)
     return store_option(command)
+
+
+def _checked_suffix(_ctx: click.Context, _parameter: click.Parameter, suffix: str) -> str:
+    if not suffix or os.sep in suffix:
+        raise click.BadParameter("an ending of file names has at least one character and no slash")
+    return suffix
 
 
 def context_pairs(values: Sequence[str], *, bare_keys: bool) -> tuple[dict[str, str], list[str]]:

@@ -45,13 +45,17 @@ def plan(inputs: Sequence[str], output: str | None, *, recursive: bool, suffix: 
     Raises:
         click.UsageError: the inputs and the output do not go together.
     """
+    if "" in (*inputs, output):
+        raise click.UsageError("a file's name is empty")
     if "-" in inputs and len(inputs) > 1:
         raise click.UsageError("standard input ('-') goes alone")
     folders = [name for name in inputs if name != "-" and Path(name).is_dir()]
     if folders and not recursive:
         raise click.UsageError(f"{folders[0]} is a folder: add --recursive to take everything in it")
     if not folders and len(inputs) == 1:
-        return [_single(inputs[0], output, suffix=suffix, encrypting=encrypting)]
+        item = _single(inputs[0], output, suffix=suffix, encrypting=encrypting)
+        _check_distinct([item])
+        return [item]
     if output == "-":
         raise click.UsageError("several messages cannot share standard output: give a folder to --output")
     if output is not None and Path(output).exists() and not Path(output).is_dir():
@@ -70,14 +74,13 @@ def _single(name: str, output: str | None, *, suffix: str, encrypting: bool) -> 
     source = None if name == "-" else Path(name)
     if output == "-" or (output is None and source is None):
         return Item(source, None)
-    if output is None or Path(output).is_dir():
+    into_folder = output is not None and (output.endswith(os.sep) or Path(output).is_dir())
+    if output is None or into_folder:
         if source is None:
             raise click.UsageError(f"{output} is a folder: name a file for what comes from standard input")
         beside = source if output is None else Path(output) / source.name
-        return Item(source, _renamed(beside, suffix, encrypting=encrypting))
-    item = Item(source, Path(output))
-    _check_distinct([item])
-    return item
+        return Item(source, _renamed(beside, suffix, encrypting=encrypting), into_folder)
+    return Item(source, Path(output))
 
 
 def _renamed(path: Path, suffix: str, *, encrypting: bool) -> Path:
@@ -102,7 +105,8 @@ def _sources(root: Path, output: Path | None, suffix: str, *, encrypting: bool) 
         if output is not None:
             folders[:] = [name for name in folders if not _same(here / name, output)]
         for name in sorted(files):
-            if (here / name).is_file() and name.endswith(suffix) is not encrypting:
+            encrypted = name.endswith(suffix) and name != suffix
+            if (here / name).is_file() and encrypted is not encrypting:
                 yield here / name, (here / name).relative_to(root)
 
 

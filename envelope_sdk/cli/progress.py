@@ -7,6 +7,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from envelope_sdk.cli.terminal import printable_name
+
 __all__ = ["Progress", "shown_progress"]
 
 
@@ -17,6 +19,10 @@ class Progress(Protocol):
         """Begin an item of ``size`` bytes, ``None`` where that is not known."""
         ...
 
+    def again(self) -> None:
+        """Begin the same item once more."""
+        ...
+
     def advance(self, count: int) -> None:
         """Note that ``count`` more bytes were read."""
         ...
@@ -24,6 +30,9 @@ class Progress(Protocol):
 
 class _Silent:
     def begin(self, name: str, size: int | None) -> None:
+        pass
+
+    def again(self) -> None:
         pass
 
     def advance(self, count: int) -> None:
@@ -38,7 +47,10 @@ class _Bar:
     def begin(self, name: str, size: int | None) -> None:
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(name, total=size)
+        self._task = self._bar.add_task(printable_name(name), total=size)
+
+    def again(self) -> None:
+        self._bar.reset(self._task)
 
     def advance(self, count: int) -> None:
         self._bar.advance(self._task, count)
@@ -47,7 +59,7 @@ class _Bar:
 @contextmanager
 def shown_progress(*, quiet: bool) -> Generator[Progress]:
     """Show a bar on standard error while the block runs, if that is a terminal and ``quiet`` is not asked for."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield _Silent()
         return
     from rich import progress
@@ -66,5 +78,6 @@ def shown_progress(*, quiet: bool) -> Generator[Progress]:
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with progress.Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
         yield _Bar(bar)

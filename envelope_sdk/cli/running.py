@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -10,14 +11,14 @@ import click
 from envelope_sdk.cli.metadata import opened_metadata
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.progress import Progress, shown_progress
-from envelope_sdk.cli.terminal import ExitCode, report, say
+from envelope_sdk.cli.terminal import ExitCode, printable_name, report, say
 from envelope_sdk.errors import EnvelopeError
 from envelope_sdk.message.authenticated import Header
 
-__all__ = ["check_standard_output", "run_items"]
+__all__ = ["check_outputs", "run_items"]
 
 
-def check_standard_output(items: Sequence[Item], metadata: str | None, *, binary: bool, force: bool) -> None:
+def check_outputs(items: Sequence[Item], metadata: str | None, *, binary: bool, force: bool) -> None:
     """Refuse to mix messages with metadata, and ciphertext with a terminal.
 
     Raises:
@@ -26,7 +27,13 @@ def check_standard_output(items: Sequence[Item], metadata: str | None, *, binary
     to_stdout = any(item.target is None for item in items)
     if to_stdout and metadata == "-":
         raise click.UsageError("the message and --metadata cannot both go to standard output")
-    if to_stdout and binary and not force and sys.stdout.isatty():
+    if metadata not in (None, "-"):
+        log = os.path.realpath(metadata)
+        if any(
+            path is not None and os.path.realpath(path) == log for item in items for path in (item.source, item.target)
+        ):
+            raise click.UsageError(f"{metadata} is an input or an output: --metadata needs a file of its own")
+    if to_stdout and binary and not force and sys.stdout is not None and sys.stdout.isatty():
         raise click.UsageError(
             "refusing to write ciphertext to a terminal: redirect it, name a file with --output, or add --force"
         )
@@ -70,6 +77,8 @@ def _tell(mode: str, done: Sequence[Item], *, failed: int, total: int) -> None:
     if total == 1:
         for item in done:
             if item.target is not None:
-                say(f"{mode}ed {click.format_filename(item.name)} to {click.format_filename(str(item.target))}")
+                say(f"{mode}ed {printable_name(item.name)} to {printable_name(str(item.target))}")
+    elif total == 0:
+        say(f"there is nothing to {mode}")
     else:
         say(f"{mode}ed {len(done)} of {total} files" + (f", {failed} failed" if failed else ""))

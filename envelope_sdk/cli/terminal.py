@@ -6,6 +6,7 @@ The rules:
 - A message is one line: ``envelope: WHAT: why``, no capital, no full stop. A hint, where there is something to do about
   it, is a second line: ``hint: ...``.
 - No traceback, no secret, no plaintext.
+- What cannot be printed is escaped, so that no file name passes for another line.
 - Nothing is coloured or drawn unless standard error is a terminal.
 """
 
@@ -18,7 +19,7 @@ import click
 
 from envelope_sdk import errors
 
-__all__ = ["ExitCode", "exit_code_of", "report", "say"]
+__all__ = ["ExitCode", "exit_code_of", "printable_name", "report", "say", "text_of"]
 
 
 class ExitCode(IntEnum):
@@ -57,7 +58,7 @@ _USAGE_SERVICE_CODES = frozenset(
 
 _HINTS: tuple[tuple[type[BaseException], str], ...] = (
     (errors.TruncatedMessageError, "the file may still be on its way, or was cut off: get a whole copy"),
-    (errors.UnsupportedMessageError, "is this the encrypted file? 'envelope inspect FILE' tells what it is"),
+    (errors.UnsupportedMessageError, "is this the encrypted file?"),
     (errors.CommitmentPolicyError, "older messages do not commit to their key: --allow-uncommitted reads them"),
     (errors.NoMatchingKeyError, "'envelope inspect FILE' lists the keys that open it; choose one with --key"),
     (errors.KmsUnavailableError, "nothing was changed: try again later"),
@@ -79,8 +80,8 @@ def exit_code_of(error: BaseException) -> ExitCode:
 
 def report(error: BaseException, what: str | None = None) -> ExitCode:
     """Print ``error``, with the item it is about, and its hint; return the code that goes with it."""
-    where = f"{click.format_filename(what)}: " if what else ""
-    say(f"envelope: {where}{_text_of(error)}")
+    where = f"{printable_name(what)}: " if what else ""
+    say(f"envelope: {where}{text_of(error)}")
     for kind, hint in _HINTS:
         if isinstance(error, kind):
             say(f"hint: {hint}")
@@ -92,15 +93,25 @@ def report(error: BaseException, what: str | None = None) -> ExitCode:
 
 def say(line: str) -> None:
     """Print one line to standard error."""
-    encoding = sys.stderr.encoding or "utf-8"
-    click.echo(line.encode(encoding, "backslashreplace").decode(encoding), err=True)
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    click.echo(_escaped(line).encode(encoding, "backslashreplace").decode(encoding), err=True)
 
 
-def _text_of(error: BaseException) -> str:
+def printable_name(name: str | bytes) -> str:
+    """Return a file's name with bytes that are no text replaced, and whatever cannot be printed escaped."""
+    return _escaped(click.format_filename(name))
+
+
+def _escaped(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def text_of(error: BaseException) -> str:
+    """Return what went wrong, without the item it is about."""
     if isinstance(error, errors.KmsServiceError):
-        return f"{error.code}: {error.message}" if error.message else error.code
+        return f"{error.code}: {error.message}".rstrip(".: ")
     if isinstance(error, OSError) and error.strerror:
-        names = [click.format_filename(name) for name in (error.filename,) if isinstance(name, str | bytes)]
+        names = [printable_name(name) for name in (error.filename,) if isinstance(name, str | bytes)]
         return ": ".join([*names, error.strerror.lower()])
     if isinstance(error, click.ClickException):
         return error.format_message().rstrip(".").replace("\n", " ")

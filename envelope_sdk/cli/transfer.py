@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -22,7 +23,7 @@ from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.reader import DecryptingReader
 from envelope_sdk.streams.writer import encrypting_writer
 
-__all__ = ["decrypt_item", "encrypt_item"]
+__all__ = ["decrypt_item", "encrypt_item", "standard_input", "standard_output"]
 
 
 def encrypt_item(
@@ -70,8 +71,10 @@ def decrypt_item(
             header = _pump(recording, client, target, progress, refuse_signed=True, **options)
         except SignedStreamError:
             with recording.replayed() as whole:
+                start = whole.tell()
                 _pump(whole, client, None, progress, refuse_signed=False, **options)
-                whole.seek(0)
+                whole.seek(start)
+                progress.again()
                 header = _pump(whole, client, target, progress, refuse_signed=False, **options)
         target.flush()
         return header
@@ -94,6 +97,8 @@ class _Recording(io.RawIOBase):
         super().__init__()
         self._source: Any = source
         self._start = io.BytesIO()
+        # Standard input may be a file that somebody has read from already.
+        self._offset = source.tell() if _is_regular(source) else None
 
     def readable(self) -> bool:
         return True
@@ -106,9 +111,9 @@ class _Recording(io.RawIOBase):
 
     @contextmanager
     def replayed(self) -> Generator[IO[bytes]]:
-        """Return the whole source from its start, seekable: itself, or a private copy of its (encrypted) bytes."""
-        if _is_regular(self._source):
-            self._source.seek(0)
+        """Return the whole source where it began, seekable: itself, or a private copy of its (encrypted) bytes."""
+        if self._offset is not None:
+            self._source.seek(self._offset)
             yield self._source
             return
         with tempfile.TemporaryFile() as copy:
@@ -119,11 +124,36 @@ class _Recording(io.RawIOBase):
             yield copy
 
 
+def standard_input() -> IO[bytes]:
+    """Return standard input as bytes.
+
+    Raises:
+        OSError: this process was started without one.
+    """
+    return _standard(sys.stdin, "standard input")
+
+
+def standard_output() -> IO[bytes]:
+    """Return standard output for bytes.
+
+    Raises:
+        OSError: this process was started without one.
+    """
+    return _standard(sys.stdout, "standard output")
+
+
+def _standard(stream: IO[str] | None, name: str) -> IO[bytes]:
+    if stream is None:
+        raise OSError(errno.EBADF, "closed", name)
+    return stream.buffer  # type: ignore[attr-defined,no-any-return]
+
+
 @contextmanager
 def _source(item: Item, progress: Progress) -> Generator[Any]:
     if item.source is None:
         progress.begin("standard input", None)
-        yield getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
+        buffer = standard_input()
+        yield getattr(buffer, "raw", buffer)
         return
     with io.FileIO(item.source) as file:
         status = os.fstat(file.fileno())
@@ -135,18 +165,25 @@ def _source(item: Item, progress: Progress) -> Generator[Any]:
 def _target(item: Item, *, overwrite: bool) -> Generator[Any]:
     """Open the target: a file that appears on commit, or a stream where the path or its absence says so."""
     if item.target is None:
-        yield sys.stdout.buffer
+        yield standard_output()
     elif _takes_bytes_as_they_come(item.target):
         with io.FileIO(item.target, "w") as stream:
             yield stream
     else:
         if item.make_folders:
-            item.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(item.target.parent)
         file = AtomicFile(item.target, overwrite=overwrite)
         try:
             yield file
         finally:
             file.close()
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(error.filename)) from None
 
 
 def _takes_bytes_as_they_come(path: Path) -> bool:

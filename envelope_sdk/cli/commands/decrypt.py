@@ -11,7 +11,7 @@ from envelope_sdk.cli.keys import decrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.options import context_pairs, transfer_options
 from envelope_sdk.cli.plan import plan
-from envelope_sdk.cli.running import check_standard_output, run_items
+from envelope_sdk.cli.running import check_outputs, run_items
 from envelope_sdk.cli.transfer import decrypt_item
 from envelope_sdk.client import Client
 from envelope_sdk.policy import CommitmentPolicy, Limits
@@ -35,7 +35,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     """
     pairs, required_keys = context_pairs(context, bare_keys=True)
     items = plan(inputs, options["output"], recursive=options["recursive"], suffix=options["suffix"], encrypting=False)
-    check_standard_output(items, options["metadata"], binary=False, force=options["force"])
+    check_outputs(items, options["metadata"], binary=False, force=options["force"])
     with closing(LocalStore(options["kms_store"])) as store:
         client = Client(
             decrypting_keyring(options["keys"], store),

@@ -11,7 +11,7 @@ from envelope_sdk.cli.keys import encrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.options import context_pairs, transfer_options
 from envelope_sdk.cli.plan import plan
-from envelope_sdk.cli.running import check_standard_output, run_items
+from envelope_sdk.cli.running import check_outputs, run_items
 from envelope_sdk.cli.transfer import encrypt_item
 from envelope_sdk.client import DEFAULT_FRAME_LENGTH, Client
 from envelope_sdk.formats.header import MAX_FRAME_LENGTH
@@ -44,9 +44,11 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     """
     pairs, _ = context_pairs(context, bare_keys=False)
     items = plan(inputs, options["output"], recursive=options["recursive"], suffix=options["suffix"], encrypting=True)
-    check_standard_output(items, options["metadata"], binary=True, force=options["force"])
+    check_outputs(items, options["metadata"], binary=True, force=options["force"])
     suite = _SUITES.get(options["suite"])
     forbids = suite is not None and not suite.committing
+    if options["sign"] and suite is not None and suite.signature is None:
+        raise click.UsageError(f"--sign does not go with --suite {options['suite']}, which has no signature")
     with closing(LocalStore(options["kms_store"])) as store:
         client = Client(
             encrypting_keyring(options["keys"], store),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import io
 import json
-import sys
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import click
 
-from envelope_sdk.cli.terminal import ExitCode, report
+from envelope_sdk.cli.terminal import ExitCode, printable_name, report
+from envelope_sdk.cli.transfer import standard_input
 from envelope_sdk.errors import EnvelopeError
 from envelope_sdk.formats.describe import describe_outline
 from envelope_sdk.policy import Limits
@@ -20,6 +22,11 @@ __all__ = ["command"]
 
 # Looking costs nothing per data key, so as many as the format allows may be looked at.
 _LIMITS = Limits(max_encrypted_data_keys=None, max_header_length=None)
+
+
+# Tag bits and IV length, then the IV (framework/raw-aes-keyring.md, Key Provider Information).
+_RAW_AES: Final = (128).to_bytes(4, "big") + (12).to_bytes(4, "big")
+_RAW_AES_LENGTH: Final = len(_RAW_AES) + 12
 
 
 @click.command("inspect")
@@ -48,7 +55,7 @@ def command(ctx: click.Context, /, files: tuple[str, ...], as_json: bool) -> Non
 
 def _inspect(name: str) -> Inspection:
     if name == "-":
-        return inspect_message(sys.stdin.buffer, _LIMITS)
+        return inspect_message(standard_input(), _LIMITS)
     with io.FileIO(name) as file:
         source: IO[bytes] = io.BufferedReader(file)
         return inspect_message(source, _LIMITS)
@@ -70,7 +77,7 @@ def _lines(fields: dict[str, Any]) -> Iterator[str]:
     )
     count, length = fields["frames"], fields["frame_length"]
     frames = f"{count:,} frame{'s' * (count > 1)} of up to {length:,} bytes" if count else "no frames"
-    yield click.format_filename(fields["file"])
+    yield printable_name(fields["file"])
     yield f"  format      version {fields['version']}, suite {suite['id']} ({traits})"
     yield f"              {suite['name']}"
     yield f"  message     {fields['message_length']:,} bytes, of them {fields['header_length']:,} header; {frames}"
@@ -81,10 +88,23 @@ def _lines(fields: dict[str, Any]) -> Iterator[str]:
     if not fields["encryption_context"]:
         yield "  context     empty"
     for index, key in enumerate(fields["encrypted_data_keys"]):
-        info = key.get("provider_info") or f"base64 {key['provider_info_base64']}"
-        yield f"  {'keys' if index == 0 else '':<10}  {_printable(key['provider_id'])}  {info}"
+        line = f"  {'keys' if index == 0 else '':<10}  {_printable(key['provider_id'])}  {_key_name(key)}"
+        yield line.rstrip()
+
+
+def _key_name(key: dict[str, Any]) -> str:
+    encoded = key.get("provider_info_base64")
+    if encoded is None:
+        return str(key["provider_info"])
+    info = base64.b64decode(encoded)
+    # A raw AES key's name is followed by what it was wrapped with.
+    name, parameters = info[:-_RAW_AES_LENGTH], info[-_RAW_AES_LENGTH:]
+    if parameters.startswith(_RAW_AES):
+        with contextlib.suppress(UnicodeDecodeError):
+            return _printable(name.decode("utf-8"))
+    return f"base64 {encoded}"
 
 
 def _printable(text: str) -> str:
-    """Return text that cannot move the cursor or pass for another line."""
-    return text if text.isprintable() else ascii(text)
+    """Return text that cannot move the cursor, pass for another line or go unnoticed."""
+    return text if text.isprintable() and text.strip() == text != "" else ascii(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from typing import Final
 
@@ -45,9 +46,18 @@ def command(file: str, kind: str, namespace: str, name: str | None) -> None:
         }
     for data in files.values():
         parse_key_file(data)
+    for path in files:
+        _require_absent(path)
     for path, data in files.items():
         _write(path, data)
         say(f"wrote {path}")
+
+
+def _require_absent(path: str) -> None:
+    if not path:
+        raise UsageError("a file's name is empty")
+    if os.path.lexists(path):
+        raise UsageError(f"{path} exists, and a key is never replaced: choose another name")
 
 
 def _write(path: str, data: bytes) -> None:
@@ -55,7 +65,8 @@ def _write(path: str, data: bytes) -> None:
         with AtomicFile(path, overwrite=False) as out:
             out.write(data)
     except FileExistsError:
-        raise UsageError(f"{path} exists, and a key is never replaced: choose another name") from None
+        _require_absent(path)
+        raise
 
 
 def _rsa_pair(bits: int) -> tuple[bytes, bytes]:

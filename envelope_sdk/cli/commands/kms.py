@@ -12,6 +12,7 @@ import click
 
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.options import store_option
+from envelope_sdk.errors import KmsServiceError
 
 __all__ = ["command"]
 
@@ -33,10 +34,15 @@ def command(ctx: click.Context, kms_store: str | None) -> None:
 @click.pass_obj
 def _create_key(store: LocalStore, description: str, alias: str | None) -> None:
     """Make a symmetric key."""
-    kms = store.kms()
+    kms = store.kms(make=True)
     metadata = kms.create_key(Description=description)["KeyMetadata"]
     if alias:
-        kms.create_alias(AliasName=_alias_name(alias), TargetKeyId=metadata["KeyId"])
+        try:
+            kms.create_alias(AliasName=_alias_name(alias), TargetKeyId=metadata["KeyId"])
+        except KmsServiceError:
+            # Nobody has seen the key, so nobody will miss it.
+            kms.schedule_key_deletion(KeyId=metadata["KeyId"], PendingWindowInDays=7)
+            raise
     _print(metadata)
 
 

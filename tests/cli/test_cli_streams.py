@@ -1,0 +1,274 @@
+"""Standard input and output, pipes and terminals."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BINARY = bytes(range(256)) * 40 + b"\r\n\x00\xff"
+MANY_FRAMES = os.urandom(3 * 2**20 + 17)
+
+
+def read_terminal(master: int, process: subprocess.Popen[bytes]) -> bytes:
+    """Return all that a process prints on the terminal behind ``master``."""
+    printed = b""
+    while process.poll() is None or select.select([master], [], [], 0)[0]:
+        if select.select([master], [], [], 0.05)[0]:
+            try:
+                printed += os.read(master, 2**16)
+            except OSError:  # Linux's way to say that nobody has the terminal open any more
+                break
+    process.wait(timeout=60)
+    return printed
+
+
+@pytest.fixture
+def signed(envelope: Any) -> str:
+    """A signed message of several frames under the key in ``a.key``."""
+    envelope.write("big", MANY_FRAMES)
+    envelope.ok("encrypt", "-k", envelope.key(), "--sign", "big")
+    return "big.enc"
+
+
+def alter_last_byte(envelope: Any, name: str) -> None:
+    data = bytearray(envelope.read(name))
+    data[-1] ^= 1
+    envelope.write(name, bytes(data))
+
+
+# --- bytes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plaintext", [b"", b"x", BINARY, MANY_FRAMES], ids=["empty", "a byte", "binary", "big"])
+@pytest.mark.parametrize("options", [(), ("--sign",)], ids=["unsigned", "signed"])
+def test_what_goes_in_comes_out(envelope: Any, plaintext: bytes, options: tuple[str, ...]) -> None:
+    key = envelope.key()
+
+    message = envelope.ok("encrypt", "-k", key, *options, "-", stdin=plaintext)
+    opened = envelope.ok("decrypt", "-k", key, "-", stdin=message.out)
+
+    assert opened.out == plaintext
+    assert (message.err, opened.err) == ("", "")
+
+
+def test_a_process_writes_exact_bytes(envelope: Any) -> None:
+    key = envelope.key()
+
+    message = envelope.process("encrypt", "-k", key, "-", stdin=BINARY)
+    opened = envelope.process("decrypt", "-k", key, "-", "-o", "-", stdin=message.out)
+
+    assert (opened.code, opened.out, opened.err) == (0, BINARY, "")
+
+
+def test_streams_are_the_output_where_a_device_or_pipe_is_named(envelope: Any, fifo: str, ended: Any) -> None:
+    envelope.write("a", BINARY)
+    key = envelope.key()
+    writer = envelope.start("encrypt", "-k", key, "a", "-o", fifo)
+
+    message = (envelope.home / fifo).read_bytes()
+
+    assert ended(writer).code == 0
+    assert envelope.ok("decrypt", "-k", key, "-", stdin=message).out == BINARY
+    assert envelope.ok("encrypt", "-k", key, "a", "-o", "/dev/null").code == 0
+
+
+# --- release of plaintext --------------------------------------------------------------------------------------------
+
+
+def test_an_altered_signature_releases_nothing_from_a_file(envelope: Any, signed: str) -> None:
+    alter_last_byte(envelope, signed)
+
+    ran = envelope("decrypt", "-k", "a.key", signed, "-o", "-")
+
+    assert (ran.code, ran.out) == (3, b"")
+    assert ran.lines[0].startswith("envelope: big.enc: ")
+
+
+def test_an_altered_signature_releases_nothing_from_a_pipe(envelope: Any, signed: str) -> None:
+    alter_last_byte(envelope, signed)
+
+    ran = envelope.process("decrypt", "-k", "a.key", "-", stdin=envelope.read(signed))
+
+    assert (ran.code, ran.out) == (3, b"")
+
+
+def test_a_truncated_signed_message_releases_nothing(envelope: Any, signed: str) -> None:
+    ran = envelope.process("decrypt", "-k", "a.key", "-", stdin=envelope.read(signed)[:-200])
+
+    assert (ran.code, ran.out) == (3, b"")
+
+
+def test_a_signed_message_comes_through_a_pipe(envelope: Any, signed: str) -> None:
+    ran = envelope.process("decrypt", "-k", "a.key", "-", stdin=envelope.read(signed))
+
+    assert (ran.code, ran.out, ran.err) == (0, MANY_FRAMES, "")
+
+
+def test_a_signed_message_is_read_from_where_standard_input_stands(envelope: Any, signed: str) -> None:
+    """A shell's ``{ read line; envelope decrypt -; } < file``."""
+    envelope.write("with a line", b"a line\n" + envelope.read(signed))
+    with (envelope.home / "with a line").open("rb", buffering=0) as file:
+        file.seek(len(b"a line\n"))
+        process = envelope.start("decrypt", "-k", "a.key", "-", stdin=file)
+        out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out, err) == (0, MANY_FRAMES, b"")
+
+
+def test_what_an_unsigned_truncated_message_releases_is_a_beginning(envelope: Any) -> None:
+    key = envelope.key()
+    message = envelope.ok("encrypt", "-k", key, "-", stdin=MANY_FRAMES).out
+
+    ran = envelope.process("decrypt", "-k", key, "-", stdin=message[:-5])
+
+    assert ran.code == 3
+    assert MANY_FRAMES.startswith(ran.out)
+    assert len(ran.out) < len(MANY_FRAMES)
+    assert "Traceback" not in ran.err
+
+
+# --- somebody leaves -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["encrypt", "decrypt"])
+def test_a_reader_that_leaves_early_is_no_reason_for_a_traceback(envelope: Any, command: str) -> None:
+    key = envelope.key()
+    data = MANY_FRAMES if command == "encrypt" else envelope.ok("encrypt", "-k", key, "-", stdin=MANY_FRAMES).out
+    envelope.write("in", data)
+    process = envelope.start(command, "-k", key, "in", "-o", "-")
+
+    assert len(process.stdout.read(1)) == 1
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+
+    assert process.wait(timeout=60) == 1
+    assert err == b""
+
+
+@pytest.mark.parametrize(
+    "arguments", [("inspect", "a.enc"), ("kms", "list-keys"), ("--help",)], ids=["inspect", "kms", "help"]
+)
+def test_nobody_reads_what_is_printed(envelope: Any, arguments: tuple[str, ...]) -> None:
+    envelope.ok("encrypt", "-", "-o", "a.enc", stdin=b"x")
+    read, write = os.pipe()
+    os.close(read)
+    process = envelope.start(*arguments, stdout=write)
+    os.close(write)
+
+    assert process.communicate(timeout=60)[1] == b""
+    assert process.returncode == 1
+
+
+def test_a_full_disk_below_standard_output_is_told(envelope: Any) -> None:
+    envelope.write("a", BINARY)
+    envelope.ok("encrypt", "-k", envelope.key(), "a")
+    for arguments in (("encrypt", "a"), ("decrypt", "a.enc")):
+        with Path("/dev/full").open("wb") as full:
+            process = envelope.start(*arguments, "-k", "a.key", "-o", "-", stdout=full)
+            err = process.communicate(timeout=60)[1].decode()
+
+        assert process.returncode == 1
+        assert err == f"envelope: {arguments[1]}: no space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [
+        ('exec "$@" encrypt -k a.key - <&-', "envelope: -: standard input: closed\n"),
+        ('exec "$@" inspect - <&-', "envelope: -: standard input: closed\n"),
+        ('exec "$@" encrypt -k a.key a -o - >&-', "envelope: a: standard output: closed\n"),
+        ('exec "$@" encrypt -k a.key nosuch -o b 2>&-', ""),
+    ],
+    ids=["input", "inspected input", "output", "error"],
+)
+def test_a_standard_stream_that_is_closed(envelope: Any, shell: str, said: str) -> None:
+    envelope.write("a", BINARY)
+    envelope.key()
+    launcher = "import sys; sys.argv[0] = 'envelope'; from envelope_sdk.cli.main import entry; entry()"
+    done = subprocess.run(
+        ["/bin/sh", "-c", shell, "sh", sys.executable, "-c", launcher],
+        cwd=envelope.home,
+        env=envelope.environment(),
+        capture_output=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr.decode(), done.stdout) == (1, said, b"")
+
+
+# --- terminals -------------------------------------------------------------------------------------------------------
+
+
+def test_ciphertext_is_not_written_to_a_terminal(envelope: Any) -> None:
+    envelope.write("a", BINARY)
+    master, terminal = pty.openpty()
+    process = envelope.start("encrypt", "-k", envelope.key(), "a", "-o", "-", stdout=terminal)
+    os.close(terminal)
+    printed = read_terminal(master, process)
+    err = process.stderr.read().decode()
+
+    assert (process.returncode, printed) == (2, b"")
+    assert err.startswith("envelope: refusing to write ciphertext to a terminal: ")
+    assert "--force" in err
+
+
+def test_ciphertext_is_written_to_a_terminal_by_force(envelope: Any) -> None:
+    envelope.write("a", BINARY)
+    master, terminal = pty.openpty()
+    process = envelope.start("encrypt", "-k", envelope.key(), "a", "-o", "-", "--force", stdout=terminal)
+    os.close(terminal)
+
+    assert len(read_terminal(master, process)) > len(BINARY)
+    assert process.returncode == 0
+
+
+def test_plaintext_is_written_to_a_terminal(envelope: Any) -> None:
+    envelope.ok("encrypt", "-k", envelope.key(), "-", "-o", "a.enc", stdin=b"for your eyes")
+    master, terminal = pty.openpty()
+    process = envelope.start("decrypt", "-k", "a.key", "a.enc", "-o", "-", stdout=terminal)
+    os.close(terminal)
+
+    assert read_terminal(master, process) == b"for your eyes"
+
+
+def test_a_bar_is_drawn_for_somebody_who_watches_and_leaves_the_bytes_alone(envelope: Any) -> None:
+    envelope.write("a\x1b[2J[red]\n", MANY_FRAMES)
+    envelope.env = {"TERM": "xterm"}
+    master, terminal = pty.openpty()
+    process = envelope.start("encrypt", "-k", envelope.key(), "a\x1b[2J[red]\n", "-o", "-", stderr=terminal)
+    os.close(terminal)
+    with (envelope.home / "out").open("wb") as out:
+        out.write(process.stdout.read())
+    printed = read_terminal(master, process)
+
+    assert process.returncode == 0
+    assert rb"a\x1b[2J[red]\n" in printed
+    assert b"a\x1b[2J" not in printed
+    assert printed.endswith(b"\x1b[?25h") or b"\x1b[?25h" in printed  # the cursor is back
+    assert envelope.ok("decrypt", "-k", "a.key", "out", "-o", "-").out == MANY_FRAMES
+
+
+def test_no_bar_is_drawn_where_nobody_watches(envelope: Any) -> None:
+    envelope.write("big", MANY_FRAMES)
+
+    ran = envelope.process("encrypt", "-k", envelope.key(), "big")
+
+    assert (ran.code, ran.err) == (0, "encrypted big to big.enc\n")
+
+
+def test_no_bar_is_drawn_for_somebody_who_wants_quiet(envelope: Any) -> None:
+    envelope.write("big", MANY_FRAMES)
+    master, terminal = pty.openpty()
+    process = envelope.start("encrypt", "-k", envelope.key(), "big", "-q", stderr=terminal)
+    os.close(terminal)
+
+    assert read_terminal(master, process) == b""
+    assert process.returncode == 0
