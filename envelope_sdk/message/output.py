@@ -21,5 +21,9 @@ def filled(size: int, fill: Callable[[memoryview], int]) -> bytes:
     buffer.write(b"\0")
     with buffer.getbuffer() as view:
         written = fill(view)
-    buffer.truncate(written)
+    try:
+        buffer.truncate(written)
+    except BufferError:
+        # Somebody, a kept traceback for instance, still holds a piece of the buffer.
+        return bytes(buffer.getvalue()[:written])
     return buffer.getvalue()
