@@ -180,12 +180,14 @@ class UnwrapFailure:
 
 def _without_frames(error: Exception) -> Exception:
     link: BaseException | None = error
-    while link is not None:
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
         link.__traceback__ = None
         if link.__suppress_context__:
             link.__context__ = None
         # Not along __context__: it may lead to an exception of the caller's.
-        link = link.__cause__ if link.__cause__ is not link else None
+        link = link.__cause__
     return error
 
 
