@@ -14,12 +14,16 @@ What is named here is the public interface, with :mod:`envelope_sdk.keyrings`, :
 
 from __future__ import annotations
 
-from envelope_sdk.client import Client, DecryptResult, EncryptResult
-from envelope_sdk.errors import EnvelopeError
-from envelope_sdk.formats import AlgorithmSuite, EncryptedDataKey, EncryptionContext
-from envelope_sdk.message.authenticated import Header
-from envelope_sdk.policy import CommitmentPolicy, Limits
-from envelope_sdk.streams import open  # noqa: A004 - the name that gzip and its like use
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from envelope_sdk.client import Client, DecryptResult, EncryptResult
+    from envelope_sdk.errors import EnvelopeError
+    from envelope_sdk.formats import AlgorithmSuite, EncryptedDataKey, EncryptionContext
+    from envelope_sdk.message.authenticated import Header
+    from envelope_sdk.policy import CommitmentPolicy, Limits
+    from envelope_sdk.streams import open  # noqa: A004 - the name that gzip and its like use
 
 __all__ = [
     "AlgorithmSuite",
@@ -34,3 +38,31 @@ __all__ = [
     "Limits",
     "open",
 ]
+
+_HOMES: Final = {
+    "AlgorithmSuite": "envelope_sdk.formats",
+    "Client": "envelope_sdk.client",
+    "CommitmentPolicy": "envelope_sdk.policy",
+    "DecryptResult": "envelope_sdk.client",
+    "EncryptResult": "envelope_sdk.client",
+    "EncryptedDataKey": "envelope_sdk.formats",
+    "EncryptionContext": "envelope_sdk.formats",
+    "EnvelopeError": "envelope_sdk.errors",
+    "Header": "envelope_sdk.message.authenticated",
+    "Limits": "envelope_sdk.policy",
+    "open": "envelope_sdk.streams",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is: whoever wants one part does not pay for the others."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

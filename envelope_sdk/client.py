@@ -5,12 +5,22 @@ A client is immutable and safe to share between threads; so are the keyrings of 
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Iterable, Mapping
+import sys
+import traceback
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from envelope_sdk.errors import ContextMismatchError, EncryptionContextError, UsageError
+from envelope_sdk.errors import (
+    ContextMismatchError,
+    EncryptionContextError,
+    EnvelopeError,
+    KeyringError,
+    UsageError,
+)
 from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.cursor import BytesLike, byte_view
 from envelope_sdk.formats.header import MAX_FRAME_LENGTH, UnverifiedHeader
@@ -101,7 +111,10 @@ class Client:
             UsageError: not exactly one source of materials, a frame length out of range, or a suite that is named and
                 implied as well.
             CommitmentPolicyError: the policy forbids the suite.
+            TypeError: an argument is of another type than it has to be.
         """
+        _check_types(keyring, materials_manager, commitment_policy, algorithm_suite, limits)
+        frame_length = operator.index(frame_length)
         if (keyring is None) == (materials_manager is None):
             raise UsageError("a client needs a keyring or a materials manager, and not both")
         if sign and algorithm_suite is not None and not algorithm_suite.signed:
@@ -177,7 +190,8 @@ class Client:
             return released
 
         # Plaintext is never longer than its message, and the message is at hand.
-        plaintext = filled(len(view), fill)
+        with _lent(view):
+            plaintext = filled(len(view), fill)
         assert decryptor.header is not None
         return DecryptResult(plaintext, decryptor.header)
 
@@ -205,8 +219,15 @@ class Client:
                 f"encryption context keys that begin with 'aws-crypto-' belong to the format: {context.reserved_keys}"
             )
         request = EncryptionRequest(context, self._commitment_policy, self._algorithm_suite, plaintext_length)
+        materials = self._manager.get_encryption_materials(request)
+        if materials.algorithm_suite is not self._algorithm_suite:
+            # Otherwise a manager could drop the signature, or the key length, that this client was made for.
+            raise KeyringError(
+                f"{self._manager!r} returned materials for {materials.algorithm_suite.name} where "
+                f"{self._algorithm_suite.name} was asked for"
+            )
         return MessageEncryptor(
-            self._manager.get_encryption_materials(request),
+            materials,
             frame_length=self._frame_length,
             commitment_policy=self._commitment_policy,
             limits=self._limits,
@@ -227,7 +248,12 @@ class Client:
             encryption_context: pairs the message must have been encrypted with.
             required_context_keys: keys that must be among its pairs.
             refuse_signed: refuse signed messages, whose plaintext would come out before the signature is checked.
+
+        Raises:
+            TypeError: ``required_context_keys`` is a single text, or ``encryption_context`` is not of texts.
         """
+        if isinstance(required_context_keys, str):
+            raise TypeError("required_context_keys is a collection of keys, not one text")
         reproduced = EncryptionContext.of(encryption_context)
         required = frozenset(required_context_keys)
 
@@ -254,3 +280,41 @@ class Client:
             limits=self._limits,
             refuse_signed=refuse_signed,
         )
+
+
+@contextmanager
+def _lent(view: memoryview) -> Generator[None]:
+    """Give the caller's buffer back even where an error is on its way.
+
+    The frames that an error came through hold views of it, so a mapped file could not be closed, nor a ``bytearray``
+    resized, before the error is forgotten. They hold keys and unauthenticated plaintext too, which tools that record
+    the variables of failed frames would take along.
+    """
+    before = sys.exception()
+    try:
+        yield
+    except EnvelopeError as error:
+        link: BaseException | None = error
+        while link is not None and link is not before:
+            traceback.clear_frames(link.__traceback__)
+            link = link.__context__
+        raise
+    finally:
+        view.release()
+
+
+def _check_types(
+    keyring: object, materials_manager: object, commitment_policy: object, algorithm_suite: object, limits: object
+) -> None:
+    """Raise :class:`TypeError` now for what would otherwise fail, less clearly, with the first message."""
+    expected: tuple[tuple[str, object, type], ...] = (
+        ("keyring", keyring, Keyring),
+        ("materials_manager", materials_manager, MaterialsManager),
+        ("algorithm_suite", algorithm_suite, AlgorithmSuite),
+        ("limits", limits, Limits),
+    )
+    for name, value, kind in expected:
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"{name} is a {kind.__name__}, not {type(value).__name__}")
+    if not isinstance(commitment_policy, CommitmentPolicy):
+        raise TypeError(f"commitment_policy is a CommitmentPolicy, not {type(commitment_policy).__name__}")

@@ -7,7 +7,7 @@ threads. Their reprs show no key, and they cannot be pickled.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NoReturn, Protocol, runtime_checkable
 
 from envelope_sdk.formats.context import EncryptionContext
@@ -85,12 +85,14 @@ class EncryptionMaterials:
 
     def with_data_key(self, plaintext_data_key: bytes, *wrapped: EncryptedDataKey) -> EncryptionMaterials:
         """Return materials with a data key set and its wrapped copies added."""
-        keys = (*self.encrypted_data_keys, *wrapped)
-        return replace(self, plaintext_data_key=plaintext_data_key, encrypted_data_keys=keys)
-
-    def with_encrypted_data_key(self, wrapped: EncryptedDataKey) -> EncryptionMaterials:
-        """Return materials with one more wrapped copy of the data key."""
-        return replace(self, encrypted_data_keys=(*self.encrypted_data_keys, wrapped))
+        return EncryptionMaterials(
+            self.algorithm_suite,
+            self.encryption_context,
+            self.required_encryption_context_keys,
+            plaintext_data_key,
+            (*self.encrypted_data_keys, *wrapped),
+            self.signing_key,
+        )
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("materials hold a data key: they cannot be pickled or copied")
@@ -116,7 +118,13 @@ class DecryptionMaterials:
 
     def with_data_key(self, plaintext_data_key: bytes) -> DecryptionMaterials:
         """Return materials with the data key set."""
-        return replace(self, plaintext_data_key=plaintext_data_key)
+        return DecryptionMaterials(
+            self.algorithm_suite,
+            self.encryption_context,
+            self.required_encryption_context_keys,
+            plaintext_data_key,
+            self.verification_key,
+        )
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("materials hold a data key: they cannot be pickled or copied")

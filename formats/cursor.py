@@ -55,13 +55,14 @@ class Cursor:
         section: the name that errors give to the part being read.
     """
 
-    __slots__ = ("_data", "_limit", "_size", "position", "section")
+    __slots__ = ("_data", "_end", "_limit", "_size", "position", "section")
 
     def __init__(self, data: BytesLike, section: str, *, limit: int | None = None) -> None:
         """Stand at the start of ``data``; reading past ``limit`` bytes is refused even where the bytes are there."""
         self._data = data
         self._size = len(data)
         self._limit = limit
+        self._end = self._size if limit is None else min(self._size, limit)
         self.position = 0
         self.section = section
 
@@ -69,7 +70,7 @@ class Cursor:
         """Return the next ``count`` bytes as a copy of its own."""
         start = self.position
         end = start + count
-        if end > self._size or self._limit is not None:
+        if end > self._end:
             self.require(count)
         self.position = end
         return bytes(self._data[start:end])

@@ -51,6 +51,8 @@ def unwrap_first(
             failures.append(UnwrapFailure(keyring, candidate.provider_id, error))
             continue
         if len(data_key) == wanted:
+            # The errors hold frames that hold this list; what the frames hold would wait for the garbage collector.
+            failures.clear()
             return materials.with_data_key(data_key)
         wrong = KeyringError(f"the data key has {len(data_key)} bytes, the algorithm suite needs {wanted}")
         failures.append(UnwrapFailure(keyring, candidate.provider_id, wrong))

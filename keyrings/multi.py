@@ -69,11 +69,15 @@ class MultiKeyring:
         for keyring in keyrings:
             try:
                 opened = keyring.on_decrypt(materials, encrypted_data_keys)
-                if opened.plaintext_data_key is not None:
-                    return opened
-                failures.append(UnwrapFailure(repr(keyring), None, KeyringError("it returned no data key")))
             except NoMatchingKeyError as error:
                 failures += error.failures
+                continue
             except EnvelopeError as error:
                 failures.append(UnwrapFailure(repr(keyring), None, error))
+                continue
+            if opened.plaintext_data_key is not None:
+                # As in unwrap_first: the errors and this list would keep each other.
+                failures.clear()
+                return opened
+            failures.append(UnwrapFailure(repr(keyring), None, KeyringError("it returned no data key")))
         raise NoMatchingKeyError(NOTHING_OPENS, failures)

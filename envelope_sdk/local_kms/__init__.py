@@ -1,1 +1,19 @@
-"""To come."""
+"""A key management service in the box: AWS KMS's operations over a SQLite file, with no server and no network.
+
+:class:`LocalKms` is called like ``boto3.client("kms")`` and can stand in for it::
+
+    with LocalKms.open("keys.db") as kms:
+        key_id = kms.create_key(Description="invoices")["KeyMetadata"]["KeyId"]
+        answer = kms.generate_data_key(KeyId=key_id, KeySpec="AES_256", EncryptionContext={"purpose": "invoices"})
+
+From the outside in: ``inprocess`` (boto3's methods), ``service`` (operations by name), ``operations`` (what each does),
+``catalogue`` (keys at hand), ``ciphertext`` (the blob), ``store`` (where keys are kept).
+"""
+
+from __future__ import annotations
+
+from envelope_sdk.local_kms.inprocess import DEFAULT_ACCOUNT, DEFAULT_REGION, LocalKms
+from envelope_sdk.local_kms.store.passphrase import Passphrase
+from envelope_sdk.local_kms.store.root_key import ROOT_KEY_VARIABLE
+
+__all__ = ["DEFAULT_ACCOUNT", "DEFAULT_REGION", "ROOT_KEY_VARIABLE", "LocalKms", "Passphrase"]

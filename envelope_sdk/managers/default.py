@@ -87,6 +87,8 @@ class DefaultMaterialsManager:
 def _unstored_keys(request: DecryptionRequest) -> frozenset[str]:
     stored = request.encryption_context
     reproduced = request.reproduced_encryption_context
+    if not reproduced:
+        return frozenset()
     for key, value in reproduced.items():
         if key in stored and stored[key] != value:
             raise ContextMismatchError(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
+from typing import Final
 
 __all__ = ["filled"]
+
+_SMALL: Final = 4096
+"""Bytes up to which copying costs less than setting up what saves the copy."""
 
 
 def filled(size: int, fill: Callable[[memoryview], int]) -> bytes:
@@ -16,6 +20,9 @@ def filled(size: int, fill: Callable[[memoryview], int]) -> bytes:
     if size == 0:
         fill(memoryview(bytearray()))
         return b""
+    if size <= _SMALL:
+        small = bytearray(size)
+        return bytes(small[: fill(memoryview(small))])
     buffer = BytesIO()
     buffer.seek(size - 1)
     buffer.write(b"\0")
@@ -24,6 +31,6 @@ def filled(size: int, fill: Callable[[memoryview], int]) -> bytes:
     try:
         buffer.truncate(written)
     except BufferError:
-        # Somebody, a kept traceback for instance, still holds a piece of the buffer.
-        return bytes(buffer.getvalue()[:written])
+        # Something still looks at the buffer: an error that a keyring caught and kept does, through its frames.
+        return bytes(buffer.getbuffer()[:written])
     return buffer.getvalue()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["AtomicFile"]
 
 _MODE: Final = 0o600
-_NO_UNNAMED_FILES: Final = frozenset({errno.EISDIR, errno.ENOENT, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTSUP})
+_NO_UNNAMED_FILES: Final = frozenset({errno.EISDIR, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTSUP})
 
 
 class AtomicFile(io.RawIOBase):
@@ -55,8 +55,15 @@ class AtomicFile(io.RawIOBase):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
             if not stat.S_ISREG(self._target.stat().st_mode):
                 raise OSError(errno.EINVAL, "not a regular file, so it cannot be replaced", str(path))
-        self._temporary = self._target.with_name(f".{self._target.name[:200]}.{secrets.token_hex(8)}.partial")
-        self._fd, self._named = self._create()
+        # File names have 255 bytes, and a character takes up to four.
+        self._temporary = self._target.with_name(f".{self._target.name[:50]}.{secrets.token_hex(8)}.partial")
+        try:
+            self._fd, self._named = self._create()
+        except OSError as error:
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
+        if os.fstat(self._fd).st_mode & _MODE != _MODE:
+            # The umask takes even the owner's permissions away.
+            os.fchmod(self._fd, _MODE)
 
     @property
     def target(self) -> Path:
@@ -65,6 +72,7 @@ class AtomicFile(io.RawIOBase):
 
     def fileno(self) -> int:
         """Return the file descriptor."""
+        self._require_open()
         return self._fd
 
     def writable(self) -> bool:
@@ -73,6 +81,7 @@ class AtomicFile(io.RawIOBase):
 
     def write(self, data: Buffer, /) -> int:
         """Write some of ``data`` and return how many bytes; raises :class:`OSError` where the disk is full."""
+        self._require_open()
         return os.write(self._fd, data)
 
     def commit(self) -> None:
@@ -95,9 +104,11 @@ class AtomicFile(io.RawIOBase):
         """Discard what was written, unless it was committed."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
-            os.close(fd)
-            if self._named:
-                self._temporary.unlink(missing_ok=True)
+            try:
+                os.close(fd)
+            finally:
+                if self._named:
+                    self._temporary.unlink(missing_ok=True)
         super().close()
 
     def __exit__(
@@ -108,6 +119,10 @@ class AtomicFile(io.RawIOBase):
             self.commit()
         else:
             self.close()
+
+    def _require_open(self) -> None:
+        if self._fd < 0:
+            raise ValueError("I/O operation on a closed file")
 
     def _create(self) -> tuple[int, bool]:
         """Return a descriptor and whether the file has a name yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 from collections.abc import Iterable, Mapping
@@ -19,8 +20,22 @@ __all__ = ["EncryptedFile", "open"]
 _MODES: Final = frozenset({"r", "rb", "rt", "w", "wb", "wt", "x", "xb", "xt"})
 
 
+_BYTE_ORDER_MARKS: Final = {"utf-16": codecs.BOM_UTF16, "utf-32": codecs.BOM_UTF32}
+
+
 class _EncryptedText(io.TextIOWrapper):
     """Text over an encrypted stream, which decides what leaving a block and being dropped mean."""
+
+    def close(self) -> None:
+        """Close; what fails while the last text is written is raised as it is, and ends the message."""
+        below = self.buffer
+        if isinstance(below, EncryptingWriter) and not below.closed:
+            try:
+                self.flush()
+            except BaseException:
+                below.discard()
+                raise
+        super().close()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -70,6 +85,8 @@ def open(  # noqa: A001 - the name that gzip and its like use
 
     Raises:
         UsageError: the mode is none of those, or an option does not go with it.
+        TypeError: ``file`` is neither a path nor a file object.
+        LookupError, ValueError: there is no such encoding, or no such ``newline``.
         SignedStreamError: the message is signed and unverified plaintext is not accepted.
         OSError: the file cannot be opened.
         EnvelopeError: as :meth:`envelope_sdk.Client.encrypt` and :meth:`~envelope_sdk.Client.decrypt`.
@@ -79,8 +96,19 @@ def open(  # noqa: A001 - the name that gzip and its like use
     text = mode.endswith("t")
     if not text and (encoding is not None or errors is not None or newline is not None):
         raise UsageError("encoding, errors and newline go with text modes only")
+    reading = mode.startswith("r")
+    if reading and plaintext_length is not None:
+        raise UsageError("plaintext_length goes with writing only")
+    if not reading and (required_context_keys or release_unverified_plaintext or partial_read):
+        raise UsageError("required_context_keys, release_unverified_plaintext and partial_read go with reading only")
+    if not isinstance(file, str | os.PathLike) and not hasattr(file, "read" if reading else "write"):
+        raise TypeError(f"file is a path as text or a binary file object, not {type(file).__name__}")
+    if text:
+        # What these would refuse is refused before anything is opened or written.
+        encoding = io.text_encoding(encoding)
+        io.TextIOWrapper(io.BytesIO(), encoding, errors, newline)
     stream: DecryptingReader | EncryptingWriter
-    if mode.startswith("r"):
+    if reading:
         stream = _reader(
             file,
             client,
@@ -94,7 +122,13 @@ def open(  # noqa: A001 - the name that gzip and its like use
         stream = encrypting_writer(
             raw, client, encryption_context=encryption_context, plaintext_length=plaintext_length
         )
-    return _EncryptedText(cast("Any", stream), encoding, errors, newline) if text else stream
+    if not text:
+        return stream
+    wrapped = _EncryptedText(cast("Any", stream), encoding, errors, newline)
+    if isinstance(stream, EncryptingWriter):
+        # TextIOWrapper leaves the mark out where it cannot seek, as if it stood in the middle of a file.
+        stream.write(_BYTE_ORDER_MARKS.get(codecs.lookup(wrapped.encoding).name, b""))
+    return wrapped
 
 
 def _reader(

@@ -83,6 +83,14 @@ class DecryptingReader(io.BufferedIOBase):
         """Return some plaintext, at most ``size`` bytes; empty at the end of the message."""
         return bytes(self.read_view(None if size < 0 else size))
 
+    def peek(self, size: int = 0, /) -> bytes:
+        """Return some plaintext, at least a byte unless at the end, without moving on. Makes reading lines fast."""
+        if self.closed:
+            raise ValueError("peek into a closed decrypting reader")
+        while not self._plain and not self._at_end:
+            self._fill()
+        return bytes(self._plain[: max(size, io.DEFAULT_BUFFER_SIZE)])
+
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer`` and return how many bytes that took; fewer than it holds only at the end."""
         target = memoryview(buffer).cast("B")
@@ -117,11 +125,14 @@ class DecryptingReader(io.BufferedIOBase):
 
     def close(self) -> None:
         """Close, and close what is below if so asked. What was not read is not checked."""
-        if not self.closed:
-            self._plain = self._out[:0]
+        if self.closed:
+            return
+        self._plain = self._out[:0]
+        try:
             if self._close_raw:
                 self._raw.close()
-        super().close()
+        finally:
+            super().close()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -155,9 +166,11 @@ class DecryptingReader(io.BufferedIOBase):
         self._plain = self._out[:released]
 
 
-def _read_into(raw: IO[bytes], buffer: memoryview) -> int:
+def _read_into(raw: Any, buffer: memoryview) -> int:
     """Read some bytes; returns 0 at the end."""
-    readinto: Any = getattr(raw, "readinto", None)
+    # A pipe or socket behind a buffer hands over what it has; ``readinto`` would wait until ``buffer`` is full.
+    waits = issubclass(type(raw), io.BufferedReader)
+    readinto: Any = getattr(raw, "readinto1" if waits else "readinto", None)
     if readinto is not None:
         count = readinto(buffer)
         if count is None:

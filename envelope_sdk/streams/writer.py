@@ -42,11 +42,15 @@ class EncryptingWriter(io.BufferedIOBase):
         self._raw = raw
         self._encryptor = encryptor
         self._close_raw = close_raw or isinstance(raw, AtomicFile)
-        self._failed = False
+        self._failure: BaseException | None = None
         self._ended = False
         self._position = 0
         self._out = bytearray()
-        self._guarded(self._write_raw, encryptor.start())
+        try:
+            self._guarded(self._write_raw, encryptor.start())
+        except BaseException:
+            self.discard()
+            raise
 
     @property
     def header(self) -> Header:
@@ -87,12 +91,13 @@ class EncryptingWriter(io.BufferedIOBase):
         Raises:
             UsageError: less plaintext than announced.
             OSError: writing, syncing or renaming failed.
+            StreamError: an earlier write failed, so that there is no message; the error is its cause.
         """
         if self.closed:
             return
-        if self._failed:
+        if self._failure is not None:
             self.discard()
-            return
+            raise StreamError("an earlier write failed: the message is discarded") from self._failure
         try:
             self._guarded(self._write_raw, self._encryptor.finish())
             self._ended = True
@@ -104,7 +109,7 @@ class EncryptingWriter(io.BufferedIOBase):
 
     def discard(self) -> None:
         """Give the message up: what was written stays without its end, and an :class:`AtomicFile` disappears."""
-        self._failed = self._ended = True
+        self._ended = True
         if self.closed:
             return
         if self._close_raw:
@@ -142,6 +147,8 @@ class EncryptingWriter(io.BufferedIOBase):
             written: Any = self._raw.write(view)
             if written is None:
                 raise BlockingIOError("the stream below does not block, and took nothing")
+            if not 0 < written <= len(view):
+                raise OSError(f"the stream below says it wrote {written} bytes of {len(view)}")
             view = view[written:]
 
     def _commit(self) -> None:
@@ -155,15 +162,16 @@ class EncryptingWriter(io.BufferedIOBase):
     def _guarded(self, action: Any, *arguments: Any) -> None:
         try:
             action(*arguments)
-        except BaseException:
-            self._failed = self._ended = True
+        except BaseException as error:
+            self._failure = error
+            self._ended = True
             raise
 
     def _require_open(self) -> None:
         if self.closed:
             raise ValueError("write to a closed encrypting writer")
-        if self._failed:
-            raise StreamError("an earlier write failed: this message cannot be continued")
+        if self._failure is not None:
+            raise StreamError("an earlier write failed: this message cannot be continued") from self._failure
 
 
 def encrypting_writer(

@@ -6,7 +6,6 @@ never imported here: its errors are told by what they carry.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
@@ -91,8 +90,17 @@ _REFUSED: Final = frozenset(
     }
 )
 _CREDENTIAL_TROUBLE: Final = frozenset(
-    {"CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError"}
+    {
+        "CredentialRetrievalError",
+        "LoginError",
+        "NoAuthTokenError",
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "SSOError",
+        "TokenRetrievalError",
+    }
 )
+_CONNECTION_TROUBLE: Final = frozenset({"ConnectionError", "HTTPClientError", "IncompleteReadError"})
 
 
 def call_kms(operation: str, method: Callable[..., Mapping[str, Any]], **parameters: Any) -> Mapping[str, Any]:
@@ -118,12 +126,14 @@ def _translated(operation: str, error: Exception) -> KmsError | None:
         return _from_response(operation, cast("dict[str, Any]", response))
     code = type(error).__name__
     text = f"KMS {operation} failed: {error}"
-    botocore = sys.modules.get("botocore.exceptions")
-    if botocore is not None and isinstance(error, botocore.BotoCoreError):
-        if code in _CREDENTIAL_TROUBLE:
-            return KmsAccessError(text, operation=operation, code=code)
-        kind = KmsError if isinstance(error, botocore.ParamValidationError) else KmsUnavailableError
-        return kind(text, operation=operation, code=code)
+    # The classes have grown in number from version to version, so they are told by their names.
+    lineage = {kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "botocore.exceptions"}
+    if lineage & _CREDENTIAL_TROUBLE:
+        return KmsAccessError(text, operation=operation, code=code)
+    if lineage & _CONNECTION_TROUBLE:
+        return KmsUnavailableError(text, operation=operation, code=code)
+    if lineage:
+        return KmsError(text, operation=operation, code=code)
     if isinstance(error, OSError):
         return KmsUnavailableError(text, operation=operation, code=code)
     return None

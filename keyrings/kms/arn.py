@@ -56,7 +56,10 @@ def check_key_identifier(text: str) -> str:
 
     Raises:
         UsageError: it is empty or not ASCII, or begins like an ARN and is not one.
+        TypeError: it is not text.
     """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - the commonest: arguments swapped
+        raise TypeError(f"a KMS key identifier is text, not {type(text).__name__}")
     if not text:
         raise UsageError("the KMS key identifier is empty")
     if not text.isascii():

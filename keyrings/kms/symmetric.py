@@ -36,10 +36,13 @@ class KmsKeyring:
 
         Raises:
             UsageError: the identifier cannot name a key, or there are too many grant tokens.
+            TypeError: the identifier is not text, or the grant tokens are one text.
         """
+        if isinstance(grant_tokens, str):
+            raise TypeError("grant_tokens is a collection of tokens, not one text")
         self._kms = kms
         self._key_id = check_key_identifier(key_id)
-        self._grant_tokens = list(grant_tokens)
+        self._grant_tokens = tuple(grant_tokens)
         if len(self._grant_tokens) > _MAX_GRANT_TOKENS:
             raise UsageError(f"KMS takes at most {_MAX_GRANT_TOKENS} grant tokens, not {len(self._grant_tokens)}")
 
@@ -54,14 +57,16 @@ class KmsKeyring:
         """
         length = materials.algorithm_suite.key_length
         if materials.plaintext_data_key is None:
-            answer = self._call("GenerateDataKey", self._kms.generate_data_key, materials, NumberOfBytes=length)
+            operation = "GenerateDataKey"
+            answer = self._call(operation, self._kms.generate_data_key, materials, NumberOfBytes=length)
             data_key = bytes(answer["Plaintext"])
             if len(data_key) != length:
-                raise self._odd("GenerateDataKey", f"a data key of {len(data_key)} bytes where {length} were asked for")
+                raise self._odd(operation, f"a data key of {len(data_key)} bytes where {length} were asked for")
         else:
             data_key = materials.plaintext_data_key
-            answer = self._call("Encrypt", self._kms.encrypt, materials, Plaintext=data_key)
-        arn = self._key_arn_of(answer)
+            operation = "Encrypt"
+            answer = self._call(operation, self._kms.encrypt, materials, Plaintext=data_key)
+        arn = self._key_arn_of(operation, answer)
         return materials.with_data_key(
             data_key, EncryptedDataKey(PROVIDER_ID, arn.encode("utf-8"), bytes(answer["CiphertextBlob"]))
         )
@@ -91,7 +96,7 @@ class KmsKeyring:
         parameters["KeyId"] = self._key_id
         parameters["EncryptionContext"] = dict(materials.encryption_context)
         if self._grant_tokens:
-            parameters["GrantTokens"] = self._grant_tokens
+            parameters["GrantTokens"] = list(self._grant_tokens)
         return call_kms(operation, method, **parameters)
 
     def _is_named(self, key: EncryptedDataKey) -> bool:
@@ -99,10 +104,10 @@ class KmsKeyring:
         info = key.provider_info
         return info == self._key_id.encode("utf-8") or not _is_key_arn(info)
 
-    def _key_arn_of(self, answer: Mapping[str, Any]) -> str:
+    def _key_arn_of(self, operation: str, answer: Mapping[str, Any]) -> str:
         arn = str(answer["KeyId"])
         if not _is_key_arn(arn.encode("utf-8")):
-            raise self._odd("GenerateDataKey", f"{arn!r}, which is not a key ARN")
+            raise self._odd(operation, f"{arn!r}, which is not a key ARN")
         return arn
 
     def _odd(self, operation: str, found: str) -> KmsError:

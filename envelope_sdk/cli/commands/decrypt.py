@@ -1,0 +1,66 @@
+"""``envelope decrypt``."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import click
+
+from envelope_sdk.cli.keys import decrypting_keyring
+from envelope_sdk.cli.local_store import LocalStore
+from envelope_sdk.cli.options import context_pairs, transfer_options
+from envelope_sdk.cli.plan import plan
+from envelope_sdk.cli.running import check_standard_output, run_items
+from envelope_sdk.cli.transfer import decrypt_item
+from envelope_sdk.client import Client
+from envelope_sdk.policy import CommitmentPolicy, Limits
+
+__all__ = ["command"]
+
+
+@click.command("decrypt")
+@transfer_options
+@click.option(
+    "-c", "--context", "context", multiple=True, metavar="KEY[=VALUE]", help="Pair or key the message must have."
+)
+@click.option("--max-body-length", type=click.IntRange(1), help="Refuse frames, or unframed bodies, longer than this.")
+@click.option("--allow-uncommitted", is_flag=True, help="Accept older messages that do not commit to their key.")
+@click.pass_context
+def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, ...], **options: Any) -> None:
+    """Decrypt files, folders or standard input ('-').
+
+    FILE.enc becomes FILE beside it unless --output says otherwise. A file appears only when all of its message is
+    authentic. Without --key every key of the local KMS is tried that the message names.
+    """
+    pairs, required_keys = context_pairs(context, bare_keys=True)
+    items = plan(inputs, options["output"], recursive=options["recursive"], suffix=options["suffix"], encrypting=False)
+    check_standard_output(items, options["metadata"], binary=False, force=options["force"])
+    with closing(LocalStore(options["kms_store"])) as store:
+        client = Client(
+            decrypting_keyring(options["keys"], store),
+            commitment_policy=(
+                CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT
+                if options["allow_uncommitted"]
+                else CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
+            ),
+            limits=Limits(
+                max_encrypted_data_keys=options["max_encrypted_data_keys"],
+                max_body_length=options["max_body_length"],
+            ),
+        )
+        code = run_items(
+            "decrypt",
+            items,
+            lambda item, progress: decrypt_item(
+                client,
+                item,
+                overwrite=options["force"],
+                context=pairs,
+                required_keys=required_keys,
+                progress=progress,
+            ),
+            metadata=options["metadata"],
+            quiet=options["quiet"],
+        )
+    ctx.exit(code)

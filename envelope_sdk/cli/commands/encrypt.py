@@ -1,0 +1,72 @@
+"""``envelope encrypt``."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import click
+
+from envelope_sdk.cli.keys import encrypting_keyring
+from envelope_sdk.cli.local_store import LocalStore
+from envelope_sdk.cli.options import context_pairs, transfer_options
+from envelope_sdk.cli.plan import plan
+from envelope_sdk.cli.running import check_standard_output, run_items
+from envelope_sdk.cli.transfer import encrypt_item
+from envelope_sdk.client import DEFAULT_FRAME_LENGTH, Client
+from envelope_sdk.formats.header import MAX_FRAME_LENGTH
+from envelope_sdk.formats.suites import AlgorithmSuite
+from envelope_sdk.policy import CommitmentPolicy, Limits
+
+__all__ = ["command"]
+
+_SUITES = {f"0x{suite.suite_id:04x}": suite for suite in AlgorithmSuite}
+
+
+@click.command("encrypt")
+@transfer_options
+@click.option("-c", "--context", "context", multiple=True, metavar="KEY=VALUE", help="Pair to store and authenticate.")
+@click.option("--sign", is_flag=True, help="Sign with ECDSA: readers who share the key cannot forge.")
+@click.option("--suite", type=click.Choice(sorted(_SUITES)), help="Algorithm suite; 0x0478 unless told otherwise.")
+@click.option(
+    "--frame-length",
+    type=click.IntRange(1, MAX_FRAME_LENGTH),
+    default=DEFAULT_FRAME_LENGTH,
+    show_default=True,
+    help="Bytes of plaintext in a frame.",
+)
+@click.pass_context
+def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, ...], **options: Any) -> None:
+    """Encrypt files, folders or standard input ('-').
+
+    FILE becomes FILE.enc beside it unless --output says otherwise. Without --key the local KMS's default key is used,
+    and made on first use. KEY is local-kms://alias/NAME, aws-kms://ARN, or the path of a key file.
+    """
+    pairs, _ = context_pairs(context, bare_keys=False)
+    items = plan(inputs, options["output"], recursive=options["recursive"], suffix=options["suffix"], encrypting=True)
+    check_standard_output(items, options["metadata"], binary=True, force=options["force"])
+    suite = _SUITES.get(options["suite"])
+    forbids = suite is not None and not suite.committing
+    with closing(LocalStore(options["kms_store"])) as store:
+        client = Client(
+            encrypting_keyring(options["keys"], store),
+            algorithm_suite=suite,
+            commitment_policy=(
+                CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
+                if forbids
+                else CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
+            ),
+            sign=options["sign"],
+            frame_length=options["frame_length"],
+            limits=Limits(max_encrypted_data_keys=options["max_encrypted_data_keys"]),
+        )
+        code = run_items(
+            "encrypt",
+            items,
+            lambda item, progress: encrypt_item(
+                client, item, overwrite=options["force"], context=pairs, progress=progress
+            ),
+            metadata=options["metadata"],
+            quiet=options["quiet"],
+        )
+    ctx.exit(code)

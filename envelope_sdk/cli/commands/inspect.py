@@ -1,0 +1,90 @@
+"""``envelope inspect``."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from typing import IO, Any
+
+import click
+
+from envelope_sdk.cli.terminal import ExitCode, report
+from envelope_sdk.errors import EnvelopeError
+from envelope_sdk.formats.describe import describe_outline
+from envelope_sdk.policy import Limits
+from envelope_sdk.streams.inspecting import Inspection, inspect_message
+
+__all__ = ["command"]
+
+# Looking costs nothing per data key, so as many as the format allows may be looked at.
+_LIMITS = Limits(max_encrypted_data_keys=None, max_header_length=None)
+
+
+@click.command("inspect")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a message.")
+@click.pass_context
+def command(ctx: click.Context, /, files: tuple[str, ...], as_json: bool) -> None:
+    """Show what messages are, without any key: header, context, wrapped keys, sizes.
+
+    A signature is checked against the public key that the message carries. Nothing else shown here is authenticated
+    before the message is decrypted.
+    """
+    codes: list[ExitCode] = []
+    for name in files:
+        try:
+            inspection = _inspect(name)
+        except (EnvelopeError, OSError) as error:
+            codes.append(report(error, name))
+            continue
+        fields = {"file": name, **describe_outline(inspection.outline), "signature": _verdict(inspection)}
+        click.echo(json.dumps(fields) if as_json else "\n".join(_lines(fields)))
+        if inspection.signature_error is not None:
+            codes.append(report(inspection.signature_error, name))
+    ctx.exit((codes[0] if len(files) == 1 else ExitCode.SOME_FAILED) if codes else ExitCode.DONE)
+
+
+def _inspect(name: str) -> Inspection:
+    if name == "-":
+        return inspect_message(sys.stdin.buffer, _LIMITS)
+    with io.FileIO(name) as file:
+        source: IO[bytes] = io.BufferedReader(file)
+        return inspect_message(source, _LIMITS)
+
+
+def _verdict(inspection: Inspection) -> str:
+    if inspection.outline.signature is None:
+        return "none"
+    return "valid" if inspection.signature_error is None else "invalid"
+
+
+def _lines(fields: dict[str, Any]) -> Iterator[str]:
+    suite = fields["algorithm_suite"]
+    traits = ", ".join(
+        (
+            "committing" if suite["committing"] else "not committing",
+            "signed" if suite["signed"] else "unsigned",
+        )
+    )
+    count, length = fields["frames"], fields["frame_length"]
+    frames = f"{count:,} frame{'s' * (count > 1)} of up to {length:,} bytes" if count else "no frames"
+    yield click.format_filename(fields["file"])
+    yield f"  format      version {fields['version']}, suite {suite['id']} ({traits})"
+    yield f"              {suite['name']}"
+    yield f"  message     {fields['message_length']:,} bytes, of them {fields['header_length']:,} header; {frames}"
+    yield f"  plaintext   {fields['plaintext_length']:,} bytes"
+    yield f"  signature   {fields['signature']}"
+    for index, (key, value) in enumerate(fields["encryption_context"].items()):
+        yield f"  {'context' if index == 0 else '':<10}  {_printable(key)} = {_printable(value)}"
+    if not fields["encryption_context"]:
+        yield "  context     empty"
+    for index, key in enumerate(fields["encrypted_data_keys"]):
+        info = key.get("provider_info") or f"base64 {key['provider_info_base64']}"
+        yield f"  {'keys' if index == 0 else '':<10}  {_printable(key['provider_id'])}  {info}"
+
+
+def _printable(text: str) -> str:
+    """Return text that cannot move the cursor or pass for another line."""
+    return text if text.isprintable() else ascii(text)

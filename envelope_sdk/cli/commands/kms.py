@@ -1,0 +1,164 @@
+"""``envelope kms``: the keys of the local KMS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime
+from typing import Any
+
+import click
+
+from envelope_sdk.cli.local_store import LocalStore
+from envelope_sdk.cli.options import store_option
+
+__all__ = ["command"]
+
+
+@click.group("kms")
+@store_option
+@click.pass_context
+def command(ctx: click.Context, kms_store: str | None) -> None:
+    """Look after the keys of the local KMS.
+
+    KEY is a key id, a key ARN or, where AWS KMS takes one, alias/NAME.
+    """
+    ctx.obj = ctx.with_resource(closing(LocalStore(kms_store)))
+
+
+@command.command("create-key")
+@click.option("--description", default="", help="What it is for.")
+@click.option("--alias", help="Also give it this name: alias/NAME or NAME.")
+@click.pass_obj
+def _create_key(store: LocalStore, description: str, alias: str | None) -> None:
+    """Make a symmetric key."""
+    kms = store.kms()
+    metadata = kms.create_key(Description=description)["KeyMetadata"]
+    if alias:
+        kms.create_alias(AliasName=_alias_name(alias), TargetKeyId=metadata["KeyId"])
+    _print(metadata)
+
+
+@command.command("list-keys")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def _list_keys(store: LocalStore, as_json: bool) -> None:
+    """List all keys with their states and aliases."""
+    kms = store.kms()
+    aliases: dict[str, list[str]] = {}
+    for alias in _pages(kms.list_aliases, "Aliases"):
+        aliases.setdefault(alias.get("TargetKeyId", ""), []).append(alias["AliasName"])
+    keys: list[dict[str, Any]] = [
+        {**kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"], "Aliases": aliases.get(key["KeyId"], [])}
+        for key in _pages(kms.list_keys, "Keys")
+    ]
+    if as_json:
+        _print({"Keys": keys})
+        return
+    for key in keys:
+        created = key["CreationDate"].strftime("%Y-%m-%d")
+        click.echo(f"{key['KeyId']:<36}  {key['KeyState']:<15}  {created}  {' '.join(key['Aliases'])}".rstrip())
+
+
+@command.command("describe-key")
+@click.argument("key")
+@click.pass_obj
+def _describe_key(store: LocalStore, key: str) -> None:
+    """Show one key."""
+    _print(store.kms().describe_key(KeyId=key)["KeyMetadata"])
+
+
+@command.command("create-alias")
+@click.argument("alias")
+@click.argument("key")
+@click.pass_obj
+def _create_alias(store: LocalStore, alias: str, key: str) -> None:
+    """Give a key a name."""
+    store.kms().create_alias(AliasName=_alias_name(alias), TargetKeyId=key)
+
+
+@command.command("update-alias")
+@click.argument("alias")
+@click.argument("key")
+@click.pass_obj
+def _update_alias(store: LocalStore, alias: str, key: str) -> None:
+    """Move a name to another key."""
+    store.kms().update_alias(AliasName=_alias_name(alias), TargetKeyId=key)
+
+
+@command.command("delete-alias")
+@click.argument("alias")
+@click.pass_obj
+def _delete_alias(store: LocalStore, alias: str) -> None:
+    """Take a name away; its key stays."""
+    store.kms().delete_alias(AliasName=_alias_name(alias))
+
+
+@command.command("list-aliases")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def _list_aliases(store: LocalStore, as_json: bool) -> None:
+    """List all names."""
+    aliases = list(_pages(store.kms().list_aliases, "Aliases"))
+    if as_json:
+        _print({"Aliases": aliases})
+        return
+    for alias in aliases:
+        click.echo(f"{alias['AliasName']}  {alias.get('TargetKeyId', '')}".rstrip())
+
+
+@command.command("enable-key")
+@click.argument("key")
+@click.pass_obj
+def _enable_key(store: LocalStore, key: str) -> None:
+    """Let a disabled key be used again."""
+    store.kms().enable_key(KeyId=key)
+
+
+@command.command("disable-key")
+@click.argument("key")
+@click.pass_obj
+def _disable_key(store: LocalStore, key: str) -> None:
+    """Let a key not be used until it is enabled."""
+    store.kms().disable_key(KeyId=key)
+
+
+@command.command("schedule-key-deletion")
+@click.argument("key")
+@click.option("--days", type=int, default=30, show_default=True, help="Days until then, 7 to 30.")
+@click.pass_obj
+def _schedule_key_deletion(store: LocalStore, key: str, days: int) -> None:
+    """Have a key deleted, and everything under it become unreadable, after some days."""
+    _print(store.kms().schedule_key_deletion(KeyId=key, PendingWindowInDays=days))
+
+
+@command.command("cancel-key-deletion")
+@click.argument("key")
+@click.pass_obj
+def _cancel_key_deletion(store: LocalStore, key: str) -> None:
+    """Keep a key that was to be deleted; it is disabled then."""
+    _print(store.kms().cancel_key_deletion(KeyId=key))
+
+
+def _alias_name(name: str) -> str:
+    return name if name.startswith("alias/") else f"alias/{name}"
+
+
+def _pages(operation: Callable[..., dict[str, Any]], field: str) -> Iterator[dict[str, Any]]:
+    marker: dict[str, str] = {}
+    while True:
+        page = operation(**marker)
+        yield from page[field]
+        if not page.get("Truncated"):
+            return
+        marker = {"Marker": page["NextMarker"]}
+
+
+def _print(answer: dict[str, Any]) -> None:
+    shown = {key: value for key, value in answer.items() if key != "ResponseMetadata"}
+    click.echo(json.dumps(shown, indent=2, default=_as_json))
+
+
+def _as_json(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

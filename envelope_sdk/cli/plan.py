@@ -1,0 +1,128 @@
+"""From the arguments of a command to what is read and what is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+__all__ = ["Item", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One message to make or to open.
+
+    Attributes:
+        source: the file to read; ``None`` for standard input.
+        target: the file to write; ``None`` for standard output.
+        make_folders: whether the target's folder is made where there is none.
+    """
+
+    source: Path | None
+    target: Path | None
+    make_folders: bool = False
+
+    @property
+    def name(self) -> str:
+        """The source as messages name it."""
+        return "-" if self.source is None else str(self.source)
+
+
+def plan(inputs: Sequence[str], output: str | None, *, recursive: bool, suffix: str, encrypting: bool) -> list[Item]:
+    """Return what to do, in order.
+
+    Args:
+        inputs: files, folders or ``-``.
+        output: a file, a folder or ``-``; ``None`` for beside each input.
+        recursive: whether folders are entered.
+        suffix: what encrypted files' names end with.
+        encrypting: whether the suffix is put on or taken off.
+
+    Raises:
+        click.UsageError: the inputs and the output do not go together.
+    """
+    if "-" in inputs and len(inputs) > 1:
+        raise click.UsageError("standard input ('-') goes alone")
+    folders = [name for name in inputs if name != "-" and Path(name).is_dir()]
+    if folders and not recursive:
+        raise click.UsageError(f"{folders[0]} is a folder: add --recursive to take everything in it")
+    if not folders and len(inputs) == 1:
+        return [_single(inputs[0], output, suffix=suffix, encrypting=encrypting)]
+    if output == "-":
+        raise click.UsageError("several messages cannot share standard output: give a folder to --output")
+    if output is not None and Path(output).exists() and not Path(output).is_dir():
+        raise click.UsageError(f"{output} is not a folder, and several files are to be written")
+    folder = None if output is None else Path(output)
+    items = [
+        Item(source, _renamed(source if folder is None else folder / below, suffix, encrypting=encrypting), True)
+        for name in inputs
+        for source, below in _sources(Path(name), folder, suffix, encrypting=encrypting)
+    ]
+    _check_distinct(items)
+    return items
+
+
+def _single(name: str, output: str | None, *, suffix: str, encrypting: bool) -> Item:
+    source = None if name == "-" else Path(name)
+    if output == "-" or (output is None and source is None):
+        return Item(source, None)
+    if output is None or Path(output).is_dir():
+        if source is None:
+            raise click.UsageError(f"{output} is a folder: name a file for what comes from standard input")
+        beside = source if output is None else Path(output) / source.name
+        return Item(source, _renamed(beside, suffix, encrypting=encrypting))
+    item = Item(source, Path(output))
+    _check_distinct([item])
+    return item
+
+
+def _renamed(path: Path, suffix: str, *, encrypting: bool) -> Path:
+    if encrypting:
+        return path.with_name(path.name + suffix)
+    if not path.name.endswith(suffix) or path.name == suffix:
+        raise click.UsageError(f"{path.name} does not end in {suffix}: name the output with --output")
+    return path.with_name(path.name.removesuffix(suffix))
+
+
+def _sources(root: Path, output: Path | None, suffix: str, *, encrypting: bool) -> Iterator[tuple[Path, Path]]:
+    """Return the files below ``root`` and where they stand relative to it; ``root`` itself where it is no folder.
+
+    In folders, what already is encrypted is not encrypted again, and nothing else is decrypted.
+    """
+    if not root.is_dir():
+        yield root, Path(root.name)
+        return
+    for folder, folders, files in os.walk(root, onerror=_refuse):
+        here = Path(folder)
+        folders.sort()
+        if output is not None:
+            folders[:] = [name for name in folders if not _same(here / name, output)]
+        for name in sorted(files):
+            if (here / name).is_file() and name.endswith(suffix) is not encrypting:
+                yield here / name, (here / name).relative_to(root)
+
+
+def _refuse(error: OSError) -> None:
+    raise error
+
+
+def _same(left: Path, right: Path) -> bool:
+    return os.path.realpath(left) == os.path.realpath(right)
+
+
+def _check_distinct(items: Sequence[Item]) -> None:
+    seen: dict[str, str] = {}
+    sources = {os.path.realpath(item.source) for item in items if item.source is not None}
+    for item in items:
+        if item.target is None:
+            continue
+        target = os.path.realpath(item.target)
+        if target in sources:
+            raise click.UsageError(f"{item.target} is an input too: it would be lost")
+        if target in seen:
+            raise click.UsageError(f"{seen[target]} and {item.name} would both become {item.target}")
+        seen[target] = item.name

@@ -1,0 +1,75 @@
+"""Doing every item of a plan, one after the other, and telling how it went."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+from envelope_sdk.cli.metadata import opened_metadata
+from envelope_sdk.cli.plan import Item
+from envelope_sdk.cli.progress import Progress, shown_progress
+from envelope_sdk.cli.terminal import ExitCode, report, say
+from envelope_sdk.errors import EnvelopeError
+from envelope_sdk.message.authenticated import Header
+
+__all__ = ["check_standard_output", "run_items"]
+
+
+def check_standard_output(items: Sequence[Item], metadata: str | None, *, binary: bool, force: bool) -> None:
+    """Refuse to mix messages with metadata, and ciphertext with a terminal.
+
+    Raises:
+        click.UsageError: what would be printed is of no use there.
+    """
+    to_stdout = any(item.target is None for item in items)
+    if to_stdout and metadata == "-":
+        raise click.UsageError("the message and --metadata cannot both go to standard output")
+    if to_stdout and binary and not force and sys.stdout.isatty():
+        raise click.UsageError(
+            "refusing to write ciphertext to a terminal: redirect it, name a file with --output, or add --force"
+        )
+
+
+def run_items(
+    mode: str,
+    items: Sequence[Item],
+    work: Callable[[Item, Progress], Header],
+    *,
+    metadata: str | None,
+    quiet: bool,
+) -> ExitCode:
+    """Do ``work`` for each item and return the code to end with.
+
+    A single item ends with the code of its error; where there are several, the others are done all the same and the
+    code says that some failed.
+    """
+    failures: list[ExitCode] = []
+    done: list[Item] = []
+    with opened_metadata(metadata, mode) as log, shown_progress(quiet=quiet) as progress:
+        for item in items:
+            try:
+                header = work(item, progress)
+            except BrokenPipeError:
+                raise
+            except (EnvelopeError, OSError) as error:
+                failures.append(report(error, item.name))
+                log.failed(item, error, failures[-1])
+                continue
+            log.done(item, header)
+            done.append(item)
+    if not quiet:
+        _tell(mode, done, failed=len(failures), total=len(items))
+    if not failures:
+        return ExitCode.DONE
+    return failures[0] if len(items) == 1 else ExitCode.SOME_FAILED
+
+
+def _tell(mode: str, done: Sequence[Item], *, failed: int, total: int) -> None:
+    if total == 1:
+        for item in done:
+            if item.target is not None:
+                say(f"{mode}ed {click.format_filename(item.name)} to {click.format_filename(str(item.target))}")
+    else:
+        say(f"{mode}ed {len(done)} of {total} files" + (f", {failed} failed" if failed else ""))

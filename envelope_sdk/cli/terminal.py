@@ -1,0 +1,110 @@
+"""What the command says to people, and the codes it ends with.
+
+The rules:
+
+- Results go to standard output; everything else, progress included, goes to standard error.
+- A message is one line: ``envelope: WHAT: why``, no capital, no full stop. A hint, where there is something to do about
+  it, is a second line: ``hint: ...``.
+- No traceback, no secret, no plaintext.
+- Nothing is coloured or drawn unless standard error is a terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import IntEnum
+
+import click
+
+from envelope_sdk import errors
+
+__all__ = ["ExitCode", "exit_code_of", "report", "say"]
+
+
+class ExitCode(IntEnum):
+    """How the command ended."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    INTEGRITY = 3
+    KEY = 4
+    TEMPORARY = 5
+    INTERRUPTED = 130
+
+
+_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
+    (errors.MessageError, ExitCode.INTEGRITY),
+    (errors.AuthenticationError, ExitCode.INTEGRITY),
+    (errors.PolicyError, ExitCode.INTEGRITY),
+    (errors.StreamError, ExitCode.INTEGRITY),
+    (errors.NoMatchingKeyError, ExitCode.KEY),
+    (errors.KmsUnavailableError, ExitCode.TEMPORARY),
+    (errors.KmsError, ExitCode.KEY),
+    (errors.KeyringError, ExitCode.KEY),
+    (errors.KeyStoreError, ExitCode.KEY),
+    (errors.UsageError, ExitCode.USAGE),
+    (click.UsageError, ExitCode.USAGE),
+    (KeyboardInterrupt, ExitCode.INTERRUPTED),
+)
+
+_TEMPORARY_SERVICE_CODES = frozenset(
+    {"DependencyTimeoutException", "KMSInternalException", "KeyUnavailableException", "ThrottlingException"}
+)
+_USAGE_SERVICE_CODES = frozenset(
+    {"AlreadyExistsException", "InvalidAliasNameException", "InvalidArnException", "ValidationException"}
+)
+
+_HINTS: tuple[tuple[type[BaseException], str], ...] = (
+    (errors.TruncatedMessageError, "the file may still be on its way, or was cut off: get a whole copy"),
+    (errors.UnsupportedMessageError, "is this the encrypted file? 'envelope inspect FILE' tells what it is"),
+    (errors.CommitmentPolicyError, "older messages do not commit to their key: --allow-uncommitted reads them"),
+    (errors.NoMatchingKeyError, "'envelope inspect FILE' lists the keys that open it; choose one with --key"),
+    (errors.KmsUnavailableError, "nothing was changed: try again later"),
+    (FileExistsError, "--force replaces existing files"),
+)
+
+
+def exit_code_of(error: BaseException) -> ExitCode:
+    """Return the code the command ends with when ``error`` ends it."""
+    if isinstance(error, errors.KmsServiceError):
+        if error.code in _TEMPORARY_SERVICE_CODES:
+            return ExitCode.TEMPORARY
+        return ExitCode.USAGE if error.code in _USAGE_SERVICE_CODES else ExitCode.KEY
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return ExitCode.SOME_FAILED
+
+
+def report(error: BaseException, what: str | None = None) -> ExitCode:
+    """Print ``error``, with the item it is about, and its hint; return the code that goes with it."""
+    where = f"{click.format_filename(what)}: " if what else ""
+    say(f"envelope: {where}{_text_of(error)}")
+    for kind, hint in _HINTS:
+        if isinstance(error, kind):
+            say(f"hint: {hint}")
+            break
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        say(f"hint: '{error.ctx.command_path} --help' explains")
+    return exit_code_of(error)
+
+
+def say(line: str) -> None:
+    """Print one line to standard error."""
+    encoding = sys.stderr.encoding or "utf-8"
+    click.echo(line.encode(encoding, "backslashreplace").decode(encoding), err=True)
+
+
+def _text_of(error: BaseException) -> str:
+    if isinstance(error, errors.KmsServiceError):
+        return f"{error.code}: {error.message}" if error.message else error.code
+    if isinstance(error, OSError) and error.strerror:
+        names = [click.format_filename(name) for name in (error.filename,) if isinstance(name, str | bytes)]
+        return ": ".join([*names, error.strerror.lower()])
+    if isinstance(error, click.ClickException):
+        return error.format_message().rstrip(".").replace("\n", " ")
+    if isinstance(error, errors.EnvelopeError):
+        return str(error)
+    # Only what this package documents is known to be free of secrets.
+    return f"internal error ({type(error).__name__}); set ENVELOPE_DEBUG=1 for details and please report it"

@@ -1,0 +1,175 @@
+"""AWS KMS's errors, with its codes and texts, each made in one place.
+
+Every function returns the error for the caller to raise. The operation's name is not known here: the service adds it
+on the way out. Texts are those recorded from AWS; where none is known the text says so in plain words.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from envelope_sdk.errors import KmsServiceError
+
+__all__ = [
+    "algorithm_mismatch",
+    "alias_exists",
+    "alias_not_found",
+    "disabled",
+    "dependency_timeout",
+    "dry_run",
+    "incorrect_key",
+    "invalid_alias_name",
+    "invalid_arn",
+    "invalid_ciphertext",
+    "invalid_marker",
+    "invalid_state",
+    "key_not_found",
+    "malformed_key_id",
+    "malformed_policy",
+    "not_found",
+    "reserved_alias",
+    "serialization",
+    "tag",
+    "unknown_material",
+    "unknown_operation",
+    "unsupported",
+    "usage",
+    "validation",
+]
+
+_UNKNOWN_MATERIAL: Final = (
+    "The ciphertext refers to a customer master key that does not exist, does not exist in this region, "
+    "or you are not allowed to access."
+)
+
+
+def validation(message: str) -> KmsServiceError:
+    """A parameter breaks a constraint."""
+    return KmsServiceError("ValidationException", message)
+
+
+def serialization(message: str) -> KmsServiceError:
+    """A parameter is of another type than the API's model says."""
+    return KmsServiceError("SerializationException", message)
+
+
+def unsupported(message: str) -> KmsServiceError:
+    """Something AWS has, or may one day have, that the local KMS does not: the message says what."""
+    return KmsServiceError("UnsupportedOperationException", message)
+
+
+def unknown_operation() -> KmsServiceError:
+    """No such operation; AWS sends no text."""
+    return KmsServiceError("UnknownOperationException", "")
+
+
+def not_found(message: str) -> KmsServiceError:
+    """A key or alias is not there."""
+    return KmsServiceError("NotFoundException", message)
+
+
+def key_not_found(arn: str) -> KmsServiceError:
+    """A well-formed key id or ARN that no key has."""
+    return not_found(f"Key '{arn}' does not exist")
+
+
+def malformed_key_id(text: str) -> KmsServiceError:
+    """Neither a key id nor an alias name; also an alias where only keys are taken."""
+    return not_found(f"Invalid keyId '{text}'")
+
+
+def alias_not_found(arn: str) -> KmsServiceError:
+    """No alias of that name in this Region."""
+    return not_found(f"Alias {arn} is not found.")
+
+
+def invalid_arn(text: str) -> KmsServiceError:
+    """Not an ARN of a key or alias, for the operations whose model has this error."""
+    return KmsServiceError("InvalidArnException", f"Invalid arn {text}")
+
+
+def alias_exists(arn: str) -> KmsServiceError:
+    """CreateAlias with a name already in use."""
+    return KmsServiceError("AlreadyExistsException", f"An alias with the name {arn} already exists")
+
+
+def invalid_alias_name(message: str) -> KmsServiceError:
+    """An alias name that cannot be one."""
+    return KmsServiceError("InvalidAliasNameException", message)
+
+
+def reserved_alias() -> KmsServiceError:
+    """``alias/aws/`` belongs to AWS; it sends no text."""
+    return KmsServiceError("NotAuthorizedException", "")
+
+
+def disabled(arn: str) -> KmsServiceError:
+    """Cryptography with a disabled key."""
+    return KmsServiceError("DisabledException", f"{arn} is disabled.")
+
+
+def invalid_state(arn: str, condition: str) -> KmsServiceError:
+    """The key's state forbids the operation; ``condition`` is AWS's words, for instance ``pending deletion``."""
+    return KmsServiceError("KMSInvalidStateException", f"{arn} is {condition}.")
+
+
+def usage(arn: str, key_usage: str, operation: str) -> KmsServiceError:
+    """The key is for something else."""
+    message = f"{arn} key usage is {key_usage} which is not valid for {operation}."
+    return KmsServiceError("InvalidKeyUsageException", message)
+
+
+def algorithm_mismatch(algorithm: str, key_spec: str) -> KmsServiceError:
+    """The key cannot do the algorithm asked for."""
+    return KmsServiceError(
+        "InvalidKeyUsageException", f"Algorithm {algorithm} is incompatible with key spec {key_spec}."
+    )
+
+
+def invalid_ciphertext() -> KmsServiceError:
+    """A blob that is malformed, altered, or of another encryption context; AWS sends no text, so as to tell nothing."""
+    return KmsServiceError("InvalidCiphertextException", "")
+
+
+def unknown_material() -> KmsServiceError:
+    """A well-formed blob made under key material this Region does not hold.
+
+    AWS answers the same text as an AccessDeniedException to callers who name no key. Here a flipped bit in the blob's
+    material id must not look like a matter of permissions, hence the other code.
+    """
+    return KmsServiceError("InvalidCiphertextException", _UNKNOWN_MATERIAL)
+
+
+def incorrect_key() -> KmsServiceError:
+    """The key named is not the one the blob was made with."""
+    return KmsServiceError(
+        "IncorrectKeyException", "The key ID in the request does not identify a CMK that can perform this operation."
+    )
+
+
+def dry_run() -> KmsServiceError:
+    """What a permitted and valid call with ``DryRun=True`` ends in."""
+    return KmsServiceError(
+        "DryRunOperationException", "The request would have succeeded, but the DryRun option is set."
+    )
+
+
+def invalid_marker() -> KmsServiceError:
+    """A pagination marker that no earlier answer gave."""
+    return KmsServiceError("InvalidMarkerException", "Invalid marker")
+
+
+def tag(message: str) -> KmsServiceError:
+    """A tag, or the list of them, breaks a rule."""
+    return KmsServiceError("TagException", message)
+
+
+def malformed_policy(message: str) -> KmsServiceError:
+    """The key policy is not a policy document."""
+    return KmsServiceError("MalformedPolicyDocumentException", message)
+
+
+def dependency_timeout() -> KmsServiceError:
+    """The store is busy: the same call may work later, and boto3's retry modes would send it again."""
+    message = "The system timed out while trying to fulfill the request. You can retry the request."
+    return KmsServiceError("DependencyTimeoutException", message, status=503)

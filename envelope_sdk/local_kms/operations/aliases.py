@@ -1,0 +1,128 @@
+"""CreateAlias, UpdateAlias, DeleteAlias, ListAliases."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any, Final
+
+from envelope_sdk.local_kms import faults
+from envelope_sdk.local_kms.call import Call, KeySource
+from envelope_sdk.local_kms.identifiers import ALIAS_PREFIX
+from envelope_sdk.local_kms.model import Alias, Key
+from envelope_sdk.local_kms.operations.pages import read_page
+from envelope_sdk.local_kms.parameters import MAX_KEY_ID, Parameters
+
+__all__ = ["create_alias", "delete_alias", "list_aliases", "update_alias"]
+
+_MAX_ALIAS: Final = 256
+_ALIAS_PATTERN: Final = re.compile(r"[a-zA-Z0-9:/_-]+")
+_RESERVED: Final = "alias/aws/"
+_DEFAULT_LIMIT: Final = 50
+_MOST: Final = 100
+_PREFIX_TEXT: Final = (
+    'Alias must start with the prefix "alias/". '
+    "Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html"
+)
+
+
+def create_alias(call: Call) -> dict[str, Any]:
+    """Give a key another name."""
+    name, target = _name_and_target(call)
+    _check_new_name(name)
+    with call.store.write() as transaction:
+        key = _target(call, target, transaction)
+        if transaction.alias(call.scope, name) is not None:
+            raise faults.alias_exists(call.scope.alias_arn(name))
+        transaction.put_alias(Alias(call.scope, name, key.key_id, call.now, call.now))
+    return {}
+
+
+def update_alias(call: Call) -> dict[str, Any]:
+    """Point an alias at another key. The state of the key it leaves does not matter."""
+    name, target = _name_and_target(call)
+    _check_new_name(name)
+    with call.store.write() as transaction:
+        alias = transaction.alias(call.scope, name)
+        if alias is None:
+            raise faults.alias_not_found(call.scope.alias_arn(name))
+        key = _target(call, target, transaction)
+        transaction.put_alias(replace(alias, key_id=key.key_id, updated=call.now))
+    return {}
+
+
+def delete_alias(call: Call) -> dict[str, Any]:
+    """Remove an alias, whatever its key's state."""
+    parameters = Parameters(call.parameters)
+    name = _alias_name(parameters)
+    parameters.done()
+    _check_name(name)
+    with call.store.write() as transaction:
+        alias = transaction.alias(call.scope, name)
+        if alias is None:
+            raise faults.alias_not_found(call.scope.alias_arn(name))
+        key = transaction.key(call.scope, alias.key_id)
+        call.gate.authorize(call, call.operation, key)
+        transaction.remove_alias(call.scope, name)
+    return {}
+
+
+def list_aliases(call: Call) -> dict[str, Any]:
+    """List aliases in the order of their names, of one key or all. AWS's own, ``alias/aws/...``, do not exist here."""
+    parameters = Parameters(call.parameters)
+    key_name = parameters.text("KeyId", MAX_KEY_ID)
+    read = read_page(parameters, "aliases", _DEFAULT_LIMIT, _MOST)
+    parameters.done()
+    page = read()
+    key_id = None
+    if key_name is None:
+        call.gate.authorize(call, call.operation, None)
+    else:
+        key_id = call.key(key_name, call.view, aliases=False).key_id
+    with call.store.read() as transaction:
+        found = transaction.aliases(call.scope, page.after, page.limit + 1, key_id)
+    return page.answer("Aliases", found, lambda alias: alias.name, _entry)
+
+
+def _entry(alias: Alias) -> dict[str, Any]:
+    return {
+        "AliasName": alias.name,
+        "AliasArn": alias.scope.alias_arn(alias.name),
+        "TargetKeyId": alias.key_id,
+        "CreationDate": alias.created,
+        "LastUpdatedDate": alias.updated,
+    }
+
+
+def _alias_name(parameters: Parameters) -> str:
+    return parameters.text("AliasName", _MAX_ALIAS, pattern=_ALIAS_PATTERN, required=True) or ""
+
+
+def _name_and_target(call: Call) -> tuple[str, str]:
+    parameters = Parameters(call.parameters)
+    name = _alias_name(parameters)
+    target = parameters.key_id("TargetKeyId")
+    parameters.done()
+    return name, target
+
+
+def _check_name(name: str) -> None:
+    if not name.startswith(ALIAS_PREFIX):
+        raise faults.validation(_PREFIX_TEXT)
+    if name.startswith(_RESERVED):
+        raise faults.reserved_alias()
+
+
+def _check_new_name(name: str) -> None:
+    _check_name(name)
+    if name == ALIAS_PREFIX:
+        raise faults.invalid_alias_name("An alias needs a name after the prefix alias/")
+    if ":" in name:
+        # The model's pattern lets a colon through for ARNs elsewhere; alias names have none.
+        raise faults.validation(f"{name} contains invalid characters for an alias")
+
+
+def _target(call: Call, target: str, source: KeySource) -> Key:
+    if target.startswith(ALIAS_PREFIX) or f":{ALIAS_PREFIX}" in target:
+        raise faults.validation("Aliases must refer to keys. Not aliases")
+    return call.key(target, source, aliases=False)

@@ -1,0 +1,225 @@
+"""Checking a call's parameters against the API's model, with AWS's words.
+
+AWS checks all constraints first and reports every one that fails in one text. A value of the wrong type is reported at
+once, and so is a parameter that the operation does not have: nothing a caller says is ignored.
+
+Source of the numbers and enumerations: the service model (2014-11-01) as botocore 1.44 has it. AWS prints enumerations
+in an order of its own; this prints the model's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from envelope_sdk.errors import KmsServiceError
+from envelope_sdk.local_kms import faults
+
+__all__ = [
+    "DATA_KEY_SPECS",
+    "ENCRYPTION_ALGORITHMS",
+    "KEY_SPECS",
+    "KEY_USAGES",
+    "MAX_KEY_ID",
+    "ORIGINS",
+    "Parameters",
+]
+
+MAX_KEY_ID: Final = 2048
+"""Characters of a ``KeyId`` (KeyIdType)."""
+
+KEY_SPECS: Final = (
+    *("RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1"),
+    *("SYMMETRIC_DEFAULT", "HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512", "SM2", "ML_DSA_44", "ML_DSA_65"),
+    *("ML_DSA_87", "ECC_NIST_EDWARDS25519", "ML_KEM_512", "ML_KEM_768", "ML_KEM_1024"),
+)
+"""``KeySpec`` of CreateKey."""
+
+KEY_USAGES: Final = (
+    *("SIGN_VERIFY", "ENCRYPT_DECRYPT", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT", "ENCAPSULATE_DECAPSULATE"),
+)
+"""``KeyUsage`` of CreateKey."""
+
+ORIGINS: Final = ("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE")
+"""``Origin`` of CreateKey."""
+
+ENCRYPTION_ALGORITHMS: Final = ("SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE")
+"""``EncryptionAlgorithm`` of Encrypt, Decrypt and ReEncrypt."""
+
+DATA_KEY_SPECS: Final = ("AES_256", "AES_128")
+"""``KeySpec`` of GenerateDataKey."""
+
+_MAX_GRANT_TOKENS: Final = 10
+_MAX_GRANT_TOKEN: Final = 8192
+_NO_STRINGS: Final[Mapping[str, str]] = {}
+
+
+class Parameters:
+    """The parameters of one call: each is taken by name and checked, and :meth:`done` reports what failed."""
+
+    __slots__ = ("_left", "_problems")
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        """Take the parameters as the caller gave them; ``None`` stands for a parameter left out."""
+        self._left = dict(values)
+        self._problems: list[str] = []
+
+    def done(self) -> None:
+        """Raise what failed: constraints (ValidationException), or a parameter that nothing has asked for."""
+        if self._problems:
+            count = f"{len(self._problems)} validation error{'' if len(self._problems) == 1 else 's'} detected"
+            raise faults.validation(f"{count}: {'; '.join(self._problems)}")
+        for name, value in self._left.items():
+            if value is not None:
+                raise faults.unsupported(f"{name} is not supported by the local KMS.")
+
+    def text(
+        self,
+        name: str,
+        maximum: int,
+        *,
+        minimum: int = 1,
+        pattern: re.Pattern[str] | None = None,
+        required: bool = False,
+    ) -> str | None:
+        """Take a string of ``minimum`` to ``maximum`` characters that fits ``pattern`` as a whole."""
+        value = self._take(name, required=required)
+        if value is None:
+            return None
+        text = _string(value, name)
+        self._check_length(name, f"Value '{text}'", len(text), minimum, maximum)
+        if pattern is not None and not pattern.fullmatch(text):
+            self._problem(
+                f"Value '{text}'", name, f"Member must satisfy regular expression pattern: ^{pattern.pattern}$"
+            )
+        return text
+
+    def key_id(self, name: str = "KeyId") -> str:
+        """Take the name of a key that has to be given."""
+        return self.text(name, MAX_KEY_ID, required=True) or ""
+
+    def choice(self, name: str, allowed: Sequence[str]) -> str | None:
+        """Take one of a few strings."""
+        value = self._take(name)
+        if value is None:
+            return None
+        text = _string(value, name)
+        if text not in allowed:
+            rule = f"Member must satisfy enum value set: [{', '.join(allowed)}]"
+            self._problem(f"Value '{text}'", name, rule)
+        return text
+
+    def data(self, name: str, maximum: int) -> bytes:
+        """Take 1 to ``maximum`` bytes that have to be given; the text of a failure does not repeat them."""
+        value = self._take(name, required=True)
+        if value is None:
+            return b""
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise faults.serialization(f"{name} has to be bytes.")
+        content = bytes(cast("bytes | bytearray | memoryview[int]", value))
+        self._check_length(name, "Value", len(content), 1, maximum)
+        return content
+
+    def number(self, name: str, minimum: int, maximum: int) -> int | None:
+        """Take a whole number from ``minimum`` to ``maximum``."""
+        value = self._take(name)
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise faults.serialization(f"{name} has to be a whole number.")
+        if value < minimum:
+            rule = f"Member must have value greater than or equal to {minimum}"
+            self._problem(f"Value '{value}'", name, rule)
+        elif value > maximum:
+            self._problem(f"Value '{value}'", name, f"Member must have value less than or equal to {maximum}")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Take a yes or no; left out it is no."""
+        value = self._take(name)
+        if value is None:
+            return False
+        if not isinstance(value, bool):
+            raise faults.serialization(f"{name} has to be True or False.")
+        return value
+
+    def context(self, name: str) -> Mapping[str, str]:
+        """Take an encryption context: strings by strings. Left out it is empty."""
+        value = self._take(name)
+        if value is None:
+            return _NO_STRINGS
+        if not isinstance(value, Mapping):
+            raise faults.serialization(f"{name} has to map strings to strings.")
+        pairs = cast("Mapping[object, object]", value)
+        return {_string(key, name): _string(item, name) for key, item in pairs.items()}
+
+    def tags(self, name: str) -> list[tuple[str, str]]:
+        """Take a list of ``{"TagKey": ..., "TagValue": ...}``, in order."""
+        tags: list[tuple[str, str]] = []
+        for number, item in enumerate(self._list(name), 1):
+            if not isinstance(item, Mapping):
+                raise faults.serialization(f"{name} has to be a list of TagKey and TagValue.")
+            tag = cast("Mapping[str, object]", item)
+            key, value = (_string(tag.get(part), f"{name}.{part}") for part in ("TagKey", "TagValue"))
+            self._check_length(f"{name}.{number}.member.tagKey", f"Value '{key}'", len(key), 1, 128)
+            self._check_length(f"{name}.{number}.member.tagValue", f"Value '{value}'", len(value), 0, 256)
+            tags.append((key, value))
+        return tags
+
+    def strings(self, name: str) -> list[str]:
+        """Take a list of strings. Left out it is empty."""
+        return [_string(item, name) for item in self._list(name)]
+
+    def grant_tokens(self) -> None:
+        """Take ``GrantTokens``. There are no grants yet, so that nothing depends on them."""
+        if "GrantTokens" not in self._left:
+            return
+        tokens = self.strings("GrantTokens")
+        self._check_length("GrantTokens", "Value", len(tokens), 0, _MAX_GRANT_TOKENS)
+        for token in tokens:
+            self._check_length("GrantTokens", "Value", len(token), 1, _MAX_GRANT_TOKEN)
+
+    def _take(self, name: str, *, required: bool = False) -> Any:
+        value = self._left.pop(name, None)
+        if value is None and required:
+            self._problem("Value null", name, "Member must not be null")
+        return value
+
+    def _list(self, name: str) -> Sequence[object]:
+        value = self._take(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list | tuple):
+            raise faults.serialization(f"{name} has to be a list.")
+        return cast("Sequence[object]", value)
+
+    def _check_length(self, name: str, shown: str, length: int, minimum: int, maximum: int) -> None:
+        if length < minimum:
+            self._problem(shown, name, f"Member must have length greater than or equal to {minimum}")
+        elif length > maximum:
+            self._problem(shown, name, f"Member must have length less than or equal to {maximum}")
+
+    def _problem(self, shown: str, name: str, rule: str) -> None:
+        # AWS names members in lowerCamelCase.
+        member = name[0].lower() + name[1:]
+        self._problems.append(f"{shown} at '{member}' failed to satisfy constraint: {rule}")
+
+
+def _string(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise faults.serialization(f"{name} has to be text.")
+    if not value.isascii():
+        _require_text(value, name)
+    return value
+
+
+def _require_text(value: str, name: str) -> None:
+    """Refuse lone surrogates: Python holds them in strings, UTF-8 has none."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        problem: KmsServiceError = faults.serialization(f"{name} has to be text that UTF-8 can express.")
+    else:
+        return
+    raise problem

@@ -1,0 +1,132 @@
+"""The KMS without a door: a call by operation name in, an answer or an error out.
+
+Nothing here knows of HTTP, Python callers or disks. What comes later has its place: an operation is a line in
+:data:`OPERATIONS`; permissions, quotas and the audit log are a :class:`~envelope_sdk.local_kms.call.Gate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+from envelope_sdk.errors import KmsServiceError
+from envelope_sdk.local_kms import faults
+from envelope_sdk.local_kms.call import Call, Caller, Gate, OpenGate
+from envelope_sdk.local_kms.catalogue import Catalogue, View
+from envelope_sdk.local_kms.operations import aliases, crypto, keys
+from envelope_sdk.local_kms.store.contract import Store
+from envelope_sdk.primitives.entropy import RandomSource, system_random
+
+__all__ = ["OPERATIONS", "Clock", "Service", "system_clock"]
+
+Clock = Callable[[], datetime]
+"""Returns the time, tz-aware."""
+
+OPERATIONS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = MappingProxyType(
+    {
+        "CancelKeyDeletion": keys.cancel_key_deletion,
+        "CreateAlias": aliases.create_alias,
+        "CreateKey": keys.create_key,
+        "Decrypt": crypto.decrypt,
+        "DeleteAlias": aliases.delete_alias,
+        "DescribeKey": keys.describe_key,
+        "DisableKey": keys.disable_key,
+        "EnableKey": keys.enable_key,
+        "Encrypt": crypto.encrypt,
+        "GenerateDataKey": crypto.generate_data_key,
+        "GenerateDataKeyWithoutPlaintext": crypto.generate_data_key_without_plaintext,
+        "GenerateRandom": crypto.generate_random,
+        "ListAliases": aliases.list_aliases,
+        "ListKeys": keys.list_keys,
+        "ReEncrypt": crypto.re_encrypt,
+        "ScheduleKeyDeletion": keys.schedule_key_deletion,
+        "UpdateAlias": aliases.update_alias,
+        "UpdateKeyDescription": keys.update_key_description,
+    }
+)
+"""Every operation built, by its name in the API."""
+
+
+def system_clock() -> datetime:
+    """Return the time now, UTC."""
+    return datetime.now(UTC)
+
+
+class Service:
+    """The local KMS's operations over one store. Safe to share between threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock = system_clock,
+        random: RandomSource = system_random,
+        gate: Gate | None = None,
+    ) -> None:
+        """Take the store, and where time, randomness and permissions come from."""
+        self._store = store
+        self._clock = clock
+        self._random = random
+        self._gate: Gate = OpenGate() if gate is None else gate
+        self._catalogue = Catalogue(store)
+
+    def __repr__(self) -> str:
+        return f"Service({self._store!r})"
+
+    def call(self, operation: str, parameters: Mapping[str, object], caller: Caller) -> dict[str, Any]:
+        """Do one operation.
+
+        Args:
+            operation: its name in the API, for instance ``GenerateDataKey``.
+            parameters: by AWS's names; bytes are bytes, not base64.
+            caller: who calls, and in which account and Region.
+
+        Returns:
+            The answer's members: bytes are bytes, times are tz-aware.
+
+        Raises:
+            KmsServiceError: AWS's error, with the operation's name.
+            KeyStoreError: the store cannot be used.
+        """
+        function = OPERATIONS.get(operation)
+        if function is None:
+            error = faults.unknown_operation()
+            raise KmsServiceError(error.code, error.message, operation=operation, status=error.status)
+        now = self._now()
+        try:
+            view = self._current(now)
+            call = Call(operation, parameters, caller, now, view, self._store, self._random, self._gate)
+            return self._run(function, call)
+        except KmsServiceError as error:
+            raise KmsServiceError(error.code, error.message, operation=operation, status=error.status) from None
+
+    def close(self) -> None:
+        """Forget all keys and close the store."""
+        self._catalogue.close()
+        self._store.close()
+
+    def _run(self, function: Callable[[Call], dict[str, Any]], call: Call) -> dict[str, Any]:
+        try:
+            answer = function(call)
+        except KmsServiceError as error:
+            self._gate.record(call, error)
+            raise
+        self._gate.record(call, None)
+        return answer
+
+    def _now(self) -> datetime:
+        # To the millisecond: that is what the API carries and the store keeps.
+        now = self._clock().astimezone(UTC)
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+    def _current(self, now: datetime) -> View:
+        """Return the keys as they are at ``now``: those whose day has come are erased first."""
+        view = self._catalogue.view()
+        next_deletion = view.next_deletion()
+        if next_deletion is None or next_deletion > now:
+            return view
+        with self._store.write() as transaction:
+            transaction.erase_keys(now)
+        return self._catalogue.view()

@@ -1,0 +1,68 @@
+"""Which key states forbid which operations, as data.
+
+Source: AWS KMS developer guide, "Key states of AWS KMS keys", the table and its footnotes. Where that table documents
+two errors for cryptography with a key pending deletion, this follows what AWS is recorded to answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from envelope_sdk.local_kms import faults
+from envelope_sdk.local_kms.model import Key, KeyState
+
+__all__ = ["CONDITIONS", "FORBIDDEN", "check_state"]
+
+CONDITIONS: Final[Mapping[KeyState, str]] = MappingProxyType(
+    {
+        KeyState.CREATING: "creating",
+        KeyState.PENDING_DELETION: "pending deletion",
+        KeyState.PENDING_IMPORT: "pending import",
+        KeyState.PENDING_REPLICA_DELETION: "pending replica deletion",
+        KeyState.UNAVAILABLE: "unavailable",
+        KeyState.UPDATING: "updating",
+    }
+)
+"""AWS's words for a state in ``KMSInvalidStateException``: ``<key ARN> is <words>.``"""
+
+_GOING: Final = frozenset({KeyState.PENDING_DELETION, KeyState.PENDING_REPLICA_DELETION})
+_CRYPTOGRAPHY: Final = _GOING | {
+    KeyState.DISABLED,
+    KeyState.PENDING_IMPORT,
+    KeyState.UNAVAILABLE,
+    KeyState.CREATING,
+}
+_SWITCHING: Final = _GOING | {KeyState.PENDING_IMPORT, KeyState.CREATING, KeyState.UPDATING}
+
+FORBIDDEN: Final[Mapping[str, frozenset[KeyState]]] = MappingProxyType(
+    {
+        "CancelKeyDeletion": frozenset(KeyState) - _GOING,
+        "CreateAlias": _GOING,
+        "Decrypt": _CRYPTOGRAPHY,
+        "DescribeKey": frozenset(),
+        "DisableKey": _SWITCHING,
+        "EnableKey": _SWITCHING,
+        "Encrypt": _CRYPTOGRAPHY,
+        "GenerateDataKey": _CRYPTOGRAPHY,
+        "GenerateDataKeyWithoutPlaintext": _CRYPTOGRAPHY,
+        "ListAliases": frozenset(),
+        "ReEncrypt": _CRYPTOGRAPHY,
+        "ScheduleKeyDeletion": _GOING | {KeyState.UPDATING},
+        "UpdateAlias": _GOING,
+        "UpdateKeyDescription": _GOING,
+    }
+)
+"""By operation, the states of the key it names in which it fails."""
+
+
+def check_state(operation: str, key: Key) -> None:
+    """Raise AWS's error where the state of ``key`` forbids ``operation``."""
+    if key.state not in FORBIDDEN[operation]:
+        return
+    if operation == "CancelKeyDeletion":
+        raise faults.invalid_state(key.arn, "not pending deletion")
+    if key.state is KeyState.DISABLED:
+        raise faults.disabled(key.arn)
+    raise faults.invalid_state(key.arn, CONDITIONS[key.state])

@@ -1,0 +1,118 @@
+"""Raw keys in files: a JSON object that holds a key together with the namespace and name it has to be used under.
+
+Without those three agreeing, nothing opens, so they travel together. Whoever can read such a file can use its key.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from envelope_sdk.errors import UsageError
+from envelope_sdk.keyrings.raw_aes import RawAesKeyring
+from envelope_sdk.keyrings.raw_rsa import RawRsaKeyring
+from envelope_sdk.primitives.keywrap import RsaPadding
+
+__all__ = ["MAX_LENGTH", "encode_aes_key_file", "encode_rsa_key_file", "KeyFile", "parse_key_file"]
+
+MAX_LENGTH: Final = 2**16
+"""Bytes: no key file is longer."""
+
+_VERSION_FIELD: Final = "envelope-key-file"
+_VERSION: Final = 1
+
+
+def encode_aes_key_file(namespace: str, name: str, wrapping_key: bytes) -> bytes:
+    """Return the file of an AES wrapping key."""
+    return _encode("raw-aes", namespace, name, wrapping_key=base64.b64encode(wrapping_key).decode("ascii"))
+
+
+def encode_rsa_key_file(
+    namespace: str, name: str, padding: RsaPadding, *, public_key: bytes, private_key: bytes | None = None
+) -> bytes:
+    """Return the file of an RSA key, given in PEM: the pair, or the public half alone."""
+    halves = {"public_key": public_key.decode("ascii")}
+    if private_key is not None:
+        halves["private_key"] = private_key.decode("ascii")
+    return _encode("raw-rsa", namespace, name, padding=padding.value, **halves)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """What a key file holds.
+
+    Attributes:
+        kind: ``"raw-aes"`` or ``"raw-rsa"``.
+        keyring: the keyring it makes.
+        secret: whether others must not read it; not so for a public key alone.
+    """
+
+    kind: str
+    keyring: RawAesKeyring | RawRsaKeyring
+    secret: bool
+
+
+def parse_key_file(data: bytes) -> KeyFile:
+    """Return what a key file holds.
+
+    Raises:
+        UsageError: it is not a key file, or its key cannot be used. The text never repeats what the file holds.
+    """
+    fields = _decode(data)
+    kind = fields.get("type")
+    if kind == "raw-aes":
+        return KeyFile(kind, _aes_keyring(fields), secret=True)
+    if kind == "raw-rsa":
+        return KeyFile(kind, _rsa_keyring(fields), secret="private_key" in fields)
+    raise UsageError("the key file's type is neither raw-aes nor raw-rsa")
+
+
+def _aes_keyring(fields: dict[str, Any]) -> RawAesKeyring:
+    try:
+        key = base64.b64decode(_text(fields, "wrapping_key"), validate=True)
+    except (binascii.Error, ValueError):
+        raise UsageError("the key file's wrapping_key is not base64") from None
+    return RawAesKeyring(_text(fields, "namespace"), _text(fields, "name"), key)
+
+
+def _rsa_keyring(fields: dict[str, Any]) -> RawRsaKeyring:
+    try:
+        padding = RsaPadding(_text(fields, "padding"))
+    except ValueError:
+        raise UsageError("the key file's padding is unknown") from None
+    halves = {half: _text(fields, half).encode() for half in ("public_key", "private_key") if half in fields}
+    return RawRsaKeyring(
+        _text(fields, "namespace"),
+        _text(fields, "name"),
+        padding,
+        public_key=halves.get("public_key"),
+        private_key=halves.get("private_key"),
+    )
+
+
+def _encode(kind: str, namespace: str, name: str, **fields: str) -> bytes:
+    content = {_VERSION_FIELD: _VERSION, "type": kind, "namespace": namespace, "name": name, **fields}
+    return (json.dumps(content, indent=2) + "\n").encode("ascii")
+
+
+def _decode(data: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict) or _VERSION_FIELD not in fields:
+        raise UsageError("not a key file: make one with 'envelope keygen'")
+    typed = cast("dict[str, Any]", fields)
+    if typed[_VERSION_FIELD] != _VERSION:
+        raise UsageError("the key file is of a version that this program does not know")
+    return typed
+
+
+def _text(fields: dict[str, Any], field: str) -> str:
+    value = fields.get(field)
+    if not isinstance(value, str):
+        raise UsageError(f"the key file has no text under {field!r}")
+    return value

@@ -1,0 +1,121 @@
+"""What the package offers, what it costs to import, and the example it opens with."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import envelope_sdk
+
+SURFACE = {
+    "envelope_sdk": [
+        "AlgorithmSuite",
+        "Client",
+        "CommitmentPolicy",
+        "DecryptResult",
+        "EncryptResult",
+        "EncryptedDataKey",
+        "EncryptionContext",
+        "EnvelopeError",
+        "Header",
+        "Limits",
+        "open",
+    ],
+    "envelope_sdk.keyrings": ["KmsKeyring", "MultiKeyring", "RawAesKeyring", "RawRsaKeyring", "RsaPadding"],
+    "envelope_sdk.managers": ["DefaultMaterialsManager"],
+    "envelope_sdk.materials": [
+        "DecryptionMaterials",
+        "DecryptionRequest",
+        "EncryptionMaterials",
+        "EncryptionRequest",
+        "Keyring",
+        "MaterialsManager",
+    ],
+    "envelope_sdk.policy": ["CommitmentPolicy", "Limits"],
+    "envelope_sdk.streams": ["AtomicFile", "DecryptingReader", "EncryptedFile", "EncryptingWriter", "open"],
+    "envelope_sdk.errors": [
+        "AuthenticationError",
+        "CommitmentError",
+        "CommitmentPolicyError",
+        "ContextMismatchError",
+        "EncryptionContextError",
+        "EnvelopeError",
+        "KeyStoreError",
+        "KeyringError",
+        "KmsAccessError",
+        "KmsError",
+        "KmsServiceError",
+        "KmsUnavailableError",
+        "LimitExceededError",
+        "LocalKmsError",
+        "MessageError",
+        "NoMatchingKeyError",
+        "PolicyError",
+        "SignatureError",
+        "SignedStreamError",
+        "StreamError",
+        "TrailingDataError",
+        "TruncatedMessageError",
+        "UnsupportedMessageError",
+        "UnwrapFailure",
+        "UsageError",
+    ],
+}
+
+HEAVY = ["asyncio", "boto3", "botocore", "click", "moto", "rich", "sqlite3"]
+
+
+@pytest.mark.parametrize("module", SURFACE)
+def test_the_public_names_are_these_and_no_others(module):
+    assert sorted(importlib.import_module(module).__all__) == sorted(SURFACE[module])
+
+
+@pytest.mark.parametrize("module", SURFACE)
+def test_every_public_name_exists_and_is_documented(module):
+    found = importlib.import_module(module)
+    for name in found.__all__:
+        if name != "EncryptedFile":  # an alias, which carries its text in the source only
+            assert getattr(found, name).__doc__, name
+
+
+def test_the_parameters_of_a_client_are_these():
+    import inspect
+
+    assert list(inspect.signature(envelope_sdk.Client).parameters) == [
+        "keyring",
+        "materials_manager",
+        "commitment_policy",
+        "algorithm_suite",
+        "sign",
+        "frame_length",
+        "limits",
+        "random",
+    ]
+
+
+def test_every_error_is_in_the_tree_that_its_module_draws():
+    errors = importlib.import_module("envelope_sdk.errors")
+    for name in errors.__all__:
+        if name != "UnwrapFailure":
+            assert issubclass(getattr(errors, name), errors.EnvelopeError)
+            assert name in errors.__doc__
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    program = (
+        f"import envelope_sdk, envelope_sdk.keyrings, sys\nprint(*[name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == []
+
+
+def test_the_example_at_the_head_of_the_package_works():
+    results = doctest.testmod(envelope_sdk)
+
+    assert results.attempted == 5
+    assert results.failed == 0

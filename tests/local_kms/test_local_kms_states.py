@@ -1,0 +1,116 @@
+"""The table of key states: every operation in every state, with AWS's code and words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from envelope_sdk.local_kms import LocalKms
+from envelope_sdk.local_kms.identifiers import Scope
+from envelope_sdk.local_kms.model import KeyState
+from envelope_sdk.local_kms.service import OPERATIONS
+
+_OK = ""
+_STATES = ["Enabled", "Disabled", "PendingDeletion", "PendingImport", "Unavailable", "Creating", "Updating"]
+_DELETION, _NOT_DELETION = "is pending deletion.", "is not pending deletion."
+_IMPORT, _UNAVAILABLE, _CREATING, _UPDATING = "is pending import.", "is unavailable.", "is creating.", "is updating."
+_DISABLED = "is disabled."
+
+# One row for each operation, in the order of _STATES, as the AWS developer guide's table has them.
+_CRYPTOGRAPHY = [_OK, _DISABLED, _DELETION, _IMPORT, _UNAVAILABLE, _CREATING, _OK]
+_SWITCHING = [_OK, _OK, _DELETION, _IMPORT, _OK, _CREATING, _UPDATING]
+_NAMING = [_OK, _OK, _DELETION, _OK, _OK, _OK, _OK]
+_ALWAYS = [_OK] * 7
+_TABLE: dict[str, list[str]] = {
+    "CancelKeyDeletion": [_NOT_DELETION, _NOT_DELETION, _OK, *[_NOT_DELETION] * 4],
+    "CreateAlias": _NAMING,
+    "Decrypt": _CRYPTOGRAPHY,
+    "DeleteAlias": _ALWAYS,
+    "DescribeKey": _ALWAYS,
+    "DisableKey": _SWITCHING,
+    "EnableKey": _SWITCHING,
+    "Encrypt": _CRYPTOGRAPHY,
+    "GenerateDataKey": _CRYPTOGRAPHY,
+    "GenerateDataKeyWithoutPlaintext": _CRYPTOGRAPHY,
+    "ListAliases": _ALWAYS,
+    "ReEncrypt source": _CRYPTOGRAPHY,
+    "ReEncrypt destination": _CRYPTOGRAPHY,
+    "ScheduleKeyDeletion": [_OK, _OK, _DELETION, _OK, _OK, _OK, _UPDATING],
+    "UpdateAlias": _NAMING,
+    "UpdateKeyDescription": _NAMING,
+}
+_CELLS = [(name, state, text) for name, row in _TABLE.items() for state, text in zip(_STATES, row, strict=True)]
+
+
+def _calls(kms: LocalKms, key_id: str, other: str) -> dict[str, Callable[[], Any]]:
+    blob = kms.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
+    other_blob = kms.encrypt(KeyId=other, Plaintext=b"x")["CiphertextBlob"]
+    kms.create_alias(AliasName="alias/here", TargetKeyId=key_id)
+    kms.create_alias(AliasName="alias/there", TargetKeyId=other)
+    return {
+        "CancelKeyDeletion": lambda: kms.cancel_key_deletion(KeyId=key_id),
+        "CreateAlias": lambda: kms.create_alias(AliasName="alias/new", TargetKeyId=key_id),
+        "Decrypt": lambda: kms.decrypt(CiphertextBlob=blob),
+        "DeleteAlias": lambda: kms.delete_alias(AliasName="alias/here"),
+        "DescribeKey": lambda: kms.describe_key(KeyId=key_id),
+        "DisableKey": lambda: kms.disable_key(KeyId=key_id),
+        "EnableKey": lambda: kms.enable_key(KeyId=key_id),
+        "Encrypt": lambda: kms.encrypt(KeyId=key_id, Plaintext=b"x"),
+        "GenerateDataKey": lambda: kms.generate_data_key(KeyId=key_id, KeySpec="AES_256"),
+        "GenerateDataKeyWithoutPlaintext": lambda: kms.generate_data_key_without_plaintext(
+            KeyId=key_id, KeySpec="AES_256"
+        ),
+        "ListAliases": lambda: kms.list_aliases(KeyId=key_id),
+        "ReEncrypt source": lambda: kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=other),
+        "ReEncrypt destination": lambda: kms.re_encrypt(CiphertextBlob=other_blob, DestinationKeyId=key_id),
+        "ScheduleKeyDeletion": lambda: kms.schedule_key_deletion(KeyId=key_id),
+        "UpdateAlias": lambda: kms.update_alias(AliasName="alias/there", TargetKeyId=key_id),
+        "UpdateKeyDescription": lambda: kms.update_key_description(KeyId=key_id, Description="new"),
+    }
+
+
+@pytest.mark.parametrize(("operation", "state", "text"), _CELLS)
+def test_table(
+    kms: LocalKms, key_id: str, arn: str, refused: Any, force_state: Any, operation: str, state: str, text: str
+) -> None:
+    call = _calls(kms, key_id, kms.create_key()["KeyMetadata"]["KeyId"])[operation]
+    force_state(key_id, KeyState(state))
+    if text == _OK:
+        call()
+        return
+    code = "DisabledException" if text == _DISABLED else "KMSInvalidStateException"
+    with refused(code, f"{arn} {text}"):
+        call()
+    assert kms.describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"] == state
+
+
+def test_a_key_whose_replicas_are_pending_deletion_says_so(
+    kms: LocalKms, key_id: str, arn: str, refused: Any, force_state: Any
+) -> None:
+    force_state(key_id, KeyState.PENDING_REPLICA_DELETION)
+    with refused("KMSInvalidStateException", f"{arn} is pending replica deletion."):
+        kms.encrypt(KeyId=key_id, Plaintext=b"x")
+
+
+def test_every_operation_on_a_key_is_in_the_table() -> None:
+    rows = {name.split()[0] for name in _TABLE}
+    assert rows | {"CreateKey", "GenerateRandom", "ListKeys"} == set(OPERATIONS)
+
+
+def test_an_unavailable_key_stays_so_when_switched(kms: LocalKms, key_id: str, force_state: Any) -> None:
+    force_state(key_id, KeyState.UNAVAILABLE)
+    kms.enable_key(KeyId=key_id)
+    assert kms.describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"] == "Unavailable"
+
+
+def test_a_key_for_something_else_does_not_encrypt(
+    kms: LocalKms, key_id: str, arn: str, refused: Any, store: Any
+) -> None:
+    with store.write() as transaction:
+        key = transaction.key(Scope(kms.account, kms.region), key_id)
+        transaction.update_key(replace(key, usage="SIGN_VERIFY"))
+    with refused("InvalidKeyUsageException", f"{arn} key usage is SIGN_VERIFY which is not valid for GenerateDataKey."):
+        kms.generate_data_key(KeyId=key_id, KeySpec="AES_256")

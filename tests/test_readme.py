@@ -1,0 +1,54 @@
+"""What the README tells a new user to type does what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def marked(name: str) -> str:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)```\n<!-- /{name} -->", text, re.DOTALL)
+    assert found, f"the README has no block marked {name}"
+    return found[1]
+
+
+def test_the_python_example_runs_and_prints_what_it_encrypted(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", marked("example")], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert run.stdout == "b'attack at dawn'\nid,amount\n1,250\n\n"
+
+
+def test_the_python_example_leaves_only_ciphertext_and_keys(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", marked("example")], cwd=tmp_path, capture_output=True, check=True)
+
+    assert {path.name for path in tmp_path.iterdir()} == {"keys.db", "keys.db.rootkey", "orders.csv.enc"}
+    assert b"amount" not in (tmp_path / "orders.csv.enc").read_bytes()
+
+
+@pytest.mark.slow
+def test_the_quick_start_command_encrypts_and_opens_a_file_in_a_fresh_checkout(tmp_path: Path) -> None:
+    command = marked("quick-start").strip()
+    assert "\n" not in command, "the quick start is one line"
+    checkout = tmp_path / "checkout"
+    skipped = shutil.ignore_patterns(".git", ".tox", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, checkout, symlinks=True, ignore=skipped)
+    home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
+
+    run = subprocess.run(
+        ["sh", "-c", command], cwd=checkout, env={**os.environ, **home}, capture_output=True, text=True, check=False
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert "arn:aws:kms:" in run.stdout
+    assert run.stdout.endswith("README.md.enc opens to README.md again\n")
