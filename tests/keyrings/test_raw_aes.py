@@ -82,12 +82,6 @@ def test_it_keeps_a_data_key_that_is_there_and_what_others_wrapped():
     assert len(second.encrypted_data_keys) == 2
 
 
-def test_a_wrapped_copy_can_be_added_by_keyrings_that_make_it_elsewhere():
-    edk = EncryptedDataKey("elsewhere", b"", b"")
-
-    assert to_wrap().with_encrypted_data_key(edk).encrypted_data_keys == (edk,)
-
-
 def test_it_changes_nothing_that_it_is_given():
     given_to_wrap, given_to_open = to_wrap(None), to_open()
     ring = keyring()

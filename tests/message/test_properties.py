@@ -146,7 +146,7 @@ def damaged(draw: st.DrawFn, message: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("enter", ENTRY_POINTS.values(), ids=ENTRY_POINTS)
-@settings(max_examples=700)
+@settings(max_examples=400)
 @given(suite=ANY_SUITE, frame_length=st.sampled_from([16, 0]), data=st.data())
 def test_damage_is_refused_and_releases_only_a_prefix_of_the_truth(
     enter: EntryPoint, suite: AlgorithmSuite, frame_length: int, data: st.DataObject
