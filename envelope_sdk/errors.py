@@ -154,6 +154,9 @@ class SignatureError(AuthenticationError):
 class UnwrapFailure:
     """One attempt to open one encrypted data key.
 
+    It keeps the error without its traceback: frames would keep keys and buffers alive for as long as it lives, and
+    longer, since it is among their variables.
+
     Attributes:
         keyring: the keyring's description of itself (never a secret).
         provider_id: the key provider id of the encrypted data key, as text; ``None`` where no key was tried.
@@ -165,7 +168,7 @@ class UnwrapFailure:
     def __init__(self, keyring: str, provider_id: str | None, error: Exception) -> None:
         self.keyring = keyring
         self.provider_id = provider_id
-        self.error = error
+        self.error = _without_frames(error)
 
     def __str__(self) -> str:
         tried = "" if self.provider_id is None else f" on a data key of {self.provider_id!r}"
@@ -173,6 +176,19 @@ class UnwrapFailure:
 
     def __repr__(self) -> str:
         return f"UnwrapFailure({str(self)!r})"
+
+
+def _without_frames(error: Exception) -> Exception:
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        link.__traceback__ = None
+        if link.__suppress_context__:
+            link.__context__ = None
+        # Not along __context__: it may lead to an exception of the caller's.
+        link = link.__cause__
+    return error
 
 
 class NoMatchingKeyError(EnvelopeError):

@@ -172,7 +172,8 @@ def _parse_pairs(wire: bytes, outer: Cursor) -> dict[str, str]:
         for _ in range(count):
             key = _parse_text(inner, outer, start)
             if key in pairs:
-                raise outer.error(f"the context key {key!r} stands twice", back=len(wire) - inner.position)
+                back = len(wire) - inner.position + len(key.encode())
+                raise outer.error(f"the context key {key!r} stands twice", back=back)
             pairs[key] = _parse_text(inner, outer, start)
     except NeedMoreBytes:
         raise outer.error("a context pair reaches past the context", back=len(wire) - inner.position) from None

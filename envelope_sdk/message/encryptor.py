@@ -149,8 +149,12 @@ class MessageEncryptor:
         Args:
             length: bytes of plaintext to come in that call.
             last: whether it is the finishing call.
+
+        Raises:
+            UsageError: the message would have more frames than a message holds.
         """
         count = self._full_frames(len(self._pending) + length, length, last=last)
+        self._check_numbers(count)
         size = count * (self._frame_length + FRAME_OVERHEAD)
         if not last:
             return size
@@ -226,12 +230,15 @@ class MessageEncryptor:
         )
         return max(0, available if more_will_come else available - 1) // self._frame_length
 
-    def _check_room(self, incoming: int, count: int, *, last: bool) -> None:
+    def _check_numbers(self, count: int) -> None:
         if self._next + count > MAX_FRAMES:
             raise UsageError(
                 f"the message needs more than {MAX_FRAMES} frames of {self._frame_length} bytes: "
                 "choose a larger frame length"
             )
+
+    def _check_room(self, incoming: int, count: int, *, last: bool) -> None:
+        self._check_numbers(count)
         if self._plaintext_length is None:
             return
         total = self._taken + incoming

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from testkit.builder import SIGNED, SUITES, UNSIGNED, Message, Signer, sample_bytes, suite_name
+from testkit.builder import SIGNED, SUITES, UNCOMMITTED, UNSIGNED, Message, Signer, sample_bytes, suite_name
 from testkit.entry_points import reader_of
 from testkit.keyrings import StaticDataKeyring
 
 from envelope_sdk import AlgorithmSuite, EncryptionContext
 from envelope_sdk.errors import (
     AuthenticationError,
+    CommitmentPolicyError,
     EnvelopeError,
     KeyringError,
     MessageError,
@@ -289,6 +290,20 @@ def test_signed_messages_are_refused_where_the_caller_says_so(suite: AlgorithmSu
 
 
 # --- materials -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suite", UNCOMMITTED, ids=suite_name)
+def test_the_policy_is_checked_before_materials_are_asked_for(suite: AlgorithmSuite):
+    asked: list[UnverifiedHeader] = []
+
+    def materials_for(header: UnverifiedHeader) -> DecryptionMaterials:
+        asked.append(header)
+        raise NoMatchingKeyError("no key")
+
+    with pytest.raises(CommitmentPolicyError):
+        MessageDecryptor(materials_for).update(Message(suite).whole(TRUTH))
+
+    assert asked == []
 
 
 def test_materials_are_asked_for_once_with_the_header_as_read():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -203,6 +204,25 @@ def test_an_error_that_is_not_ours_ends_the_machine_too():
 
     with pytest.raises(StreamError):
         machine.finish()
+
+
+def test_more_frames_than_numbers_are_refused_before_anything_is_allocated():
+    # Pages that nobody touches take no memory.
+    plaintext = memoryview(mmap.mmap(-1, 2**32))
+
+    for push in (MessageEncryptor.update, MessageEncryptor.finish):
+        machine = encryptor_for(SUITE, 1)
+        machine.start()
+        with pytest.raises(UsageError, match="larger frame length"):
+            push(machine, plaintext)
+    with pytest.raises(UsageError, match="larger frame length"):
+        machine.update_into(plaintext, memoryview(bytearray(1)))
+    with pytest.raises(UsageError, match="larger frame length"):
+        client_for(SUITE, frame_length=1).encrypt(plaintext)
+
+
+def test_as_many_frames_as_numbers_are_sized():
+    assert encryptor_for(SUITE, 1).output_size(2**32 - 1, last=True) == 2**32 - 1 + (2**32 - 2) * 32 + 40
 
 
 @pytest.mark.parametrize("frame_length", [-1, 0, 2**32])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import sys
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from types import FrameType
 
 import pytest
 from testkit.builder import EDK, Message, edks_field, sample_bytes
-from testkit.entry_points import ENTRY_POINTS, EntryPoint, feed, one_call, reader_of
+from testkit.entry_points import ENTRY_POINTS, EntryPoint, chunks_of, feed, one_call, reader_of
 from testkit.keyrings import StaticDataKeyring
 
 import envelope_sdk
@@ -117,6 +119,26 @@ def test_a_call_that_cannot_complete_a_frame_asks_for_no_room():
 
     assert machine.output_size(100) == 0
     assert machine.output_size(2**16) >= 2**16
+
+
+def test_a_header_that_comes_in_pieces_is_parsed_at_most_once_a_piece():
+    header = replace(ORDER, edks=(EDK,) * 100).header()
+    machine = reader_of(StaticDataKeyring(ORDER.data_key)).decryptor()
+    parses: list[int] = []
+
+    def watch(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code is parse_header.__code__:
+            parses.append(frame.f_lineno)
+
+    sys.setprofile(watch)
+    try:
+        for piece in chunks_of(header, 500):
+            machine.update(piece)
+    finally:
+        sys.setprofile(None)
+
+    assert machine.header is not None
+    assert 1 <= len(parses) <= len(header) // 500 + 1
 
 
 # --- the bounds of Limits --------------------------------------------------------------------------------------------
