@@ -11,7 +11,7 @@ from typing import NoReturn, TypeVar
 
 from envelope_sdk.errors import EnvelopeError, StreamError
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "again"]
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Machine:
 
     def _check_usable(self) -> None:
         if self._failure is not None:
-            raise _without_frames(self._failure)
+            raise again(self._failure)
         if os.getpid() != self._process:
             raise StreamError("this message was begun before the process was forked: only its parent can go on with it")
 
@@ -62,13 +62,17 @@ class Machine:
             if error.__suppress_context__ and error.__cause__ is None:
                 # Raised "from None": an InvalidTag, as a rule, with frames of its own.
                 error.__context__ = None
-            self._failure = _without_frames(error)
-        else:
-            self._failure = StreamError(f"an earlier call was interrupted by {type(error).__name__}")
+        self._failure = again(error)
 
 
-def _without_frames(error: EnvelopeError) -> EnvelopeError:
-    """Return an equal error that holds no frames: one that is kept must not, and one raised again must not grow."""
+def again(error: BaseException) -> EnvelopeError:
+    """Return an error to keep or to raise once more: an equal one, without the frames that ``error`` holds.
+
+    For what is not this package's (an interruption, an operating-system error) it is a :class:`StreamError` that names
+    it.
+    """
+    if not isinstance(error, EnvelopeError):
+        return StreamError(f"an earlier call failed: {type(error).__name__}: {error}")
     try:
         return copy.copy(error)
     except Exception:  # noqa: BLE001 - a third party's error may have arguments of its own
