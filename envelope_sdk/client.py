@@ -217,7 +217,8 @@ class Client:
         context = EncryptionContext.of(encryption_context)
         if context.reserved_keys:
             raise EncryptionContextError(
-                f"encryption context keys that begin with 'aws-crypto-' belong to the format: {context.reserved_keys}"
+                "encryption context keys that begin with 'aws-crypto-' belong to the format: "
+                + ", ".join(context.reserved_keys)
             )
         request = EncryptionRequest(context, self._commitment_policy, self._algorithm_suite, plaintext_length)
         materials = self._manager.get_encryption_materials(request)
