@@ -157,8 +157,7 @@ class MessageDecryptor(Machine):
     def update(self, data: BytesLike) -> bytes:
         """Take more of the message and return the plaintext it releases, possibly none."""
         with byte_view(data) as view:
-            taken = self._run(self._take_header, view) if self.header is None else 0
-            return filled(self.output_size(len(view) - taken), lambda out: self.update_into(view[taken:], out))
+            return self._run(self._filled, view)
 
     def update_into(self, data: BytesLike, out: memoryview) -> int:
         """Take more of the message, write the plaintext it releases to ``out`` and return its length in bytes.
@@ -186,6 +185,11 @@ class MessageDecryptor(Machine):
         self._run(self._check_end)
 
     # --- taking bytes ------------------------------------------------------------------------------------------------
+
+    def _filled(self, view: memoryview) -> bytes:
+        # No output exists while keys are looked for: an error that a keyring keeps would keep it too.
+        taken = self._take_header(view) if self.header is None else 0
+        return filled(self.output_size(len(view) - taken), lambda out: self._feed(view[taken:], out))
 
     def _check_end(self) -> None:
         if self._step is not None:

@@ -165,8 +165,9 @@ class MessageEncryptor(Machine):
 
     def update(self, data: BytesLike) -> bytes:
         """Take more plaintext and return the frames it completes, possibly none."""
+        self._expect("open")
         with byte_view(data) as view:
-            return filled(self.output_size(len(view)), lambda out: self.update_into(view, out))
+            return self._run(self._filled, view, False)
 
     def update_into(self, data: BytesLike, out: memoryview) -> int:
         """Take more plaintext, write the frames it completes to ``out`` and return how many bytes that is.
@@ -184,8 +185,9 @@ class MessageEncryptor(Machine):
 
     def finish(self, data: BytesLike = b"") -> bytes:
         """Take the last plaintext and return the rest of the message: frames, final frame, footer."""
+        self._expect("open")
         with byte_view(data) as view:
-            return filled(self.output_size(len(view), last=True), lambda out: self.finish_into(view, out))
+            return self._run(self._filled, view, True)
 
     def finish_into(self, data: BytesLike, out: memoryview) -> int:
         """As :meth:`finish`, writing to ``out``, at least ``output_size(len(data), last=True)`` bytes.
@@ -198,6 +200,9 @@ class MessageEncryptor(Machine):
         return self._run(self._consume, byte_view(data), memoryview(out), True)
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _filled(self, view: memoryview, last: bool) -> bytes:
+        return filled(self.output_size(len(view), last=last), lambda out: self._consume(view, out, last))
 
     def _consume(self, view: memoryview, out: memoryview, last: bool) -> int:
         count = self._full_frames(len(self._pending) + len(view), len(view), last=last)

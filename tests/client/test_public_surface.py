@@ -106,8 +106,10 @@ def test_every_error_is_in_the_tree_that_its_module_draws():
 
 
 def test_importing_the_package_imports_nothing_heavy():
+    # What measures the tests may have imported some of them before.
     program = (
-        f"import envelope_sdk, envelope_sdk.keyrings, sys\nprint(*[name for name in {HEAVY} if name in sys.modules])"
+        "import sys\nbefore = set(sys.modules)\nimport envelope_sdk, envelope_sdk.keyrings, envelope_sdk.client\n"
+        f"print(*[name for name in {HEAVY} if name in sys.modules and name not in before])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 

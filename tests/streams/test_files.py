@@ -308,12 +308,14 @@ def test_a_full_disk_is_an_error_and_keeps_the_old_file(size, path):
     done = run(
         f"""
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, ({size // 2 + 190}, {size // 2 + 190}))
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size // 2 + 190}, before[1]))
 try:
     with client.open(path, "w") as file:
         file.write(bytes({size}))
 except OSError as error:
     print(type(error).__name__, os.strerror(error.errno))
+resource.setrlimit(resource.RLIMIT_FSIZE, before)  # what measures the tests writes at the end
 """,
         path,
     )
