@@ -11,6 +11,7 @@ import click
 from envelope_sdk.cli.metadata import opened_metadata
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.progress import Progress, shown_progress
+from envelope_sdk.cli.signals import raise_if_stopped
 from envelope_sdk.cli.terminal import ExitCode, printable_name, report, say
 from envelope_sdk.errors import EnvelopeError
 from envelope_sdk.message.authenticated import Header
@@ -56,6 +57,7 @@ def run_items(
     done: list[Item] = []
     with opened_metadata(metadata, mode) as log, shown_progress(quiet=quiet) as progress:
         for item in items:
+            raise_if_stopped()
             try:
                 header = work(item, progress)
             except BrokenPipeError:

@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import stat
-import sys
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import IO, Any
 
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.progress import Progress
+from envelope_sdk.cli.standard import standard_input, standard_output
 from envelope_sdk.client import Client
 from envelope_sdk.errors import SignedStreamError
 from envelope_sdk.message.authenticated import Header
@@ -23,7 +23,7 @@ from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.reader import DecryptingReader
 from envelope_sdk.streams.writer import encrypting_writer
 
-__all__ = ["decrypt_item", "encrypt_item", "standard_input", "standard_output"]
+__all__ = ["decrypt_item", "encrypt_item"]
 
 
 def encrypt_item(
@@ -124,36 +124,11 @@ class _Recording(io.RawIOBase):
             yield copy
 
 
-def standard_input() -> IO[bytes]:
-    """Return standard input as bytes.
-
-    Raises:
-        OSError: this process was started without one.
-    """
-    return _standard(sys.stdin, "standard input")
-
-
-def standard_output() -> IO[bytes]:
-    """Return standard output for bytes.
-
-    Raises:
-        OSError: this process was started without one.
-    """
-    return _standard(sys.stdout, "standard output")
-
-
-def _standard(stream: IO[str] | None, name: str) -> IO[bytes]:
-    if stream is None:
-        raise OSError(errno.EBADF, "closed", name)
-    return stream.buffer  # type: ignore[attr-defined,no-any-return]
-
-
 @contextmanager
 def _source(item: Item, progress: Progress) -> Generator[Any]:
     if item.source is None:
         progress.begin("standard input", None)
-        buffer = standard_input()
-        yield getattr(buffer, "raw", buffer)
+        yield standard_input()
         return
     with io.FileIO(item.source) as file:
         status = os.fstat(file.fileno())
