@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import resource
 import select
 import subprocess
 import sys
@@ -118,6 +119,55 @@ def test_a_truncated_signed_message_releases_nothing(envelope: Any, signed: str)
     ran = envelope.process("decrypt", "-k", "a.key", "-", stdin=envelope.read(signed)[:-200])
 
     assert (ran.code, ran.out) == (3, b"")
+
+
+class Cutting:
+    """A KMS during whose second answer a file is cut short."""
+
+    def __init__(self, kms: Any, path: Path) -> None:
+        self._kms = kms
+        self._path = path
+        self.answers = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._kms, name)
+
+    def decrypt(self, **arguments: Any) -> Any:
+        self.answers += 1
+        if self.answers == 2:
+            os.truncate(self._path, 2 * 2**20)
+        return self._kms.decrypt(**arguments)
+
+
+@pytest.mark.parametrize("through", ["a name", "standard input"])
+def test_what_is_released_is_what_was_verified(envelope: Any, kms_server: Any, ended: Any, through: str) -> None:
+    envelope.env = dict(kms_server.environment())
+    key = f"aws-kms://{kms_server.kms.create_key()['KeyMetadata']['Arn']}"
+    path = envelope.write("a.enc", envelope.ok("encrypt", "--sign", "-k", key, "-", stdin=MANY_FRAMES).out)
+    kms_server.kms = Cutting(kms_server.kms, path)
+
+    with path.open("rb") as file:
+        ran = ended(
+            envelope.start("decrypt", "-k", key, "a.enc" if through == "a name" else "-", "-o", "-", stdin=file)
+        )
+
+    assert (ran.code, ran.out == MANY_FRAMES) == (0, True)
+    assert kms_server.kms.answers == 2
+
+
+@pytest.mark.parametrize("through", ["a name", "standard input"])
+def test_there_is_no_room_for_a_copy_of_a_signed_message(envelope: Any, signed: str, through: str) -> None:
+    envelope.env = {"TMPDIR": str(envelope.home)}
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+
+    name = signed if through == "a name" else "-"
+    stdin = None if through == "a name" else envelope.read(signed)
+    ran = envelope.process("decrypt", "-k", "a.key", name, "-o", "-", stdin=stdin, preexec_fn=limited)
+
+    assert (ran.code, ran.out) == (1, b"")
+    assert ran.err == f"envelope: {name}: {envelope.home}: file too large\n"
 
 
 def test_a_signed_message_comes_through_a_pipe(envelope: Any, signed: str) -> None:
