@@ -86,6 +86,9 @@ class _LocalKeys:
                 return KmsKeyring(kms, key.provider_info.decode()).on_decrypt(materials, [key])
             except NoMatchingKeyError as error:
                 failures += error.failures
+            except UsageError as error:
+                # What looks like one of its ARNs and cannot be one.
+                failures.append(UnwrapFailure(repr(self), key.provider_id, error))
         if not failures:
             other = KeyringError("none of the message's data keys is wrapped by one of its keys")
             failures.append(UnwrapFailure(repr(self), None, other))
@@ -126,7 +129,7 @@ def _aws_client(key_id: str) -> KmsApi:
     region = KmsArn.parse(key_id).region if key_id.startswith("arn:") else None
     try:
         client: KmsApi = boto3.client("kms", region_name=region)  # pyright: ignore[reportUnknownMemberType]
-    except BotoCoreError as error:
+    except (BotoCoreError, ValueError) as error:
         raise UsageError(f"AWS cannot be used: {error}") from error
     return client
 
