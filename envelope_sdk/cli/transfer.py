@@ -120,17 +120,26 @@ class _Recording(io.RawIOBase):
     @contextmanager
     def copied(self) -> Generator[IO[bytes]]:
         """Copy the whole source to a file that nobody else can open, and return that at its beginning."""
-        with tempfile.TemporaryFile() as copy:
-            try:
-                copy.write(self._start.getvalue() if self._start is not None else b"")
-                self.forget()
-                while piece := self._source.read(CHUNK):
-                    raise_if_stopped()
-                    copy.write(piece)
-                copy.seek(0)
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, error.filename or tempfile.gettempdir()) from error
+        # Without a buffer, which would fail once more, and without its words, when it is closed.
+        with tempfile.TemporaryFile(buffering=0) as copy:
+            piece = self._start.getvalue() if self._start is not None else b""
+            self.forget()
+            while piece:
+                raise_if_stopped()
+                _write_copy(copy, piece)
+                piece = self._source.read(CHUNK)
+            copy.seek(0)
             yield copy
+
+
+def _write_copy(copy: IO[bytes], piece: bytes) -> None:
+    view = memoryview(piece)
+    try:
+        while len(view):
+            view = view[copy.write(view) :]
+    except OSError as error:
+        # Neither the source nor the target is what is full.
+        raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
 
 
 @contextmanager
