@@ -394,6 +394,24 @@ def test_ciphertext_is_not_written_to_a_terminal(envelope: Any) -> None:
     assert "--force" in err
 
 
+def test_ciphertext_is_not_written_to_a_terminal_by_its_name(envelope: Any) -> None:
+    envelope.write("a", BINARY)
+    master, terminal = pty.openpty()
+    name = os.ttyname(terminal)
+    (envelope.home / "link").symlink_to(name)
+    key = envelope.key()
+    for target in (name, "link"):
+        ran = envelope("encrypt", "-k", key, "a", "-o", target)
+
+        assert ran.code == 2
+        assert ran.lines[0].startswith("envelope: refusing to write ciphertext to a terminal: ")
+    os.set_blocking(master, False)
+    with pytest.raises(BlockingIOError):
+        os.read(master, 1)
+    os.close(terminal)
+    os.close(master)
+
+
 def test_ciphertext_is_written_to_a_terminal_by_force(envelope: Any) -> None:
     envelope.write("a", BINARY)
     master, terminal = pty.openpty()
