@@ -145,15 +145,16 @@ class Client:
             KeyringError, KmsError: no data key could be made or wrapped.
             LimitExceededError: more encrypted data keys than allowed.
         """
-        view = byte_view(plaintext)
-        encryptor = self.encryptor(encryption_context=encryption_context, plaintext_length=len(view))
-        start = encryptor.start()
+        with byte_view(plaintext) as view:
+            encryptor = self.encryptor(encryption_context=encryption_context, plaintext_length=len(view))
+            start = encryptor.start()
 
-        def fill(out: memoryview) -> int:
-            out[: len(start)] = start
-            return len(start) + encryptor.finish_into(view, out[len(start) :])
+            def fill(out: memoryview) -> int:
+                out[: len(start)] = start
+                return len(start) + encryptor.finish_into(view, out[len(start) :])
 
-        return EncryptResult(filled(len(start) + encryptor.output_size(len(view), last=True), fill), encryptor.header)
+            size = len(start) + encryptor.output_size(len(view), last=True)
+            return EncryptResult(filled(size, fill), encryptor.header)
 
     def decrypt(
         self,
@@ -177,20 +178,21 @@ class Client:
             KmsUnavailableError: a key service that might have opened one failed for now.
             PolicyError: the commitment policy, a limit or the required context refuses the message.
         """
-        view = byte_view(ciphertext)
         decryptor = self.decryptor(encryption_context=encryption_context, required_context_keys=required_context_keys)
+        with byte_view(ciphertext) as view:
+            body = view[decryptor.read_header(view) :]
 
-        def fill(out: memoryview) -> int:
-            released = decryptor.update_into(view, out)
-            decryptor.finish()
-            return released
+            def fill(out: memoryview) -> int:
+                released = decryptor.update_into(body, out)
+                decryptor.finish()
+                return released
 
-        # Plaintext is never longer than its message, and the message is at hand.
-        try:
-            plaintext = filled(len(view), fill)
-        finally:
-            # A mapped file could not be closed otherwise before an error is forgotten.
-            view.release()
+            try:
+                # Plaintext is never longer than its message, and the message is at hand.
+                plaintext = filled(len(body), fill)
+            finally:
+                # A mapped file could not be closed otherwise before an error is forgotten.
+                body.release()
         assert decryptor.header is not None
         return DecryptResult(plaintext, decryptor.header)
 
@@ -215,7 +217,8 @@ class Client:
         context = EncryptionContext.of(encryption_context)
         if context.reserved_keys:
             raise EncryptionContextError(
-                f"encryption context keys that begin with 'aws-crypto-' belong to the format: {context.reserved_keys}"
+                "encryption context keys that begin with 'aws-crypto-' belong to the format: "
+                + ", ".join(context.reserved_keys)
             )
         request = EncryptionRequest(context, self._commitment_policy, self._algorithm_suite, plaintext_length)
         materials = self._manager.get_encryption_materials(request)

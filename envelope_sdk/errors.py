@@ -28,7 +28,9 @@
         └── KeyStoreError                   its file or root key cannot be used
 
 Operating-system errors (a full disk, an unreadable file) stay :class:`OSError`. Arguments of the wrong type raise
-:class:`TypeError`. Nothing else leaves this package, and no message ever holds key bytes or plaintext.
+:class:`TypeError`. Streams raise :class:`ValueError` where they are closed and, like :func:`open`, :class:`LookupError`
+or :class:`ValueError` for what a text encoding refuses. Nothing else leaves this package, and no message ever holds key
+bytes or plaintext.
 """
 
 from __future__ import annotations

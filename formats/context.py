@@ -39,10 +39,12 @@ class EncryptionContext(Mapping[str, str]):
         """Copy and check ``pairs``.
 
         Raises:
-            TypeError: a key or value is not ``str``.
+            TypeError: ``pairs`` is not a mapping, or a key or value is not ``str``.
             EncryptionContextError: a key or value is not encodable as UTF-8, or all together take more than 65,535
                 bytes.
         """
+        if pairs is not None and not isinstance(pairs, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"an encryption context is a mapping of text to text, not {type(pairs).__name__}")
         self._pairs: dict[str, str] = dict(pairs) if pairs else {}
         self._canonical = _encode_pairs(self._pairs) if self._pairs else b""
         self._wire = self._canonical

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from envelope_sdk.errors import MessageError, TrailingDataError
 from envelope_sdk.formats.body import (
@@ -23,6 +24,8 @@ from envelope_sdk.formats.header import ContentType, UnverifiedHeader, parse_hea
 from envelope_sdk.formats.suites import TAG_LENGTH
 
 __all__ = ["MessageOutline", "OutlineReader"]
+
+_HEADER_CHUNK: Final = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,11 @@ class OutlineReader:
             return taken
         if self._read is None:
             raise TrailingDataError("bytes follow the end of the message", section="end", offset=self._offset)
-        taken = min(self._needed - len(self._pending), len(view))
+        wanted = self._needed - len(self._pending)
+        if self.header is None:
+            # Every attempt reads the header from its start: make them few, whatever its fields' lengths.
+            wanted = max(wanted, _HEADER_CHUNK)
+        taken = min(wanted, len(view))
         self._pending += view[:taken]
         if len(self._pending) < self._needed:
             return taken
@@ -111,11 +118,11 @@ class OutlineReader:
             self._needed = need.total
             self._section = need.section
             return taken
-        # What is wanted is never more than one field, so a field that was read leaves nothing over.
         self._offset += used
+        over = len(self._pending) - used
         self._pending.clear()
         self._needed = 1
-        return taken
+        return taken - over
 
     def _read_header(self, data: BytesLike) -> int:
         header = parse_header(

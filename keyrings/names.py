@@ -16,10 +16,14 @@ def checked_name(namespace: str, name: str) -> bytes:
     """Return ``name`` as it stands in messages.
 
     Raises:
-        UsageError: the namespace is one that AWS KMS keys use, or either is empty, too long or not UTF-8 text.
+        UsageError: the namespace is one that AWS KMS keyrings use, or either is empty, too long or not UTF-8 text.
+        TypeError: either is not text.
     """
-    if namespace == _KMS_NAMESPACE:
-        raise UsageError(f"the key namespace {_KMS_NAMESPACE!r} belongs to AWS KMS keys: choose another")
+    for what, text in (("namespace", namespace), ("name", name)):
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - bytes, most often
+            raise TypeError(f"the key {what} is text, not {type(text).__name__}")
+    if namespace.startswith(_KMS_NAMESPACE):
+        raise UsageError(f"key namespaces that begin with {_KMS_NAMESPACE!r} belong to AWS KMS keys: choose another")
     for what, text in (("namespace", namespace), ("name", name)):
         try:
             length = len(text.encode("utf-8"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from envelope_sdk.errors import UsageError
+from envelope_sdk.formats.cursor import BytesLike, byte_view
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.attempts import unwrap_first
 from envelope_sdk.keyrings.names import checked_name
@@ -24,11 +25,13 @@ class RawAesKeyring:
 
     __slots__ = ("_info_prefix", "_key", "_name", "_namespace", "_random")
 
-    def __init__(self, namespace: str, name: str, wrapping_key: bytes, *, random: RandomSource = system_random) -> None:
+    def __init__(
+        self, namespace: str, name: str, wrapping_key: BytesLike, *, random: RandomSource = system_random
+    ) -> None:
         """Take a key and what it is called.
 
         Args:
-            namespace: the key provider id in messages; anything but ``aws-kms``.
+            namespace: the key provider id in messages; anything that does not begin with ``aws-kms``.
             name: tells this key from others of the namespace. Readers need the same namespace and name.
             wrapping_key: 16, 24 or 32 random bytes.
             random: the source of data keys and IVs.
@@ -36,12 +39,13 @@ class RawAesKeyring:
         Raises:
             UsageError: the key has another length, or the names cannot be used.
         """
-        if len(wrapping_key) not in (16, 24, 32):
-            raise UsageError(f"an AES wrapping key has 16, 24 or 32 bytes, not {len(wrapping_key)}")
+        key = bytes(byte_view(wrapping_key))
+        if len(key) not in (16, 24, 32):
+            raise UsageError(f"an AES wrapping key has 16, 24 or 32 bytes, not {len(key)}")
         self._info_prefix = checked_name(namespace, name) + _TAG_BITS_AND_IV_LENGTH
         self._namespace = namespace
         self._name = name
-        self._key = AesWrappingKey(bytes(wrapping_key))
+        self._key = AesWrappingKey(key)
         self._random = random
 
     def __repr__(self) -> str:

@@ -50,7 +50,7 @@ class RawRsaKeyring:
         """Take one half of a key pair or both, and what it is called.
 
         Args:
-            namespace: the key provider id in messages; anything but ``aws-kms``.
+            namespace: the key provider id in messages; anything that does not begin with ``aws-kms``.
             name: tells this key from others of the namespace.
             padding: new data should use an OAEP padding with SHA-256 or longer.
             public_key: PEM or DER bytes (SubjectPublicKeyInfo or PKCS#1), or a key object; needed to encrypt.
@@ -67,7 +67,7 @@ class RawRsaKeyring:
         self._name_bytes = checked_name(namespace, name)
         self._namespace = namespace
         self._name = name
-        self._padding = RsaPadding(padding)
+        self._padding = _checked_padding(padding)
         self._public_key = None if public_key is None else _load_public(public_key)
         self._private_key = None if private_key is None else _load_private(private_key, password)
         self._random = random
@@ -111,6 +111,14 @@ class RawRsaKeyring:
         return unwrap_first(
             repr(self), materials, mine, lambda key: rsa_unwrap(private_key, self._padding, key.ciphertext)
         )
+
+
+def _checked_padding(padding: RsaPadding) -> RsaPadding:
+    try:
+        return RsaPadding(padding)
+    except ValueError:
+        known = ", ".join(known.value for known in RsaPadding)
+        raise UsageError(f"the RSA padding {padding!r} is none of {known}") from None
 
 
 def _load_public(key: bytes | RSAPublicKey) -> RSAPublicKey:

@@ -92,7 +92,7 @@ def _unstored_keys(request: DecryptionRequest) -> frozenset[str]:
     for key, value in reproduced.items():
         if key in stored and stored[key] != value:
             raise ContextMismatchError(
-                f"the message's encryption context has {key!r} = {stored[key]!r}, but {value!r} is required"
+                f"the message's encryption context has another value for {key!r} than the required {value!r}"
             )
     return frozenset(reproduced.keys() - stored.keys())
 

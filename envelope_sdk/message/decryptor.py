@@ -17,7 +17,6 @@ from typing import Final
 
 from envelope_sdk.errors import (
     AuthenticationError,
-    EnvelopeError,
     KeyringError,
     LimitExceededError,
     MessageError,
@@ -26,6 +25,7 @@ from envelope_sdk.errors import (
     StreamError,
     TrailingDataError,
     TruncatedMessageError,
+    UsageError,
 )
 from envelope_sdk.formats.body import (
     BLOCK_HEAD_LENGTH,
@@ -46,6 +46,7 @@ from envelope_sdk.formats.header import ContentType, UnverifiedHeader, parse_hea
 from envelope_sdk.materials import DecryptionMaterials
 from envelope_sdk.message.authenticated import Header
 from envelope_sdk.message.keys import check_commitment, derive_message_key
+from envelope_sdk.message.machine import Machine
 from envelope_sdk.message.output import filled
 from envelope_sdk.policy import CommitmentPolicy, Limits
 from envelope_sdk.primitives.aead import ONE_SHOT_LIMIT, TAG_LENGTH, InvalidTag, MessageCipher, wipe
@@ -64,8 +65,8 @@ Step = Callable[[memoryview, memoryview], tuple[int, int]]
 """Reads from the first view, writes to the second, returns how many bytes each; NeedMoreBytes where it cannot."""
 
 
-class MessageDecryptor:
-    """Decrypts one message. Not for use by several threads at once.
+class MessageDecryptor(Machine):
+    """Decrypts one message. A second thread that uses it at the same time gets :class:`StreamError`.
 
     Attributes:
         header: the message's header once it is authenticated, ``None`` before.
@@ -76,7 +77,6 @@ class MessageDecryptor:
         "_cipher",
         "_commitment_policy",
         "_digest",
-        "_failure",
         "_limits",
         "_materials_for",
         "_needed",
@@ -107,11 +107,12 @@ class MessageDecryptor:
             limits: bounds on the header, and on what has to be held before it is authenticated.
             refuse_signed: raise :class:`SignedStreamError` on signed messages, before materials are asked for.
         """
+        super().__init__()
         self._materials_for = materials_for
         self._commitment_policy = commitment_policy
         self._limits = limits or Limits()
         self._refuse_signed = refuse_signed
-        self._step: Step | None = self._read_header
+        self._step: Step | None = self._read_frames
         self._section = "header"
         self._offset = 0
         self._pending = bytearray()
@@ -122,7 +123,6 @@ class MessageDecryptor:
         self._verification_key: VerificationKey | None = None
         self._cipher: MessageCipher | None = None
         self._aads: FrameAads | None = None
-        self._failure: EnvelopeError | None = None
         self.header: Header | None = None
 
     @property
@@ -136,10 +136,29 @@ class MessageDecryptor:
             return 0
         return len(self._pending) + len(self._withheld) + length
 
+    def read_header(self, data: BytesLike) -> int:
+        """Read the header that ``data`` begins with, ask for materials, and return the header's length in bytes.
+
+        For a message that is at hand: the rest of it goes to ``update*()``, and no output need exist while keys are
+        looked for.
+
+        Raises:
+            StreamError: something was read already.
+            TruncatedMessageError: the header is not whole.
+            Otherwise as :meth:`update_into`.
+        """
+        if self.header is not None or self._pending:
+            raise StreamError("the header comes first")
+        taken = self._run(self._take_header, byte_view(data))
+        if self.header is None:
+            self.finish()
+        return taken
+
     def update(self, data: BytesLike) -> bytes:
         """Take more of the message and return the plaintext it releases, possibly none."""
-        view = byte_view(data)
-        return filled(self.output_size(len(view)), lambda out: self.update_into(view, out))
+        with byte_view(data) as view:
+            taken = self._run(self._take_header, view) if self.header is None else 0
+            return filled(self.output_size(len(view) - taken), lambda out: self.update_into(view[taken:], out))
 
     def update_into(self, data: BytesLike, out: memoryview) -> int:
         """Take more of the message, write the plaintext it releases to ``out`` and return its length in bytes.
@@ -156,13 +175,7 @@ class MessageDecryptor:
             AuthenticationError: they were altered, or the key is not the message's.
             NoMatchingKeyError, KmsError, PolicyError, KeyringError: as the materials source and the policy say.
         """
-        if self._failure:
-            raise self._failure
-        try:
-            return self._feed(byte_view(data), out)
-        except BaseException as error:
-            self._fail(error if isinstance(error, EnvelopeError) else StreamError("this message failed before"))
-            raise
+        return self._run(self._feed, byte_view(data), memoryview(out))
 
     def finish(self) -> None:
         """Say that no more bytes come.
@@ -170,29 +183,60 @@ class MessageDecryptor:
         Raises:
             TruncatedMessageError: the message is not at its end.
         """
-        if self._failure:
-            raise self._failure
+        self._run(self._check_end)
+
+    # --- taking bytes ------------------------------------------------------------------------------------------------
+
+    def _check_end(self) -> None:
         if self._step is not None:
             missing = "signature" if self._section == "footer" else "end"
-            between_frames = self._step == self._read_frames and not self._pending
-            error = TruncatedMessageError(
+            between_frames = self.header is not None and self._step == self._read_frames and not self._pending
+            raise TruncatedMessageError(
                 f"the message is cut short: its {missing} is missing",
                 section=f"frame {self._next}" if between_frames else self._section,
                 offset=self._offset + len(self._pending),
             )
-            self._fail(error)
-            raise error
 
-    # --- taking bytes ------------------------------------------------------------------------------------------------
+    def _take_header(self, view: memoryview) -> int:
+        """Take bytes until the header is read, and return how many; what was taken beyond it is pending."""
+        if not self._pending:
+            try:
+                return self._read_header(view)
+            except NeedMoreBytes as need:
+                self._wait_for(need)
+                self._pending += view
+                return len(view)
+        taken = 0
+        while self.header is None and taken < len(view):
+            # Every attempt reads the header from its start: make them few, whatever its fields' lengths.
+            more = max(self._needed - len(self._pending), _HEADER_CHUNK)
+            self._pending += view[taken : taken + more]
+            taken = min(taken + more, len(view))
+            if len(self._pending) >= self._needed:
+                self._retry_header()
+        return taken
+
+    def _retry_header(self) -> None:
+        pending = bytes(self._pending)
+        try:
+            used = self._read_header(memoryview(pending))
+        except NeedMoreBytes as need:
+            self._wait_for(need)
+        else:
+            self._pending = bytearray(pending[used:])
+            self._needed = 1
+
+    def _wait_for(self, need: NeedMoreBytes) -> None:
+        self._needed = need.total
+        self._section = need.section
 
     def _feed(self, view: memoryview, out: memoryview) -> int:
         written = 0
-        while len(view):
+        if self.header is None:
+            view = view[self._take_header(view) :]
+        while self.header is not None and (len(view) or len(self._pending) >= self._needed):
             if self._pending:
-                taken = min(self._needed - len(self._pending), len(view))
-                if self.header is None:
-                    # Every attempt reads the header from its start: make them few, whatever its fields' lengths.
-                    taken = min(max(taken, _HEADER_CHUNK), len(view))
+                taken = max(0, min(self._needed - len(self._pending), len(view)))
                 self._pending += view[:taken]
                 view = view[taken:]
                 if len(self._pending) < self._needed:
@@ -223,8 +267,7 @@ class MessageDecryptor:
             try:
                 used, released = self._step(view[consumed:], out[written:])
             except NeedMoreBytes as need:
-                self._needed = need.total
-                self._section = need.section
+                self._wait_for(need)
                 break
             # The step that reads the footer ends the digest, which does not cover the footer.
             if self._digest:
@@ -234,15 +277,15 @@ class MessageDecryptor:
             self._offset += used
         return consumed, written
 
-    def _fail(self, error: EnvelopeError) -> None:
-        self._failure = error
+    def _fail(self, error: BaseException) -> None:
+        super()._fail(error)
         self._pending = bytearray()
         self._withheld = memoryview(b"")
         self._cipher = None
 
     # --- header ------------------------------------------------------------------------------------------------------
 
-    def _read_header(self, view: memoryview, _out: memoryview) -> tuple[int, int]:
+    def _read_header(self, view: memoryview) -> int:
         unverified = parse_header(
             view,
             max_encrypted_data_keys=self._limits.max_encrypted_data_keys,
@@ -263,7 +306,10 @@ class MessageDecryptor:
         self._aads = FrameAads(body.message_id, body.frame_length)
         self._step = self._read_frames if body.content_type is ContentType.FRAMED else self._read_block
         self._section = "body"
-        return self.header.length, 0
+        if self._digest:
+            self._digest.update(view[: self.header.length])
+        self._offset = self.header.length
+        return self.header.length
 
     def _check_materials(self, unverified: UnverifiedHeader, materials: DecryptionMaterials) -> None:
         suite = unverified.body.algorithm_suite
@@ -334,7 +380,7 @@ class MessageDecryptor:
         assert self._cipher is not None
         assert self._aads is not None
         if len(out) < count * length:
-            raise StreamError(f"the output has room for {len(out)} bytes, {count * length} are needed")
+            raise UsageError(f"the output has room for {len(out)} bytes, {count * length} are needed")
         # The two differ in what they cost, not in what they do: see MessageCipher.open_into.
         open_into = self._cipher.aead.decrypt_into if length <= ONE_SHOT_LIMIT else self._cipher.open_into
         prefix, suffix = self._aads.prefix, self._aads.suffix
@@ -380,7 +426,7 @@ class MessageDecryptor:
         assert self._cipher is not None
         signed = self._digest is not None
         if not signed and len(out) < length:
-            raise StreamError(f"the output has room for {len(out)} bytes, {length} are needed")
+            raise UsageError(f"the output has room for {len(out)} bytes, {length} are needed")
         target = memoryview(bytearray(length)) if signed else out[:length]
         try:
             self._cipher.open_into(iv, view[: length + TAG_LENGTH], aad, target)
@@ -406,7 +452,7 @@ class MessageDecryptor:
         cursor = Cursor(view, "footer")
         signature = parse_footer(cursor)
         if len(out) < len(self._withheld):
-            raise StreamError(f"the output has room for {len(out)} bytes, {len(self._withheld)} are needed")
+            raise UsageError(f"the output has room for {len(out)} bytes, {len(self._withheld)} are needed")
         self._verification_key.verify(signature, self._digest.finalize())
         out[: len(self._withheld)] = self._withheld
         released = len(self._withheld)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from envelope_sdk.errors import EnvelopeError, KeyringError, StreamError, UsageError
+from envelope_sdk.errors import KeyringError, StreamError, UsageError
 from envelope_sdk.formats.body import (
     FINAL_FRAME_HEAD_LENGTH,
     FINAL_FRAME_OVERHEAD,
@@ -41,6 +41,7 @@ from envelope_sdk.formats.header import (
 from envelope_sdk.materials import EncryptionMaterials
 from envelope_sdk.message.authenticated import Header
 from envelope_sdk.message.keys import derive_message_key
+from envelope_sdk.message.machine import Machine
 from envelope_sdk.message.output import filled
 from envelope_sdk.policy import CommitmentPolicy, Limits
 from envelope_sdk.primitives.aead import ONE_SHOT_LIMIT, TAG_LENGTH, MessageCipher
@@ -55,8 +56,8 @@ _BATCH: Final = 4096
 _NO_CONTEXT: Final = EncryptionContext()
 
 
-class MessageEncryptor:
-    """Encrypts one message. Not for use by several threads at once.
+class MessageEncryptor(Machine):
+    """Encrypts one message. A second thread that uses it at the same time gets :class:`StreamError`.
 
     Attributes:
         header: the message's header.
@@ -66,7 +67,6 @@ class MessageEncryptor:
         "_aads",
         "_cipher",
         "_digest",
-        "_failure",
         "_frame_length",
         "_next",
         "_pending",
@@ -99,12 +99,15 @@ class MessageEncryptor:
             random: the source of the message id.
 
         Raises:
-            UsageError: the frame length is out of range.
+            UsageError: the frame length or the plaintext length is out of range.
             CommitmentPolicyError, LimitExceededError: the materials break the policy or a limit.
             KeyringError: the materials are incomplete.
         """
+        super().__init__()
         if not 1 <= frame_length <= MAX_FRAME_LENGTH:
             raise UsageError(f"a frame length of {frame_length} bytes is not between 1 and {MAX_FRAME_LENGTH}")
+        if plaintext_length is not None and plaintext_length < 0:
+            raise UsageError(f"a plaintext length of {plaintext_length} bytes is less than 0")
         suite = materials.algorithm_suite
         commitment_policy.check_encrypt(suite)
         _check_materials(materials)
@@ -133,7 +136,6 @@ class MessageEncryptor:
         self._signing_key = materials.signing_key
         self._digest = MessageDigest(suite.signature) if suite.signature else None
         self._state = "new"
-        self._failure: EnvelopeError | None = None
 
     def start(self) -> bytes:
         """Return the header, the first bytes of the message."""
@@ -163,8 +165,8 @@ class MessageEncryptor:
 
     def update(self, data: BytesLike) -> bytes:
         """Take more plaintext and return the frames it completes, possibly none."""
-        view = byte_view(data)
-        return filled(self.output_size(len(view)), lambda out: self.update_into(view, out))
+        with byte_view(data) as view:
+            return filled(self.output_size(len(view)), lambda out: self.update_into(view, out))
 
     def update_into(self, data: BytesLike, out: memoryview) -> int:
         """Take more plaintext, write the frames it completes to ``out`` and return how many bytes that is.
@@ -174,15 +176,16 @@ class MessageEncryptor:
             out: at least ``output_size(len(data))`` bytes, writable, not overlapping ``data``.
 
         Raises:
-            UsageError: more plaintext than announced, or more frames than a message holds.
+            UsageError: more plaintext than announced, more frames than a message holds, or too little room.
             StreamError: the machine has not started or has finished.
         """
-        return self._run(data, out, last=False)
+        self._expect("open")
+        return self._run(self._consume, byte_view(data), memoryview(out), False)
 
     def finish(self, data: BytesLike = b"") -> bytes:
         """Take the last plaintext and return the rest of the message: frames, final frame, footer."""
-        view = byte_view(data)
-        return filled(self.output_size(len(view), last=True), lambda out: self.finish_into(view, out))
+        with byte_view(data) as view:
+            return filled(self.output_size(len(view), last=True), lambda out: self.finish_into(view, out))
 
     def finish_into(self, data: BytesLike, out: memoryview) -> int:
         """As :meth:`finish`, writing to ``out``, at least ``output_size(len(data), last=True)`` bytes.
@@ -191,21 +194,16 @@ class MessageEncryptor:
             UsageError: less or more plaintext than announced, or more frames than a message holds.
             StreamError: the machine has not started or has finished.
         """
-        return self._run(data, out, last=True)
+        self._expect("open")
+        return self._run(self._consume, byte_view(data), memoryview(out), True)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _run(self, data: BytesLike, out: memoryview, *, last: bool) -> int:
-        self._expect("open")
-        try:
-            return self._consume(byte_view(data), out, last=last)
-        except BaseException as error:
-            self._failure = error if isinstance(error, EnvelopeError) else StreamError("this message failed before")
-            raise
-
-    def _consume(self, view: memoryview, out: memoryview, *, last: bool) -> int:
+    def _consume(self, view: memoryview, out: memoryview, last: bool) -> int:
         count = self._full_frames(len(self._pending) + len(view), len(view), last=last)
-        self._check_room(len(view), count, last=last)
+        self._check_announced(len(view), last=last)
+        if len(out) < (size := self.output_size(len(view), last=last)):
+            raise UsageError(f"the output has room for {len(out)} bytes, {size} are needed")
         self._taken += len(view)
         written = 0
         if count and self._pending:
@@ -237,8 +235,7 @@ class MessageEncryptor:
                 "choose a larger frame length"
             )
 
-    def _check_room(self, incoming: int, count: int, *, last: bool) -> None:
-        self._check_numbers(count)
+    def _check_announced(self, incoming: int, *, last: bool) -> None:
         if self._plaintext_length is None:
             return
         total = self._taken + incoming
@@ -292,8 +289,7 @@ class MessageEncryptor:
         return encode_footer(self._signing_key.sign(self._digest.finalize()))
 
     def _expect(self, state: str) -> None:
-        if self._failure:
-            raise self._failure
+        self._check_usable()
         if self._state != state:
             raise StreamError(f"the message is {self._state}, not {state}: start, update, finish is the order")
 

@@ -1,8 +1,9 @@
 """Files that appear whole or not at all.
 
 What is written goes to a file that no directory lists, where the system offers that (Linux, ``O_TMPFILE``), so even a
-killed process leaves nothing behind; elsewhere to a hidden file beside the target. Only when everything is written and
-synced does it take the target's name, in one step. Until then an older file of that name is untouched.
+process killed while writing leaves nothing behind; elsewhere to a hidden file beside the target. Only when everything
+is written and synced does it take the target's name, in one step. Until then an older file of that name is untouched.
+To replace one, the new file is named beside it for an instant first: only a kill in that instant leaves a hidden file.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class AtomicFile(io.RawIOBase):
         """
         super().__init__()
         self._fd = -1
+        self._process = os.getpid()
         self._target = Path(os.path.realpath(path))
         self._overwrite = overwrite
         if self._target.exists():
@@ -80,16 +82,21 @@ class AtomicFile(io.RawIOBase):
         return True
 
     def write(self, data: Buffer, /) -> int:
-        """Write some of ``data`` and return how many bytes; raises :class:`OSError` where the disk is full."""
+        """Write all of ``data`` and return its length in bytes; raises :class:`OSError` where the disk is full."""
         self._require_open()
-        return os.write(self._fd, data)
+        view = memoryview(data).cast("B")
+        written = 0
+        while written < len(view):
+            written += os.write(self._fd, view[written:])
+        return written
 
     def commit(self) -> None:
         """Make everything durable and give it the target's name. The file is closed whatever happens.
 
         Raises:
             FileExistsError: the target has come into being and may not be replaced.
-            OSError: syncing or renaming failed; an older target is untouched.
+            OSError: syncing or renaming failed, and an older target is untouched; or the new file is in its place, and
+                only making its name durable failed.
             StreamError: the file is closed already.
         """
         if self._fd < 0:
@@ -107,7 +114,8 @@ class AtomicFile(io.RawIOBase):
             try:
                 os.close(fd)
             finally:
-                if self._named:
+                # In a forked child the name is still the parent's.
+                if self._named and os.getpid() == self._process:
                     self._temporary.unlink(missing_ok=True)
         super().close()
 
@@ -145,28 +153,48 @@ class AtomicFile(io.RawIOBase):
             return None
 
     def _name(self) -> None:
-        directory = os.open(self._target.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        parent = self._target.parent
+        # Only naming needs the descriptor, not reading: a directory may be writable and not readable.
+        directory = os.open(parent, getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0))
         try:
-            # With a descriptor for the directory the link of the unnamed file is followed; without, it is not.
-            source = str(self._temporary) if self._named else f"/proc/self/fd/{self._fd}"
-            if not self._overwrite:
-                # Unlike a rename, a link never replaces.
-                os.link(source, self._target.name, dst_dir_fd=directory, follow_symlinks=True)
-            else:
+            if not self._take_free_name(directory):
                 if not self._named:
-                    os.link(source, self._temporary.name, dst_dir_fd=directory, follow_symlinks=True)
+                    self._link(self._temporary.name, directory)
                     self._named = True
                 self._temporary.replace(self._target)
                 self._named = False
-            _sync_directory(directory)
         finally:
             os.close(directory)
+        _sync_directory(parent)
+
+    def _take_free_name(self, directory: int) -> bool:
+        """Take the target's name where nothing has it; unlike a rename, a link never replaces."""
+        if self._overwrite and (self._named or self._target.exists()):
+            return False
+        try:
+            self._link(self._target.name, directory)
+        except FileExistsError:
+            if self._overwrite:
+                return False
+            raise
+        return True
+
+    def _link(self, name: str, directory: int) -> None:
+        # With a descriptor for the directory the link of the unnamed file is followed; without, it is not.
+        source = str(self._temporary) if self._named else f"/proc/self/fd/{self._fd}"
+        os.link(source, name, dst_dir_fd=directory, follow_symlinks=True)
 
 
-def _sync_directory(directory: int) -> None:
+def _sync_directory(directory: Path) -> None:
     """Make a new name durable; some file systems cannot, and have nothing to make durable then."""
     try:
-        os.fsync(directory)
+        descriptor = os.open(directory, os.O_RDONLY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
             raise
+    finally:
+        os.close(descriptor)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import sys
+from collections.abc import Callable
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from envelope_sdk.errors import StreamError
 from envelope_sdk.message.authenticated import Header
 from envelope_sdk.message.decryptor import MessageDecryptor
+from envelope_sdk.message.machine import again
 from envelope_sdk.streams.contract import CHUNK
 
 if TYPE_CHECKING:
@@ -16,13 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["DecryptingReader"]
 
+_LINE: Final = 1024
+"""Bytes in which the end of a line is looked for at a time."""
+
 
 class DecryptingReader(io.BufferedIOBase):
     """A binary file object that decrypts what it reads. It reads forward only.
 
     Every byte it returns is authenticated. Whether the message is complete is known only at its end, so a ``with``
     block that is left before the end raises :class:`StreamError`, unless ``partial_read`` says that this is meant.
-    After an error every later read raises the same error.
+    After an error every later read raises it again, or, where the read was interrupted, :class:`StreamError`.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class DecryptingReader(io.BufferedIOBase):
         self._plain = self._out[:0]
         self._at_end = False
         self._position = 0
+        self._failure: BaseException | None = None
         while decryptor.header is None and not self._at_end:
             self._fill()
 
@@ -69,35 +76,43 @@ class DecryptingReader(io.BufferedIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return ``size`` bytes of plaintext, fewer only at the end of the message, or all that is left."""
-        if size is None or size < 0:
-            pieces = io.BytesIO()
-            while view := self.read_view():
-                pieces.write(view)
-            return pieces.getvalue()
         pieces = io.BytesIO()
-        while (missing := size - pieces.tell()) > 0 and (view := self.read_view(missing)):
-            pieces.write(view)
+        self._collect(None if size is None or size < 0 else size, pieces.write)
         return pieces.getvalue()
 
     def read1(self, size: int = -1, /) -> bytes:
         """Return some plaintext, at most ``size`` bytes; empty at the end of the message."""
-        return bytes(self.read_view(None if size < 0 else size))
+        return bytes(self.read_view(size))
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Return plaintext to the end of the line, at most ``size`` bytes; empty at the end of the message."""
+        left = sys.maxsize if size is None or size < 0 else size
+        pieces: list[bytes] = []
+        while left and (window := self.peek(min(left, _LINE))[:left]):
+            piece = window[: window.find(b"\n") + 1] or window
+            pieces.append(piece)
+            self.read_view(len(piece))
+            left -= len(piece)
+            if piece.endswith(b"\n"):
+                break
+        return b"".join(pieces)
 
     def peek(self, size: int = 0, /) -> bytes:
-        """Return some plaintext, at least a byte unless at the end, without moving on. Makes reading lines fast."""
-        if self.closed:
-            raise ValueError("peek into a closed decrypting reader")
-        while not self._plain and not self._at_end:
-            self._fill()
-        return bytes(self._plain[: max(size, io.DEFAULT_BUFFER_SIZE)])
+        """Return some plaintext without moving on: at most ``size`` bytes, at least one unless at the end."""
+        self._require_plain()
+        return bytes(self._plain[: size if size > 0 else io.DEFAULT_BUFFER_SIZE])
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer`` and return how many bytes that took; fewer than it holds only at the end."""
         target = memoryview(buffer).cast("B")
         filled = 0
-        while filled < len(target) and (view := self.read_view(len(target) - filled)):
+
+        def put(view: memoryview) -> None:
+            nonlocal filled
             target[filled : filled + len(view)] = view
             filled += len(view)
+
+        self._collect(len(target), put)
         return filled
 
     def readinto1(self, buffer: Buffer, /) -> int:
@@ -108,20 +123,54 @@ class DecryptingReader(io.BufferedIOBase):
         return len(view)
 
     def read_view(self, size: int | None = None) -> memoryview:
-        """Return some plaintext without a copy: at most ``size`` bytes, valid until the next call; empty at the end.
+        """Return some plaintext without a copy, valid until the next call; empty at the end.
+
+        Args:
+            size: the most bytes to return; ``None`` or less than 0 for as many as are at hand.
 
         Raises:
             MessageError, AuthenticationError: the message is cut short or altered.
+            StreamError: an earlier read was interrupted.
+            OSError: the stream below cannot be read.
             ValueError: the reader is closed.
         """
-        if self.closed:
-            raise ValueError("read from a closed decrypting reader")
-        while not self._plain and not self._at_end and size != 0:
-            self._fill()
-        view = self._plain if size is None else self._plain[:size]
+        if size != 0:
+            self._require_plain()
+        view = self._plain if size is None or size < 0 else self._plain[:size]
         self._plain = self._plain[len(view) :]
         self._position += len(view)
         return view
+
+    def _collect(self, size: int | None, put: Callable[[memoryview], object]) -> None:
+        """Hand ``size`` bytes to ``put``; where that fails, what was handed over is lost, so the stream is failed."""
+        try:
+            while size is None or size > 0:
+                view = self.read_view(size)
+                if not view:
+                    return
+                put(view)
+                size = None if size is None else size - len(view)
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _require_plain(self) -> None:
+        """Have plaintext at hand unless the message is at its end."""
+        if self.closed:
+            raise ValueError("read from a closed decrypting reader")
+        if self._failure is not None:
+            raise again(self._failure)
+        while not self._plain and not self._at_end:
+            try:
+                self._fill()
+            except BaseException as error:
+                self._fail(error)
+                raise
+
+    def _fail(self, error: BaseException) -> None:
+        self._plain = self._out[:0]
+        if self._failure is None:
+            self._failure = again(error)
 
     def close(self) -> None:
         """Close, and close what is below if so asked. What was not read is not checked."""
@@ -179,5 +228,7 @@ def _read_into(raw: Any, buffer: memoryview) -> int:
     data: Any = raw.read(len(buffer))
     if data is None:
         raise BlockingIOError("the stream below does not block, and has nothing yet")
+    if len(data) > len(buffer):
+        raise OSError(f"the stream below returned {len(data)} bytes where {len(buffer)} were asked for")
     buffer[: len(data)] = data
     return len(data)

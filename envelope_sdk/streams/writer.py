@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 import warnings
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
@@ -27,7 +28,8 @@ class EncryptingWriter(io.BufferedIOBase):
     """A binary file object that encrypts what is written to it.
 
     ``close()`` ends the message. A ``with`` block that raises, and a writer that is dropped without being closed, do
-    not: the message stays visibly incomplete, and a file that :class:`AtomicFile` holds never appears.
+    not: the message stays visibly incomplete, and a file that :class:`AtomicFile` holds never appears. Threads may
+    share it: each ``write()`` stands in one piece.
     """
 
     def __init__(self, raw: IO[bytes] | AtomicFile, encryptor: MessageEncryptor, *, close_raw: bool = False) -> None:
@@ -42,6 +44,8 @@ class EncryptingWriter(io.BufferedIOBase):
         self._raw = raw
         self._encryptor = encryptor
         self._close_raw = close_raw or isinstance(raw, AtomicFile)
+        # Reentrant, so that a signal handler that writes is refused by the machine instead of waiting for itself.
+        self._lock = threading.RLock()
         self._failure: BaseException | None = None
         self._ended = False
         self._position = 0
@@ -74,16 +78,17 @@ class EncryptingWriter(io.BufferedIOBase):
             StreamError: an earlier write failed.
             ValueError: the writer is closed.
         """
-        self._require_open()
         view = byte_view(memoryview(data))
-        for start in range(0, len(view), CHUNK):
-            self._guarded(self._encrypt, view[start : start + CHUNK])
+        with self._lock:
+            self._require_open()
+            self._guarded(self._encrypt, view)
         return len(view)
 
     def flush(self) -> None:
         """Flush what is below. A frame that is not full yet stays here: cutting it short would end the message."""
-        if not self._ended:
-            self._raw.flush()
+        with self._lock:
+            if not self._ended:
+                _flush(self._raw)
 
     def close(self) -> None:
         """End the message, and commit or close what is below.
@@ -93,6 +98,10 @@ class EncryptingWriter(io.BufferedIOBase):
             OSError: writing, syncing or renaming failed.
             StreamError: an earlier write failed, so that there is no message; the error is its cause.
         """
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         if self.closed:
             return
         if self._failure is not None:
@@ -134,12 +143,14 @@ class EncryptingWriter(io.BufferedIOBase):
             self.discard()
 
     def _encrypt(self, view: memoryview) -> None:
-        size = self._encryptor.output_size(len(view))
-        if size > len(self._out):
-            self._out = bytearray(size)
-        out = memoryview(self._out)
-        self._write_raw(out[: self._encryptor.update_into(view, out)])
-        self._position += len(view)
+        for start in range(0, len(view), CHUNK):
+            piece = view[start : start + CHUNK]
+            size = self._encryptor.output_size(len(piece))
+            if size > len(self._out):
+                self._out = bytearray(size)
+            out = memoryview(self._out)
+            self._write_raw(out[: self._encryptor.update_into(piece, out)])
+            self._position += len(piece)
 
     def _write_raw(self, data: BytesLike) -> None:
         view = memoryview(data)
@@ -155,7 +166,7 @@ class EncryptingWriter(io.BufferedIOBase):
         if isinstance(self._raw, AtomicFile):
             self._raw.commit()
             return
-        self._raw.flush()
+        _flush(self._raw)
         if self._close_raw:
             self._raw.close()
 
@@ -187,3 +198,9 @@ def encrypting_writer(
         if close_raw or isinstance(raw, AtomicFile):
             raw.close()
         raise
+
+
+def _flush(raw: Any) -> None:
+    flush = getattr(raw, "flush", None)
+    if flush is not None:
+        flush()

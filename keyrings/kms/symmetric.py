@@ -59,7 +59,7 @@ class KmsKeyring:
         if materials.plaintext_data_key is None:
             operation = "GenerateDataKey"
             answer = self._call(operation, self._kms.generate_data_key, materials, NumberOfBytes=length)
-            data_key = bytes(answer["Plaintext"])
+            data_key = self._bytes_of(operation, answer, "Plaintext")
             if len(data_key) != length:
                 raise self._odd(operation, f"a data key of {len(data_key)} bytes where {length} were asked for")
         else:
@@ -68,7 +68,8 @@ class KmsKeyring:
             answer = self._call(operation, self._kms.encrypt, materials, Plaintext=data_key)
         arn = self._key_arn_of(operation, answer)
         return materials.with_data_key(
-            data_key, EncryptedDataKey(PROVIDER_ID, arn.encode("utf-8"), bytes(answer["CiphertextBlob"]))
+            data_key,
+            EncryptedDataKey(PROVIDER_ID, arn.encode("utf-8"), self._bytes_of(operation, answer, "CiphertextBlob")),
         )
 
     def on_decrypt(
@@ -83,9 +84,9 @@ class KmsKeyring:
         def unwrap(key: EncryptedDataKey) -> bytes:
             _require_key_arn(key.provider_info)
             answer = self._call("Decrypt", self._kms.decrypt, materials, CiphertextBlob=key.ciphertext)
-            if answer["KeyId"] != self._key_id:
-                raise self._odd("Decrypt", f"the key {answer['KeyId']!r} where {self._key_id!r} was asked for")
-            return bytes(answer["Plaintext"])
+            if answer.get("KeyId") != self._key_id:
+                raise self._odd("Decrypt", f"the key {answer.get('KeyId')!r} where {self._key_id!r} was asked for")
+            return self._bytes_of("Decrypt", answer, "Plaintext")
 
         mine = (key for key in encrypted_data_keys if key.provider_id == PROVIDER_ID and self._is_named(key))
         return unwrap_first(repr(self), materials, mine, unwrap, otherwise=self._why_nothing_matches())
@@ -105,10 +106,16 @@ class KmsKeyring:
         return info == self._key_id.encode("utf-8") or not _is_key_arn(info)
 
     def _key_arn_of(self, operation: str, answer: Mapping[str, Any]) -> str:
-        arn = str(answer["KeyId"])
+        arn = str(answer.get("KeyId"))
         if not _is_key_arn(arn.encode("utf-8")):
             raise self._odd(operation, f"{arn!r}, which is not a key ARN")
         return arn
+
+    def _bytes_of(self, operation: str, answer: Mapping[str, Any], field: str) -> bytes:
+        value = answer.get(field)
+        if not isinstance(value, bytes | bytearray):
+            raise self._odd(operation, f"no {field}")
+        return bytes(value)
 
     def _odd(self, operation: str, found: str) -> KmsError:
         return KmsError(f"KMS {operation} answered with {found}", operation=operation, code="UnexpectedAnswer")

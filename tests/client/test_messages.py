@@ -124,8 +124,8 @@ def test_the_context_of_a_result_can_be_required_of_the_message_again(keyring):
     assert client.decrypt(message, encryption_context=context).plaintext == b"plaintext"
 
 
-def test_another_value_of_a_stored_pair_is_refused_and_both_are_named(client, message):
-    with pytest.raises(ContextMismatchError, match=r"'tenant' = '42', but '43' is required"):
+def test_another_value_of_a_stored_pair_is_refused_without_repeating_it(client, message):
+    with pytest.raises(ContextMismatchError, match=r"another value for 'tenant' than the required '43'"):
         client.decrypt(message, encryption_context={"tenant": "43"})
 
 
@@ -282,9 +282,9 @@ def test_an_error_keeps_no_key_and_no_plaintext_in_its_frames(repeat, client):
         client.decrypt(message)
 
     frames = [frame for frame, _ in traceback.walk_tb(caught.tb)]
-    place = [frame.f_code.co_name for frame in frames].index("filled")
+    place = [frame.f_code.co_name for frame in frames].index("_run")
     below = frames[place + 1 :]
-    assert len(below) > 3
+    assert len(below) > 2
     assert all(not frame.f_locals for frame in below)
 
 

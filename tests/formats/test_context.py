@@ -187,3 +187,9 @@ def test_whatever_parses_encodes_to_the_same_bytes(data: bytes):
     except MessageError:
         return
     assert context.encode() == counted(data)
+
+
+@pytest.mark.parametrize("pairs", ["abc", ["abc"], 5, [("a", "b")]])
+def test_what_is_no_mapping_is_refused(pairs):
+    with pytest.raises(TypeError, match="mapping of text to text"):
+        EncryptionContext(pairs)

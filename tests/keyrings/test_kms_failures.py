@@ -333,3 +333,32 @@ def test_a_boto_client_s_modeled_exceptions_are_understood(code, status, kind, b
         with pytest.raises(KmsError) as caught:
             Client(KmsKeyring(boto, KEY)).encrypt(PLAINTEXT)
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("missing", ["Plaintext", "CiphertextBlob", "KeyId"])
+def test_an_answer_to_generate_data_key_that_lacks_a_field_is_an_odd_answer(missing):
+    class Forgetful:
+        def generate_data_key(self, **_parameters):
+            answer = {"Plaintext": DATA_KEY, "CiphertextBlob": b"blob", "KeyId": KEY}
+            del answer[missing]
+            return answer
+
+    with pytest.raises(KmsError, match="GenerateDataKey answered with") as caught:
+        Client(KmsKeyring(Forgetful(), KEY)).encrypt(PLAINTEXT)
+    assert caught.value.code == "UnexpectedAnswer"
+
+
+@pytest.mark.parametrize("missing", ["Plaintext", "KeyId"])
+def test_an_answer_to_decrypt_that_lacks_a_field_opens_nothing(missing):
+    class Forgetful:
+        def generate_data_key(self, **_parameters):
+            return {"Plaintext": DATA_KEY, "CiphertextBlob": b"blob", "KeyId": KEY}
+
+        def decrypt(self, **_parameters):
+            answer = {"Plaintext": DATA_KEY, "KeyId": KEY}
+            del answer[missing]
+            return answer
+
+    client = Client(KmsKeyring(Forgetful(), KEY))
+    with pytest.raises(NoMatchingKeyError, match="Decrypt answered with"):
+        client.decrypt(client.encrypt(PLAINTEXT).ciphertext)

@@ -237,7 +237,8 @@ def test_a_data_key_that_is_there_is_not_replaced():
 @pytest.mark.parametrize(
     ("namespace", "name", "reason"),
     [
-        ("aws-kms", "key", "belongs to AWS KMS"),
+        ("aws-kms", "key", "belong to AWS KMS"),
+        ("aws-kms-hierarchy", "key", "belong to AWS KMS"),
         ("", "key", "namespace takes 0 bytes"),
         ("test", "", "name takes 0 bytes"),
         ("test", "k" * 65_536, "name takes 65536 bytes"),
@@ -308,3 +309,14 @@ def test_threads_may_share_it():
 
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(there_and_back, range(200)))
+
+
+@pytest.mark.parametrize(("namespace", "name"), [(1, "key"), (b"test", "key"), ("test", None)])
+def test_names_that_are_not_text_are_refused(namespace, name):
+    with pytest.raises(TypeError, match="is text"):
+        RawAesKeyring(namespace, name, bytes(32))
+
+
+def test_a_wrapping_key_is_measured_in_bytes():
+    with pytest.raises(UsageError, match="not 128"):
+        RawAesKeyring("test", "key", memoryview(bytes(128)).cast("I"))

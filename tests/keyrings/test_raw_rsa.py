@@ -315,3 +315,8 @@ def test_threads_may_share_it():
 
     with ThreadPoolExecutor(4) as threads:
         assert all(threads.map(there_and_back, range(40)))
+
+
+def test_a_padding_that_there_is_not_is_refused_with_those_there_are():
+    with pytest.raises(UsageError, match="'OAEP' is none of PKCS1, OAEP_SHA1"):
+        RawRsaKeyring("test", "key", "OAEP", public_key=b"")  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ from envelope_sdk.errors import (
     StreamError,
     TrailingDataError,
     TruncatedMessageError,
+    UsageError,
 )
 from envelope_sdk.formats import SignatureAlgorithm, UnverifiedHeader
 from envelope_sdk.materials import DecryptionMaterials
@@ -169,7 +170,7 @@ def test_the_output_of_a_whole_message_needs_no_more_room_than_its_plaintext():
 @pytest.mark.parametrize("order", [ORDER, Message(SIGNED_SUITE), replace(ORDER, frame_length=0)])
 @pytest.mark.parametrize("room", [0, 15, 39])
 def test_too_little_room_is_an_error_and_not_a_short_answer(order: Message, room: int):
-    with pytest.raises(StreamError, match="room"):
+    with pytest.raises(UsageError, match="room"):
         machine_for(order).update_into(order.whole(TRUTH), memoryview(bytearray(room)))
 
 
@@ -235,7 +236,7 @@ def test_after_an_error_every_call_raises_the_same_error(message: bytes):
     for call in (lambda: machine.update(ORDER.whole(TRUTH)), lambda: machine.update(b""), machine.finish):
         with pytest.raises(EnvelopeError) as later:
             call()
-        assert later.value is first.value
+        assert (type(later.value), str(later.value)) == (type(first.value), str(first.value))
 
 
 def test_a_truncated_message_cannot_be_continued_after_finish():
@@ -248,7 +249,7 @@ def test_a_truncated_message_cannot_be_continued_after_finish():
     with pytest.raises(TruncatedMessageError) as later:
         machine.update(message[-1:])
 
-    assert later.value is first.value
+    assert (type(later.value), str(later.value)) == (type(first.value), str(first.value))
 
 
 def test_an_error_that_is_not_ours_ends_the_machine_too():

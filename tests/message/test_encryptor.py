@@ -193,14 +193,14 @@ def test_after_an_error_every_call_raises_the_same_error():
     for call in (lambda: machine.update(b"x"), machine.finish, machine.start):
         with pytest.raises(UsageError) as later:
             call()
-        assert later.value is first.value
+        assert (type(later.value), str(later.value)) == (type(first.value), str(first.value))
 
 
 def test_an_error_that_is_not_ours_ends_the_machine_too():
     machine = encryptor_for(SUITE, 16)
     machine.start()
-    with pytest.raises(ValueError, match=r".+"):
-        machine.update_into(TRUTH, memoryview(bytearray(3)))
+    with pytest.raises(TypeError):
+        machine.update_into(TRUTH, memoryview(bytes(1000)))
 
     with pytest.raises(StreamError):
         machine.finish()

@@ -1,0 +1,79 @@
+"""What both machines share: one user at a time, no copies, and once failed, failed for good."""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+import traceback
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+from envelope_sdk.errors import EnvelopeError, StreamError
+
+__all__ = ["Machine", "again"]
+
+T = TypeVar("T")
+
+
+class Machine:
+    """The state of one message being made or read.
+
+    Two threads, two processes or two copies that went on with one encryptor would encrypt different frames under the
+    same key and number, which gives the plaintexts and the authentication key away. So a machine refuses them all.
+    """
+
+    __slots__ = ("_busy", "_failure", "_process")
+
+    def __init__(self) -> None:
+        self._busy = threading.Lock()
+        self._failure: EnvelopeError | None = None
+        self._process = os.getpid()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a machine is in the middle of a message: it cannot be pickled or copied")
+
+    def _check_usable(self) -> None:
+        if self._failure is not None:
+            raise again(self._failure)
+        if os.getpid() != self._process:
+            raise StreamError("this message was begun before the process was forked: only its parent can go on with it")
+
+    def _run(self, work: Callable[..., T], *arguments: object) -> T:
+        """Do ``work``; where it raises, this and every later call fails."""
+        self._check_usable()
+        if not self._busy.acquire(blocking=False):
+            raise StreamError("two threads use one message at the same time")
+        try:
+            return work(*arguments)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        finally:
+            self._busy.release()
+            # This frame is among those that an error on its way holds.
+            del work, arguments
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, EnvelopeError):
+            # The frames below hold keys, plaintext that is not authenticated, and views of the caller's buffers, which
+            # could be neither closed nor resized for as long as somebody keeps the error.
+            traceback.clear_frames(error.__traceback__)
+            if error.__suppress_context__ and error.__cause__ is None:
+                # Raised "from None": an InvalidTag, as a rule, with frames of its own.
+                error.__context__ = None
+        self._failure = again(error)
+
+
+def again(error: BaseException) -> EnvelopeError:
+    """Return an error to keep or to raise once more: an equal one, without the frames that ``error`` holds.
+
+    For what is not this package's (an interruption, an operating-system error) it is a :class:`StreamError` that names
+    it.
+    """
+    if not isinstance(error, EnvelopeError):
+        return StreamError(f"an earlier call failed: {type(error).__name__}: {error}")
+    try:
+        return copy.copy(error)
+    except Exception:  # noqa: BLE001 - a third party's error may have arguments of its own
+        return StreamError(f"an earlier call failed: {error}")

@@ -1,0 +1,210 @@
+"""Streams that are interrupted, shared or cut off lose nothing in silence."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from envelope_sdk import Client
+from envelope_sdk.errors import StreamError
+from envelope_sdk.keyrings import RawAesKeyring
+from envelope_sdk.streams import AtomicFile, DecryptingReader, EncryptingWriter
+
+PLAINTEXT = os.urandom(5 * 2**20)
+
+
+@pytest.fixture(scope="module")
+def client() -> Client:
+    return Client(RawAesKeyring("test", "key", bytes(32)))
+
+
+@pytest.fixture(scope="module")
+def message(client: Client) -> bytes:
+    return client.encrypt(PLAINTEXT).ciphertext
+
+
+class Failing(io.RawIOBase):
+    """Fails once, on the third call, and goes on afterwards as if nothing had been."""
+
+    def __init__(self, data: bytes, error: BaseException) -> None:
+        super().__init__()
+        self._below = io.BytesIO(data)
+        self._error = error
+        self._calls = 0
+
+    def _count(self) -> None:
+        self._calls += 1
+        if self._calls == 3:
+            raise self._error
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        self._count()
+        return self._below.readinto(buffer)
+
+    def write(self, data) -> int:
+        self._count()
+        return self._below.write(data)
+
+
+@pytest.mark.parametrize("error", [TimeoutError("slow"), KeyboardInterrupt()], ids=["timeout", "interrupt"])
+@pytest.mark.parametrize(
+    "read",
+    [DecryptingReader.read, lambda reader: reader.read(4 * 2**20), lambda reader: reader.readinto(bytearray(2**22))],
+    ids=["read-all", "read-some", "readinto"],
+)
+def test_a_read_that_failed_halfway_is_not_continued_as_if_nothing_was_missing(error, read, client, message):
+    reader = DecryptingReader(Failing(message, error), client.decryptor(), partial_read=True)
+    with pytest.raises(type(error)):
+        read(reader)
+
+    for again in (reader.read, reader.readline, reader.read1, lambda: read(reader)):
+        with pytest.raises(StreamError, match=type(error).__name__):
+            again()
+
+
+def test_an_interruption_while_plaintext_is_handed_over_fails_the_stream(client, message):
+    reader = client.open(io.BytesIO(message), partial_read=True)
+
+    def put(view: memoryview) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reader._collect(10, put)
+    with pytest.raises(StreamError, match="KeyboardInterrupt"):
+        reader.read()
+
+
+@pytest.mark.parametrize("size", [None, -1])
+def test_all_that_is_at_hand_can_be_viewed(size, client, message):
+    reader = client.open(io.BytesIO(message), partial_read=True)
+
+    assert bytes(reader.read_view(size)).startswith(PLAINTEXT[: 2**19])
+
+
+def test_a_source_that_returns_more_than_was_asked_for_is_refused(client, message):
+    class Generous:
+        def read(self, size: int) -> bytes:
+            return message + bytes(size)
+
+    with pytest.raises(OSError, match="were asked for"):
+        client.open(Generous())
+
+
+def test_lines_are_those_of_any_binary_file(client):
+    text = b"".join(b"x" * length + b"\n" for length in (0, 1, 1023, 1024, 1025, 70_000)) + b"no end"
+    encrypted = client.encrypt(text).ciphertext
+
+    assert list(client.open(io.BytesIO(encrypted))) == list(io.BytesIO(text))
+    reader, plain = client.open(io.BytesIO(encrypted)), io.BytesIO(text)
+    for size in (0, 1, 5, 2000, None, -1, 10, 3):
+        assert reader.readline(size) == plain.readline(size)
+
+
+def test_a_write_interrupted_between_its_pieces_ends_in_no_message(client, tmp_path):
+    class Interrupting(AtomicFile):
+        calls = 0
+
+        def write(self, data, /) -> int:
+            self.calls += 1
+            if self.calls == 3:
+                raise KeyboardInterrupt
+            return super().write(data)
+
+    writer = EncryptingWriter(Interrupting(tmp_path / "file"), client.encryptor())
+    with pytest.raises(KeyboardInterrupt):
+        writer.write(PLAINTEXT)
+
+    with pytest.raises(StreamError, match="earlier write failed"):
+        writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_may_share_a_writer_and_each_write_stays_whole(client):
+    target = io.BytesIO()
+    pieces = [bytes((number,)) * 150_001 for number in range(40)]
+    with EncryptingWriter(target, client.encryptor()) as writer:
+        threads = [
+            threading.Thread(target=lambda part=part: [writer.write(piece) for piece in part])
+            for part in (pieces[0::4], pieces[1::4], pieces[2::4], pieces[3::4])
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    plaintext = client.decrypt(target.getvalue()).plaintext
+    found = [plaintext[at : at + 150_001] for at in range(0, len(plaintext), 150_001)]
+    assert sorted(found) == pieces
+
+
+def test_a_target_without_flush_will_do(client):
+    class Sink:
+        def __init__(self) -> None:
+            self.data = b""
+
+        def write(self, data) -> int:
+            self.data += data
+            return len(data)
+
+    sink = Sink()
+    with client.open(sink, "wb") as writer:
+        writer.write(b"content")
+        writer.flush()
+
+    assert client.decrypt(sink.data).plaintext == b"content"
+
+
+def test_an_atomic_file_writes_everything_it_is_given(tmp_path: Path):
+    with AtomicFile(tmp_path / "file") as file:
+        assert file.write(PLAINTEXT) == len(PLAINTEXT)
+        assert file.write(memoryview(PLAINTEXT).cast("I")) == len(PLAINTEXT)
+
+    assert (tmp_path / "file").read_bytes() == PLAINTEXT * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_leaves_its_parents_unfinished_file_alone(tmp_path: Path):
+    class Named(AtomicFile):
+        def _create_unnamed(self) -> None:
+            return None
+
+    file = Named(tmp_path / "file")
+    child = os.fork()
+    if child == 0:
+        file.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    file.write(b"content")
+    file.commit()
+
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_a_new_file_is_never_named_anything_but_its_name(tmp_path: Path):
+    """So a kill between naming and renaming cannot leave plaintext under a hidden name."""
+
+    class Watched(AtomicFile):
+        names: list[str]
+
+        def _link(self, name: str, directory: int) -> None:
+            self.names = [*getattr(self, "names", []), name]
+            super()._link(name, directory)
+
+    file = Watched(tmp_path / "new")
+    if file._named:
+        pytest.skip("this file system has no files without a name")
+    file.write(b"content")
+    file.commit()
+
+    assert file.names == ["new"]
