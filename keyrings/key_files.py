@@ -115,4 +115,8 @@ def _text(fields: dict[str, Any], field: str) -> str:
     value = fields.get(field)
     if not isinstance(value, str):
         raise UsageError(f"the key file has no text under {field!r}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(f"what the key file has under {field!r} is not encodable as UTF-8") from None
     return value

@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.terminal import say
@@ -31,7 +31,9 @@ from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials, Key
 if TYPE_CHECKING:
     from envelope_sdk.keyrings.kms.api import KmsApi
 
-__all__ = ["decrypting_keyring", "encrypting_keyring"]
+__all__ = ["decrypting_keyring", "encrypting_keyring", "key_file_path"]
+
+_KEY_FILE_SCHEMES: Final = ("raw-aes", "raw-rsa")
 
 
 def encrypting_keyring(keys: Sequence[str], store: LocalStore) -> Keyring:
@@ -57,6 +59,14 @@ def decrypting_keyring(keys: Sequence[str], store: LocalStore) -> Keyring:
         return _LocalKeys(store)
     keyrings = [_keyring(key, store) for key in keys]
     return keyrings[0] if len(keyrings) == 1 else MultiKeyring(children=keyrings)
+
+
+def key_file_path(key: str) -> str | None:
+    """Return the path of the key file that ``key`` names, or ``None`` where it names something else."""
+    scheme, separator, rest = key.partition("://")
+    if not separator:
+        return key
+    return rest if scheme in _KEY_FILE_SCHEMES else None
 
 
 class _LocalKeys:
@@ -86,6 +96,9 @@ class _LocalKeys:
                 return KmsKeyring(kms, key.provider_info.decode()).on_decrypt(materials, [key])
             except NoMatchingKeyError as error:
                 failures += error.failures
+            except UsageError as error:
+                # What looks like one of its ARNs and cannot be one.
+                failures.append(UnwrapFailure(repr(self), key.provider_id, error))
         if not failures:
             other = KeyringError("none of the message's data keys is wrapped by one of its keys")
             failures.append(UnwrapFailure(repr(self), None, other))
@@ -112,7 +125,7 @@ def _keyring(key: str, store: LocalStore) -> Keyring:
         return KmsKeyring(store.kms(), store.key_arn(rest))
     if scheme == "aws-kms":
         return KmsKeyring(_aws_client(rest), rest)
-    if scheme in ("raw-aes", "raw-rsa"):
+    if scheme in _KEY_FILE_SCHEMES:
         return _key_file(rest, scheme)
     raise UsageError(
         f"the key {key!r} has an unknown scheme: local-kms://, aws-kms://, raw-aes://, raw-rsa:// or a key file's path"
@@ -126,7 +139,7 @@ def _aws_client(key_id: str) -> KmsApi:
     region = KmsArn.parse(key_id).region if key_id.startswith("arn:") else None
     try:
         client: KmsApi = boto3.client("kms", region_name=region)  # pyright: ignore[reportUnknownMemberType]
-    except BotoCoreError as error:
+    except (BotoCoreError, ValueError) as error:
         raise UsageError(f"AWS cannot be used: {error}") from error
     return client
 

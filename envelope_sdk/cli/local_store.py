@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from envelope_sdk.cli.folders import make_folders
 from envelope_sdk.cli.terminal import say
-from envelope_sdk.errors import KeyStoreError, KmsServiceError
+from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
 
 if TYPE_CHECKING:
     from envelope_sdk.local_kms import LocalKms
@@ -19,16 +20,31 @@ DEFAULT_ALIAS: Final = "alias/envelope-default"
 
 
 class LocalStore:
-    """The file of a local KMS, opened when it is first needed.
-
-    Attributes:
-        path: the file.
-    """
+    """The file of a local KMS, found and opened when it is first needed."""
 
     def __init__(self, path: str | None) -> None:
         """Take the path, or ``None`` for the usual one: ``envelope/kms.db`` under ``$XDG_DATA_HOME``."""
-        self.path = Path(path) if path else _usual_path()
+        self._path = Path(path) if path else None
         self._kms: LocalKms | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file.
+
+        Raises:
+            UsageError: none was named, and there is no home folder to look in.
+        """
+        if self._path is None:
+            self._path = _usual_path()
+        return self._path
+
+    def files(self) -> list[Path]:
+        """Return every file that the local KMS may consist of, or nothing where nobody knows where it would be."""
+        try:
+            path = self.path
+        except UsageError:
+            return []
+        return [path.with_name(f"{path.name}{ending}") for ending in ("", "-wal", "-shm", "-journal", ".rootkey")]
 
     def kms(self, *, make: bool = False) -> LocalKms:
         """Return the local KMS.
@@ -87,7 +103,7 @@ class LocalStore:
     def _make_folder(self) -> None:
         folder = self.path.parent
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folders(folder)
         except FileExistsError:
             raise KeyStoreError(f"the key store {self.path} cannot be used: {folder} is not a folder") from None
         except OSError as error:
@@ -97,4 +113,8 @@ class LocalStore:
 
 def _usual_path() -> Path:
     base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "envelope" / "kms.db"
+    try:
+        folder = Path(base) if base else Path.home() / ".local" / "share"
+    except RuntimeError:
+        raise UsageError("there is no home folder to keep a local KMS in: name its file with --kms-store") from None
+    return folder / "envelope" / "kms.db"

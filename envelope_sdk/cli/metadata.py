@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from envelope_sdk.cli.plan import Item
+from envelope_sdk.cli.standard import standard_output
 from envelope_sdk.cli.terminal import text_of
-from envelope_sdk.cli.transfer import standard_output
 from envelope_sdk.formats.describe import describe_header
 from envelope_sdk.message.authenticated import Header
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import click
 
+from envelope_sdk.cli.guarded import Guarded, identity_of
+from envelope_sdk.cli.terminal import printable_name, say
+
 __all__ = ["Item", "plan"]
 
 
@@ -32,8 +35,16 @@ class Item:
         return "-" if self.source is None else str(self.source)
 
 
-def plan(inputs: Sequence[str], output: str | None, *, recursive: bool, suffix: str, encrypting: bool) -> list[Item]:
-    """Return what to do, in order.
+def plan(
+    inputs: Sequence[str],
+    output: str | None,
+    *,
+    recursive: bool,
+    suffix: str,
+    encrypting: bool,
+    guarded: Guarded,
+) -> list[Item]:
+    """Return what to do, in order. What is left out of folders is warned of.
 
     Args:
         inputs: files, folders or ``-``.
@@ -41,9 +52,10 @@ def plan(inputs: Sequence[str], output: str | None, *, recursive: bool, suffix: 
         recursive: whether folders are entered.
         suffix: what encrypted files' names end with.
         encrypting: whether the suffix is put on or taken off.
+        guarded: what is not written over, and not taken out of folders.
 
     Raises:
-        click.UsageError: the inputs and the output do not go together.
+        click.UsageError: the inputs and the output do not go together, or something would be lost.
     """
     if "" in (*inputs, output):
         raise click.UsageError("a file's name is empty")
@@ -54,7 +66,7 @@ def plan(inputs: Sequence[str], output: str | None, *, recursive: bool, suffix: 
         raise click.UsageError(f"{folders[0]} is a folder: add --recursive to take everything in it")
     if not folders and len(inputs) == 1:
         item = _single(inputs[0], output, suffix=suffix, encrypting=encrypting)
-        _check_distinct([item])
+        _check_targets([item], guarded)
         return [item]
     if output == "-":
         raise click.UsageError("several messages cannot share standard output: give a folder to --output")
@@ -64,9 +76,9 @@ def plan(inputs: Sequence[str], output: str | None, *, recursive: bool, suffix: 
     items = [
         Item(source, _renamed(source if folder is None else folder / below, suffix, encrypting=encrypting), True)
         for name in inputs
-        for source, below in _sources(Path(name), folder, suffix, encrypting=encrypting)
+        for source, below in _sources(Path(name), folder, suffix, encrypting=encrypting, guarded=guarded)
     ]
-    _check_distinct(items)
+    _check_targets(items, guarded)
     return items
 
 
@@ -91,7 +103,9 @@ def _renamed(path: Path, suffix: str, *, encrypting: bool) -> Path:
     return path.with_name(path.name.removesuffix(suffix))
 
 
-def _sources(root: Path, output: Path | None, suffix: str, *, encrypting: bool) -> Iterator[tuple[Path, Path]]:
+def _sources(
+    root: Path, output: Path | None, suffix: str, *, encrypting: bool, guarded: Guarded
+) -> Iterator[tuple[Path, Path]]:
     """Return the files below ``root`` and where they stand relative to it; ``root`` itself where it is no folder.
 
     In folders, what already is encrypted is not encrypted again, and nothing else is decrypted.
@@ -104,10 +118,25 @@ def _sources(root: Path, output: Path | None, suffix: str, *, encrypting: bool) 
         folders.sort()
         if output is not None:
             folders[:] = [name for name in folders if not _same(here / name, output)]
-        for name in sorted(files):
+        linked = {name for name in folders if (here / name).is_symlink()}
+        for name in sorted([*files, *linked]):
             encrypted = name.endswith(suffix) and name != suffix
-            if (here / name).is_file() and encrypted is not encrypting:
+            if encrypted is encrypting and name not in linked:
+                continue
+            reason = _left_out(here / name, guarded)
+            if reason is None:
                 yield here / name, (here / name).relative_to(root)
+            else:
+                say(f"warning: left out {printable_name(str(here / name))}: {reason}")
+
+
+def _left_out(path: Path, guarded: Guarded) -> str | None:
+    if path.is_file():
+        what = guarded.what(path)
+        return what and f"it is {what}"
+    if path.is_dir():
+        return "it is a link to a folder"
+    return "it is a link to nothing" if path.is_symlink() and not path.exists() else "it is no regular file"
 
 
 def _refuse(error: OSError) -> None:
@@ -118,15 +147,17 @@ def _same(left: Path, right: Path) -> bool:
     return os.path.realpath(left) == os.path.realpath(right)
 
 
-def _check_distinct(items: Sequence[Item]) -> None:
+def _check_targets(items: Sequence[Item], guarded: Guarded) -> None:
     seen: dict[str, str] = {}
-    sources = {os.path.realpath(item.source) for item in items if item.source is not None}
+    sources = {identity_of(item.source) for item in items if item.source is not None}
     for item in items:
         if item.target is None:
             continue
-        target = os.path.realpath(item.target)
-        if target in sources:
+        if identity_of(item.target) in sources:
             raise click.UsageError(f"{item.target} is an input too: it would be lost")
+        if what := guarded.what(item.target):
+            raise click.UsageError(f"{item.target} is {what}: it would be lost")
+        target = os.path.realpath(item.target)
         if target in seen:
             raise click.UsageError(f"{seen[target]} and {item.name} would both become {item.target}")
         seen[target] = item.name

@@ -12,6 +12,7 @@ The rules:
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from enum import IntEnum
 
@@ -92,9 +93,10 @@ def report(error: BaseException, what: str | None = None) -> ExitCode:
 
 
 def say(line: str) -> None:
-    """Print one line to standard error."""
+    """Print one line to standard error. That nobody can be told is no error."""
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    click.echo(_escaped(line).encode(encoding, "backslashreplace").decode(encoding), err=True)
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(_escaped(line).encode(encoding, "backslashreplace").decode(encoding), err=True)
 
 
 def printable_name(name: str | bytes) -> str:
@@ -110,9 +112,9 @@ def text_of(error: BaseException) -> str:
     """Return what went wrong, without the item it is about."""
     if isinstance(error, errors.KmsServiceError):
         return f"{error.code}: {error.message}".rstrip(".: ")
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and (error.strerror or str(error)):
         names = [printable_name(name) for name in (error.filename,) if isinstance(name, str | bytes)]
-        return ": ".join([*names, error.strerror.lower()])
+        return ": ".join([*names, error.strerror.lower() if error.strerror else str(error)])
     if isinstance(error, click.ClickException):
         return error.format_message().rstrip(".").replace("\n", " ")
     if isinstance(error, errors.EnvelopeError):

@@ -6,15 +6,17 @@ import errno
 import io
 import os
 import stat
-import sys
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
+from envelope_sdk.cli.folders import make_folders
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.progress import Progress
+from envelope_sdk.cli.signals import raise_if_stopped
+from envelope_sdk.cli.standard import standard_input, standard_output
 from envelope_sdk.client import Client
 from envelope_sdk.errors import SignedStreamError
 from envelope_sdk.message.authenticated import Header
@@ -23,7 +25,7 @@ from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.reader import DecryptingReader
 from envelope_sdk.streams.writer import encrypting_writer
 
-__all__ = ["decrypt_item", "encrypt_item", "standard_input", "standard_output"]
+__all__ = ["decrypt_item", "encrypt_item"]
 
 
 def encrypt_item(
@@ -38,6 +40,7 @@ def encrypt_item(
         with encrypting_writer(target, client, encryption_context=context) as writer:
             buffer = memoryview(bytearray(CHUNK))
             while count := source.readinto(buffer):
+                raise_if_stopped()
                 writer.write(buffer[:count])
                 progress.advance(count)
         return writer.header
@@ -55,7 +58,8 @@ def decrypt_item(
     """Decrypt one source to its target and return the authenticated header.
 
     A file appears only when the whole message is authentic, its signature included. Where the target takes bytes as
-    they come (standard output, a pipe), a signed message is verified to its end before the first byte is written.
+    they come (standard output, a pipe), a signed message is first copied, still encrypted, to a temporary file without
+    a name. It is verified to its end there, and what is released comes from there too: the source may change meanwhile.
 
     Raises:
         EnvelopeError, OSError: nothing was written to a file then, and an older one is untouched.
@@ -63,27 +67,29 @@ def decrypt_item(
     options: dict[str, Any] = {"encryption_context": context, "required_context_keys": required_keys}
     with _source(item, progress) as source, _target(item, overwrite=overwrite) as target:
         if isinstance(target, AtomicFile):
-            header = _pump(source, client, target, progress, refuse_signed=False, **options)
+            header = _pump(DecryptingReader(source, client.decryptor(**options)), target, progress)
             target.commit()
             return header
         recording = _Recording(source)
         try:
-            header = _pump(recording, client, target, progress, refuse_signed=True, **options)
+            reader = DecryptingReader(cast("IO[bytes]", recording), client.decryptor(refuse_signed=True, **options))
         except SignedStreamError:
-            with recording.replayed() as whole:
-                start = whole.tell()
-                _pump(whole, client, None, progress, refuse_signed=False, **options)
-                whole.seek(start)
+            with recording.copied() as copy:
+                _pump(DecryptingReader(copy, client.decryptor(**options)), None, progress)
+                copy.seek(0)
                 progress.again()
-                header = _pump(whole, client, target, progress, refuse_signed=False, **options)
+                header = _pump(DecryptingReader(copy, client.decryptor(**options)), target, progress)
+        else:
+            recording.forget()
+            header = _pump(reader, target, progress)
         target.flush()
         return header
 
 
-def _pump(source: io.RawIOBase | IO[bytes], client: Client, target: Any, progress: Progress, **options: Any) -> Header:
-    raw: Any = source
-    with DecryptingReader(raw, client.decryptor(**options)) as reader:
+def _pump(reader: DecryptingReader, target: Any, progress: Progress) -> Header:
+    with reader:
         while view := reader.read_view():
+            raise_if_stopped()
             progress.advance(len(view))
             while target is not None and len(view):
                 view = view[target.write(view) :]
@@ -91,69 +97,56 @@ def _pump(source: io.RawIOBase | IO[bytes], client: Client, target: Any, progres
 
 
 class _Recording(io.RawIOBase):
-    """A source that can go back to its start as long as its header is being read."""
+    """A source whose beginning is kept until it is known whether the message is signed."""
 
-    def __init__(self, source: io.RawIOBase | IO[bytes]) -> None:
+    def __init__(self, source: Any) -> None:
         super().__init__()
-        self._source: Any = source
-        self._start = io.BytesIO()
-        # Standard input may be a file that somebody has read from already.
-        self._offset = source.tell() if _is_regular(source) else None
+        self._source = source
+        self._start: io.BytesIO | None = io.BytesIO()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        count = int(self._source.readinto(buffer) or 0)
-        if self._start.tell() < 2 * CHUNK:
+        count = int(self._source.readinto(buffer))
+        if self._start is not None:
             self._start.write(memoryview(buffer)[:count])
         return count
 
+    def forget(self) -> None:
+        """Keep nothing any more."""
+        self._start = None
+
     @contextmanager
-    def replayed(self) -> Generator[IO[bytes]]:
-        """Return the whole source where it began, seekable: itself, or a private copy of its (encrypted) bytes."""
-        if self._offset is not None:
-            self._source.seek(self._offset)
-            yield self._source
-            return
-        with tempfile.TemporaryFile() as copy:
-            copy.write(self._start.getvalue())
-            while piece := self._source.read(CHUNK):
-                copy.write(piece)
+    def copied(self) -> Generator[IO[bytes]]:
+        """Copy the whole source to a file that nobody else can open, and return that at its beginning."""
+        # Without a buffer, which would fail once more, and without its words, when it is closed.
+        with tempfile.TemporaryFile(buffering=0) as copy:
+            piece = self._start.getvalue() if self._start is not None else b""
+            self.forget()
+            while piece:
+                raise_if_stopped()
+                _write_copy(copy, piece)
+                piece = self._source.read(CHUNK)
             copy.seek(0)
             yield copy
 
 
-def standard_input() -> IO[bytes]:
-    """Return standard input as bytes.
-
-    Raises:
-        OSError: this process was started without one.
-    """
-    return _standard(sys.stdin, "standard input")
-
-
-def standard_output() -> IO[bytes]:
-    """Return standard output for bytes.
-
-    Raises:
-        OSError: this process was started without one.
-    """
-    return _standard(sys.stdout, "standard output")
-
-
-def _standard(stream: IO[str] | None, name: str) -> IO[bytes]:
-    if stream is None:
-        raise OSError(errno.EBADF, "closed", name)
-    return stream.buffer  # type: ignore[attr-defined,no-any-return]
+def _write_copy(copy: IO[bytes], piece: bytes) -> None:
+    view = memoryview(piece)
+    try:
+        while len(view):
+            view = view[copy.write(view) :]
+    except OSError as error:
+        # Neither the source nor the target is what is full.
+        raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
 
 
 @contextmanager
 def _source(item: Item, progress: Progress) -> Generator[Any]:
     if item.source is None:
         progress.begin("standard input", None)
-        buffer = standard_input()
-        yield getattr(buffer, "raw", buffer)
+        yield standard_input()
         return
     with io.FileIO(item.source) as file:
         status = os.fstat(file.fileno())
@@ -181,7 +174,7 @@ def _target(item: Item, *, overwrite: bool) -> Generator[Any]:
 
 def _make_folder(path: Path) -> None:
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(path)
     except FileExistsError as error:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(error.filename)) from None
 
@@ -192,10 +185,3 @@ def _takes_bytes_as_they_come(path: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
-
-
-def _is_regular(source: Any) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(source.fileno()).st_mode) and source.seekable()
-    except (OSError, ValueError):
-        return False

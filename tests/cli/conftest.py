@@ -171,13 +171,15 @@ def end(process: subprocess.Popen[bytes], stdin: bytes | None = None) -> Ran:
 def _process_state() -> Generator[None]:
     """Keep what a command changes of the process it runs in."""
     argv, streams, environment = sys.argv, (sys.stdin, sys.stdout, sys.stderr), dict(os.environ)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    unraisable = sys.unraisablehook
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
         sys.argv, (sys.stdin, sys.stdout, sys.stderr) = argv, streams
         os.environ.clear()
         os.environ.update(environment)
+        sys.unraisablehook = unraisable
         for number, handler in handlers.items():
             signal.signal(number, handler)
 

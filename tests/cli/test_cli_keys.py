@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -80,6 +81,8 @@ BROKEN_KEYS: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "no key": replaced(wrapping_key=None),
     "no name": replaced(name=None),
     "a name that is no Unicode": replaced(name="\ud800"),
+    "a public key that is no Unicode": replaced(type="raw-rsa", padding="OAEP_SHA256", public_key="\ud800"),
+    "a private key that is no Unicode": replaced(type="raw-rsa", padding="OAEP_SHA256", private_key="\ud800"),
     "a namespace of AWS": replaced(namespace="aws-kms"),
     "an RSA key without its parts": replaced(type="raw-rsa"),
     "an RSA padding nobody knows": replaced(type="raw-rsa", padding=SECRET),
@@ -106,6 +109,27 @@ def test_a_broken_key_file_is_named_and_not_repeated(envelope: Any, broken: Call
     assert ran.lines[0].startswith("envelope: 'k'")
     assert SECRET not in ran.err
     assert key["wrapping_key"] not in ran.err
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("rsa-4096", 1024), ("rsa-2048", 1), ("aes-256", 100)])
+def test_a_key_that_does_not_fit_on_the_disk_is_not_made(envelope: Any, kind: str, limit: int) -> None:
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    ran = envelope.process("keygen", "--type", kind, "k", preexec_fn=limited)
+
+    assert (ran.code, ran.err) == (1, "envelope: k: file too large\n")
+    assert envelope.names() == set()
+
+
+def test_half_a_pair_is_not_made(envelope: Any) -> None:
+    """The public half's name is too long, if only by its ending."""
+    name = "k" * 253
+
+    ran = envelope("keygen", "--type", "rsa-2048", name)
+
+    assert (ran.code, ran.lines) == (1, [f"envelope: {name}.pub: file name too long"])
+    assert envelope.names() == set()
 
 
 @pytest.mark.parametrize("name", ["nosuch", ".", "a.key/x"])
@@ -222,6 +246,17 @@ def test_nobody_said_where_aws_is(envelope: Any) -> None:
     ran = envelope("encrypt", "-k", "aws-kms://alias/backups", "-", stdin=b"x")
 
     assert (ran.code, ran.lines) == (2, ["envelope: AWS cannot be used: You must specify a region."])
+
+
+@pytest.mark.parametrize("address", ["foo", "http://", "http://a b", "1:2:3"])
+def test_an_address_of_aws_that_is_none(envelope: Any, address: str) -> None:
+    envelope.env = NOWHERE | {"AWS_ENDPOINT_URL_KMS": address}
+
+    ran = envelope("encrypt", "-k", f"aws-kms://{ARN}", "-", stdin=b"x")
+
+    assert (ran.code, len(ran.lines)) == (2, 1)
+    assert ran.lines[0].startswith("envelope: AWS cannot be used: ")
+    assert address in ran.lines[0]
 
 
 @pytest.mark.parametrize("key", ["aws-kms://arn:aws:s3:::bucket", "aws-kms://arn:aws:kms", "aws-kms://"])

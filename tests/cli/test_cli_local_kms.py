@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import stat
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from envelope_sdk import Client
+from envelope_sdk.formats import EncryptedDataKey
+from envelope_sdk.keyrings import KmsKeyring, RawAesKeyring
+from envelope_sdk.local_kms import LocalKms
 
 
 @pytest.fixture
@@ -252,6 +258,49 @@ def test_a_file_that_cannot_be_used(envelope: Any, how: str) -> None:
         assert str(envelope.store) in ran.lines[0]
 
 
+NOBODY = """
+import os, pwd, sys
+del os.environ["HOME"]
+def unknown(uid):
+    raise KeyError(uid)
+pwd.getpwuid = unknown
+sys.argv[0] = "envelope"
+from envelope_sdk.cli.main import entry
+entry()
+"""
+"""A user without a home, and without an entry that would say where it is."""
+
+
+def test_who_has_no_home_names_the_file(envelope: Any) -> None:
+    for arguments in (("encrypt", "-"), ("decrypt", "-"), ("kms", "list-keys"), ("kms", "create-key")):
+        ran = envelope.process(*arguments, stdin=envelope.ok("encrypt", "-", stdin=b"x").out, launcher=NOBODY)
+
+        assert (ran.code, ran.out) == (2, b"")
+        assert ran.lines[0].startswith("envelope: ")
+        assert ran.err.endswith(": there is no home folder to keep a local KMS in: name its file with --kms-store\n")
+
+
+def test_who_has_no_home_can_do_without(envelope: Any) -> None:
+    key = envelope.key()
+    for options in (("-k", key), ("--kms-store", "here.db")):
+        made = envelope.process("encrypt", *options, "-", stdin=b"hello", launcher=NOBODY)
+        opened = envelope.process("decrypt", *options, "-", stdin=made.out, launcher=NOBODY)
+
+        assert (made.code, opened.code, opened.out) == (0, 0, b"hello"), made.err + opened.err
+
+
+def test_folders_above_it_are_their_owners_alone(envelope: Any) -> None:
+    """Whatever the umask."""
+    envelope.write("a", b"hello")
+
+    assert envelope.process("encrypt", "a", umask=0).code == 0
+    assert envelope.process("encrypt", "a", "-o", "new/er/folder/", umask=0).code == 0
+
+    made = [path for path in envelope.home.rglob("*") if path.is_dir()]
+    assert len(made) == 6
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o700}
+
+
 @pytest.mark.parametrize("store", ["a file/kms.db", "/proc/nosuch/kms.db"])
 def test_a_file_that_cannot_be_made(envelope: Any, store: str) -> None:
     envelope.write("a file", b"")
@@ -270,6 +319,32 @@ def test_a_message_of_another_local_kms(envelope: Any) -> None:
 
     assert ran.code == 4
     assert "NotFoundException" in ran.err
+
+
+class _WrappedOnceMore:
+    """Puts a data key nobody can open before that of another keyring."""
+
+    def __init__(self, provider_info: str, other: Any) -> None:
+        self.first = EncryptedDataKey("aws-kms", provider_info.encode(), b"x")
+        self.other = other
+
+    def on_encrypt(self, materials: Any) -> Any:
+        return self.other.on_encrypt(materials.with_data_key(bytes(range(32)), self.first))
+
+    def on_decrypt(self, materials: Any, encrypted_data_keys: Any) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("name", ["key/é", "key/\n", "key/x", "alias/é"])
+def test_a_data_key_that_names_no_key_does_not_hide_the_next(envelope: Any, name: str) -> None:
+    with LocalKms.open(envelope.home / "k.db") as kms:
+        good = KmsKeyring(kms, kms.create_key()["KeyMetadata"]["Arn"])
+        stray = f"arn:aws:kms:{kms.region}:{kms.account}:{name}"
+        message = Client(_WrappedOnceMore(stray, good)).encrypt(b"hello").ciphertext
+        lone = Client(_WrappedOnceMore(stray, RawAesKeyring("a", "b", bytes(32)))).encrypt(b"hello").ciphertext
+
+    assert envelope.ok("decrypt", "--kms-store", "k.db", "-", stdin=message).out == b"hello"
+    assert envelope("decrypt", "--kms-store", "k.db", "-", stdin=lone).code == 4
 
 
 def test_a_message_of_no_local_kms(envelope: Any) -> None:

@@ -135,8 +135,113 @@ def test_in_folders_links_to_files_are_followed_and_what_is_no_file_is_left_out(
 
     ran = envelope.ok("encrypt", "-k", envelope.key(), "-r", "b", "-o", "out")
 
-    assert ran.err == "encrypted b/file to out/file.enc\n"
+    assert ran.lines == [
+        "warning: left out b/broken: it is a link to nothing",
+        "warning: left out b/pipe: it is no regular file",
+        "warning: left out b/round: it is a link to a folder",
+        "encrypted b/file to out/file.enc",
+    ]
     assert {name for name in envelope.names() if name.startswith("out/")} == {"out/file.enc"}
+
+
+def test_in_folders_only_what_would_have_been_decrypted_is_missed(envelope: Any) -> None:
+    for name in ("b/one", "c/two"):
+        envelope.write(name, b"x")
+    key = envelope.key()
+    envelope.ok("encrypt", "-k", key, "-r", "b", "c")
+    for name in ("broken", "broken.enc"):
+        (envelope.home / "b" / name).symlink_to("nowhere")
+    (envelope.home / "b" / "linked").symlink_to("../c")
+
+    ran = envelope.ok("decrypt", "-k", key, "-r", "b", "-o", "out")
+
+    assert ran.lines == [
+        "warning: left out b/broken.enc: it is a link to nothing",
+        "warning: left out b/linked: it is a link to a folder",
+        "decrypted b/one.enc to out/one",
+    ]
+
+
+# --- what opens messages ---------------------------------------------------------------------------------------------
+
+
+def contents(envelope: Any) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in envelope.home.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("option", ["--output", "--metadata"])
+@pytest.mark.parametrize("scheme", ["", "raw-aes://"])
+@pytest.mark.parametrize("name", ["a.key", "./a.key", "symbolic", "hard"])
+def test_a_key_in_use_is_not_written_to(envelope: Any, option: str, scheme: str, name: str) -> None:
+    key = envelope.key()
+    envelope.write("a", b"hello")
+    envelope.ok("encrypt", "-k", key, "a")
+    (envelope.home / "symbolic").symlink_to(key)
+    os.link(envelope.home / key, envelope.home / "hard")
+    before = contents(envelope)
+
+    for arguments in (("encrypt", "a"), ("decrypt", "a.enc")):
+        ran = envelope(*arguments, "-f", "-k", f"{scheme}{key}", option, name)
+
+        assert ran.code == 2
+        assert ran.lines[0].startswith(
+            f"envelope: {name.removeprefix('./') if option == '--output' else name} is a key"
+        )
+        assert contents(envelope) == before
+
+
+@pytest.mark.parametrize("option", ["--output", "--metadata"])
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm", "-journal", ".rootkey"])
+@pytest.mark.parametrize("made", [True, False], ids=["there", "to be made"])
+def test_the_local_kms_is_not_written_over(envelope: Any, option: str, ending: str, made: bool) -> None:
+    envelope.write("a", b"hello")
+    if made:
+        envelope.ok("encrypt", "-", stdin=b"x")
+    name = f"{envelope.store}{ending}"
+    before = contents(envelope)
+
+    for arguments in (("encrypt", "a"), ("encrypt", "a", "-k", envelope.key(f"{made}.key")), ("decrypt", "a.enc")):
+        ran = envelope(*arguments, "-f", option, name)
+
+        assert (ran.code, len(ran.lines)) == (2, 2)
+        assert ran.lines[0].startswith(f"envelope: {name} is part of the local KMS: ")
+        assert {name: data for name, data in contents(envelope).items() if not name.endswith(".key")} == before
+
+
+def test_a_log_is_no_input_or_output_by_another_name(envelope: Any) -> None:
+    key = envelope.key()
+    for name in ("a", "b"):
+        envelope.write(name, b"hello")
+        os.link(envelope.home / name, envelope.home / f"{name} too")
+
+    for log in ("a too", "b too"):
+        ran = envelope("encrypt", "-f", "-k", key, "a", "-o", "b", "--metadata", log)
+
+        assert (ran.code, ran.lines[0]) == (
+            2,
+            f"envelope: {log} is an input or an output: --metadata needs a file of its own",
+        )
+        assert envelope.read(log) == b"hello"
+
+
+def test_in_folders_what_opens_messages_is_left_out(envelope: Any) -> None:
+    envelope.write("a", b"hello")
+    used, other = envelope.key("used.key"), envelope.key("other.key")
+    envelope.ok("kms", "create-key", "--alias", "one")
+    folder = ".local/share/envelope"
+
+    ran = envelope.ok("encrypt", "-r", ".", "-k", used, "-k", "local-kms://alias/one")
+
+    assert ran.lines == [
+        "warning: left out used.key: it is a key in use",
+        f"warning: left out {folder}/kms.db: it is part of the local KMS",
+        f"warning: left out {folder}/kms.db.rootkey: it is part of the local KMS",
+        "encrypted 2 of 2 files",
+    ]
+    assert sorted(name for name in contents(envelope) if name.endswith(".enc")) == [
+        f"{envelope.home}/a.enc",
+        f"{envelope.home}/{other}.enc",
+    ]
 
 
 # --- names that are no text ------------------------------------------------------------------------------------------

@@ -80,11 +80,12 @@ def test_the_version(envelope: Any) -> None:
 UNFORESEEN = """
 import sys
 sys.argv[0] = "envelope"
-from envelope_sdk.cli import main
-@main.cli.result_callback()
+from envelope_sdk.cli.group import cli
+from envelope_sdk.cli.main import entry
+@cli.result_callback()
 def fail(*arguments):
     raise RuntimeError("holds a secret")
-main.entry()
+entry()
 """
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from envelope_sdk.cli.guarded import Guarded
 from envelope_sdk.cli.keys import decrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.options import context_pairs, transfer_options
@@ -34,9 +35,18 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     authentic. Without --key every key of the local KMS is tried that the message names.
     """
     pairs, required_keys = context_pairs(context, bare_keys=True)
-    items = plan(inputs, options["output"], recursive=options["recursive"], suffix=options["suffix"], encrypting=False)
-    check_outputs(items, options["metadata"], binary=False, force=options["force"])
-    with closing(LocalStore(options["kms_store"])) as store:
+    store = LocalStore(options["kms_store"])
+    guarded = Guarded(options["keys"], store)
+    items = plan(
+        inputs,
+        options["output"],
+        recursive=options["recursive"],
+        suffix=options["suffix"],
+        encrypting=False,
+        guarded=guarded,
+    )
+    check_outputs(items, options["metadata"], binary=False, force=options["force"], guarded=guarded)
+    with closing(store):
         client = Client(
             decrypting_keyring(options["keys"], store),
             commitment_policy=(

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from envelope_sdk.cli.guarded import Guarded
 from envelope_sdk.cli.keys import encrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.options import context_pairs, transfer_options
@@ -43,13 +44,22 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     and made on first use. KEY is local-kms://alias/NAME, aws-kms://ARN, or the path of a key file.
     """
     pairs, _ = context_pairs(context, bare_keys=False)
-    items = plan(inputs, options["output"], recursive=options["recursive"], suffix=options["suffix"], encrypting=True)
-    check_outputs(items, options["metadata"], binary=True, force=options["force"])
     suite = _SUITES.get(options["suite"])
     forbids = suite is not None and not suite.committing
     if options["sign"] and suite is not None and suite.signature is None:
         raise click.UsageError(f"--sign does not go with --suite {options['suite']}, which has no signature")
-    with closing(LocalStore(options["kms_store"])) as store:
+    store = LocalStore(options["kms_store"])
+    guarded = Guarded(options["keys"], store)
+    items = plan(
+        inputs,
+        options["output"],
+        recursive=options["recursive"],
+        suffix=options["suffix"],
+        encrypting=True,
+        guarded=guarded,
+    )
+    check_outputs(items, options["metadata"], binary=True, force=options["force"], guarded=guarded)
+    with closing(store):
         client = Client(
             encrypting_keyring(options["keys"], store),
             algorithm_suite=suite,

@@ -11,8 +11,8 @@ from typing import IO, Any, Final
 
 import click
 
+from envelope_sdk.cli.standard import standard_input
 from envelope_sdk.cli.terminal import ExitCode, printable_name, report
-from envelope_sdk.cli.transfer import standard_input
 from envelope_sdk.errors import EnvelopeError
 from envelope_sdk.formats.describe import describe_outline
 from envelope_sdk.policy import Limits

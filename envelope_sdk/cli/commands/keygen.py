@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import secrets
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from typing import Final
 
 import click
@@ -48,8 +52,8 @@ def command(file: str, kind: str, namespace: str, name: str | None) -> None:
         parse_key_file(data)
     for path in files:
         _require_absent(path)
-    for path, data in files.items():
-        _write(path, data)
+    _write(files)
+    for path in files:
         say(f"wrote {path}")
 
 
@@ -60,13 +64,36 @@ def _require_absent(path: str) -> None:
         raise UsageError(f"{path} exists, and a key is never replaced: choose another name")
 
 
-def _write(path: str, data: bytes) -> None:
+def _write(files: Mapping[str, bytes]) -> None:
+    """Make all of the files or, where one cannot be written whole, none."""
+    with contextlib.ExitStack() as stack:
+        made: list[tuple[str, AtomicFile]] = []
+        for path, data in files.items():
+            with _told_with(path):
+                made.append((path, stack.enter_context(closing(AtomicFile(path, overwrite=False)))))
+                _fill(made[-1][1], data)
+        for path, out in made:
+            with _told_with(path):
+                out.commit()
+
+
+@contextlib.contextmanager
+def _told_with(path: str) -> Generator[None]:
     try:
-        with AtomicFile(path, overwrite=False) as out:
-            out.write(data)
+        yield
     except FileExistsError:
         _require_absent(path)
         raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+def _fill(out: AtomicFile, data: bytes) -> None:
+    view = memoryview(data)
+    while len(view):
+        view = view[out.write(view) :]
+    if os.fstat(out.fileno()).st_size != len(data):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def _rsa_pair(bits: int) -> tuple[bytes, bytes]:

@@ -1,0 +1,39 @@
+"""Files that a command needs, and that it must neither write over nor encrypt unasked: what opens messages."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from envelope_sdk.cli.keys import key_file_path
+from envelope_sdk.cli.local_store import LocalStore
+
+__all__ = ["FileIdentity", "Guarded", "identity_of"]
+
+FileIdentity = tuple[int, int] | str
+"""Equal for all names of one file, hard links included: its device and number, or the real path where there is none."""
+
+
+def identity_of(path: str | os.PathLike[str]) -> FileIdentity:
+    """Return what tells the file at ``path`` from others, whether or not it is there."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - the path may be a text
+    except OSError:
+        return os.path.realpath(path)
+    # Devices are not files that could be lost, and two pipes may well look the same.
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else os.path.realpath(path)
+
+
+class Guarded:
+    """The key files that were named, and the files of the local KMS."""
+
+    def __init__(self, keys: Sequence[str], store: LocalStore) -> None:
+        paths = [path for path in map(key_file_path, keys) if path is not None]
+        self._files = {identity_of(path): "part of the local KMS" for path in store.files()}
+        self._files |= {identity_of(path): "a key in use" for path in paths}
+
+    def what(self, path: str | Path) -> str | None:
+        """Return what the file at ``path`` is, or ``None`` where it is none of them."""
+        return self._files.get(identity_of(path))
