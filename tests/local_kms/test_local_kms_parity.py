@@ -34,6 +34,9 @@ def _operation(name: str) -> OperationModel:
     return _MODEL.operation_model(name)
 
 
+@pytest.mark.skipif(
+    "Encapsulate" not in _MODEL.operation_names, reason="this botocore's model is older than the one followed here"
+)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_method_takes_every_parameter_of_the_model_and_no_other(operation: str) -> None:
     method = inspect.signature(getattr(LocalKms, _snake(operation)))

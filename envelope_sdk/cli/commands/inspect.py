@@ -20,8 +20,8 @@ from envelope_sdk.streams.inspecting import Inspection, inspect_message
 
 __all__ = ["command"]
 
-# Looking costs nothing per data key, so as many as the format allows may be looked at.
-_LIMITS = Limits(max_encrypted_data_keys=None, max_header_length=None)
+# Looking asks no service about a data key, so as many as the format allows may be looked at.
+_LIMITS = Limits(max_encrypted_data_keys=None, max_header_length=2**24)
 
 
 # Tag bits and IV length, then the IV (framework/raw-aes-keyring.md, Key Provider Information).
