@@ -27,7 +27,7 @@ _SUITES = {f"0x{suite.suite_id:04x}": suite for suite in AlgorithmSuite}
 @click.command("encrypt")
 @transfer_options
 @click.option("-c", "--context", "context", multiple=True, metavar="KEY=VALUE", help="Pair to store and authenticate.")
-@click.option("--sign", is_flag=True, help="Sign with ECDSA: readers who share the key cannot forge.")
+@click.option("--sign", is_flag=True, help="Sign with ECDSA: who may only decrypt cannot forge.")
 @click.option("--suite", type=click.Choice(sorted(_SUITES)), help="Algorithm suite; 0x0478 unless told otherwise.")
 @click.option(
     "--frame-length",
