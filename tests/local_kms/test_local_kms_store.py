@@ -286,6 +286,29 @@ def test_a_database_that_lost_its_content_is_refused_and_left_as_it_is(database:
     assert sorted(path.name for path in database.parent.iterdir()) == before
 
 
+class _Overtaken:
+    """A connection that another process overtakes between two looks at an empty file."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._connection = sqlite3.connect(database, isolation_level=None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str) -> sqlite3.Cursor:
+        if statement == "PRAGMA user_version" and not list(self._database.parent.glob("*.rootkey")):
+            _make(self._database)
+        return self._connection.execute(statement)
+
+
+def test_a_store_made_while_one_looks_is_not_taken_for_another_programs(database: Path) -> None:
+    connection: Any = _Overtaken(database)
+    connection.execute("PRAGMA journal_mode = WAL")
+    assert opening.prepare(connection, database, None, system_random, 10)
+    connection.close()
+
+
 def test_an_empty_file_without_a_root_key_becomes_a_store(database: Path) -> None:
     database.touch()
     _make(database)

@@ -21,7 +21,7 @@ from envelope_sdk.local_kms.store.root_key import (
     make_root_key_file,
 )
 from envelope_sdk.local_kms.store.schema import APPLICATION_ID, SCHEMA_VERSION, STATEMENTS
-from envelope_sdk.local_kms.store.session import BUSY_CODES, CHANGE, PRIMARY_CODE
+from envelope_sdk.local_kms.store.session import BUSY_CODES, CHANGE, LOOK, PRIMARY_CODE
 from envelope_sdk.local_kms.store.wrapping import MaterialWrapper
 from envelope_sdk.primitives.entropy import RandomSource
 
@@ -88,7 +88,7 @@ def prepare(
     """Make the database if it is empty, check it otherwise, and return the wrapper of its root key.
 
     Args:
-        connection: open, in autocommit mode.
+        connection: open, in autocommit mode; to be closed if this fails.
         path: the database; ``:memory:`` for none.
         source: where the root key comes from.
         random: the source of a new root key and its salt.
@@ -100,7 +100,11 @@ def prepare(
         sqlite3.Error: the database cannot be read or written.
     """
     _check_kind(source)
-    if not _is_ours(connection, path):
+    # One look, so that a store made meanwhile is not seen in parts. Where it fails the connection is closed.
+    connection.execute(LOOK)
+    ours = _is_ours(connection, path)
+    connection.execute("COMMIT")
+    if not ours:
         _switch_to_wal(connection, patience)
         try:
             connection.execute(CHANGE)
