@@ -201,9 +201,11 @@ def _copy(material: Material) -> Material:
 
 
 def _touch(entries: OrderedDict[tuple[str, ...], Any], name: tuple[str, ...]) -> None:
-    # Dropped meanwhile, or not: either is well.
-    with suppress(KeyError):
+    try:
         entries.move_to_end(name)
+    except KeyError:
+        # Dropped meanwhile.
+        return
 
 
 def _pop_oldest(entries: OrderedDict[tuple[str, ...], T]) -> T | None:
