@@ -1,18 +1,22 @@
 """Keys, aliases and unwrapped materials kept at hand, as long as nobody changes the store.
 
-Each call asks the store once for its version. A version never seen before empties everything: a key that another
-process has just disabled is never used here again. What is kept is bounded, and key material is overwritten when it
-is dropped; that is best effort, since Python and OpenSSL make copies of their own.
+Each call asks the store once for its version. What is known belongs to one version: with the next, all of it is
+dropped, so that a key that another process has just disabled is never used here again. What is kept is bounded, and
+key material is overwritten when it is dropped; that is best effort, since Python and OpenSSL make copies of their own.
+
+There are no locks. A signal handler may call the KMS in the middle of any call, and a child process may inherit it in
+the middle of another thread's: either would wait for ever. Instead each step is one operation of a dictionary whose
+keys are strings, which nothing can come between, and is right whatever happens before and after it. Caches that keep
+several dictionaries in step, such as cachetools', would be left out of step by an interrupt.
 """
 
 from __future__ import annotations
 
-import threading
+from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
-
-from cachetools import LRUCache
 
 from envelope_sdk.local_kms.ciphertext import message_cipher
 from envelope_sdk.local_kms.identifiers import Scope
@@ -35,10 +39,8 @@ class Catalogue:
         """Take the store, and how many entries of each kind to keep at most."""
         self._store = store
         self._capacity = capacity
-        self._lock = threading.Lock()
-        self._version: object = None
-        self._records: LRUCache[tuple[object, ...], object] = LRUCache(capacity)
-        self._materials: LRUCache[tuple[Scope, str], Material] = LRUCache(capacity)
+        self._closed = False
+        self._kept = Kept(None, capacity)
 
     def __repr__(self) -> str:
         return f"Catalogue({self._store!r}, <secret>)"
@@ -49,87 +51,110 @@ class Catalogue:
     def view(self) -> View:
         """Return what to look things up with during one call."""
         version = self._store.version()
-        if version != self._version:
-            with self._lock:
-                self._clear()
-                self._version = version
-        return View(self, version)
+        kept = self._kept
+        if kept.version != version:
+            kept = Kept(version, self._capacity)
+            # Two threads may both replace the same one; what is then replaced unseen is wiped when it is collected.
+            dropped, self._kept = self._kept, kept
+            dropped.retire()
+        if self._closed:
+            # Here, not at the start: a call that comes between this and the store's own closing keeps nothing either.
+            kept.retire()
+        return View(self._store, kept)
 
     def close(self) -> None:
-        """Forget everything and overwrite the key material."""
-        with self._lock:
-            self._clear()
-            self._version = None
+        """Forget everything and overwrite the key material; nothing is kept any more."""
+        self._closed = True
+        self._kept.retire()
 
-    def record(
-        self, version: object, name: tuple[object, ...], load: Callable[[ReadTransaction], T | None]
-    ) -> T | None:
-        """Return a record, from the store if it is not at hand; for :class:`View`."""
-        with self._lock:
-            if version == self._version and name in self._records:
-                return cast("T", self._records[name])
-        with self._store.read() as transaction:
-            found = load(transaction)
+
+class Kept:
+    """What is known of one version of the store. Once retired it keeps nothing."""
+
+    __slots__ = ("_capacity", "_materials", "_records", "_retired", "version")
+
+    def __init__(self, version: object, capacity: int) -> None:
+        """Take the version, and how many entries of each kind to keep at most."""
+        self.version = version
+        self._capacity = capacity
+        self._retired = False
+        self._records: OrderedDict[tuple[str, ...], object] = OrderedDict()
+        self._materials: OrderedDict[tuple[str, ...], Material] = OrderedDict()
+
+    def __del__(self) -> None:
+        # An interrupt may have come while it was made.
+        with suppress(AttributeError):
+            self.retire()
+
+    def record(self, name: tuple[str, ...]) -> object | None:
+        """Return a record."""
+        found = self._records.get(name)
         if found is not None:
-            with self._lock:
-                # Only if nothing has changed since: what was read just now may already be old.
-                if version == self._version:
-                    self._records[name] = found
+            _touch(self._records, name)
         return found
 
-    def with_material(self, version: object, scope: Scope, material_id: str, use: Callable[[Material], T]) -> T | None:
-        """Return what ``use`` makes of a material, ``None`` where there is none; for :class:`View`.
+    def keep_record(self, name: tuple[str, ...], record: object) -> None:
+        """Keep a record."""
+        self._records[name] = record
+        while len(self._records) > self._capacity or (self._retired and self._records):
+            _pop_oldest(self._records)
 
-        ``use`` runs under the lock, since the material is overwritten the moment it is dropped.
-        """
-        name = (scope, material_id)
-        with self._lock:
-            kept = self._materials.get(name) if version == self._version else None
-            if kept is not None:
-                return use(kept)
-        with self._store.read() as transaction:
-            material = transaction.material(scope, material_id)
-        if material is None:
+    def material(self, name: tuple[str, ...]) -> Material | None:
+        """Return a copy of a material, for the caller to overwrite."""
+        kept = self._materials.get(name)
+        if kept is None:
             return None
-        with self._lock:
-            result = use(material)
-            if version == self._version and name not in self._materials:
-                self._keep(name, material)
-            else:
-                wipe(memoryview(material.secret))
-        return result
+        copy = _copy(kept)
+        if self._materials.get(name) is not kept:
+            # Dropped meanwhile. It is overwritten only after it is taken out, so that a copy of what is still there is
+            # whole; of this one nobody knows.
+            wipe(memoryview(copy.secret))
+            return None
+        _touch(self._materials, name)
+        return copy
 
-    def _keep(self, name: tuple[Scope, str], material: Material) -> None:
-        if len(self._materials) >= self._capacity:
-            # Dropped by hand: the cache would let go of it without overwriting it.
-            _, dropped = self._materials.popitem()
-            wipe(memoryview(dropped.secret))
-        self._materials[name] = material
+    def keep_material(self, name: tuple[str, ...], material: Material) -> None:
+        """Keep a copy of a material."""
+        copy = _copy(material)
+        if self._materials.setdefault(name, copy) is not copy:
+            wipe(memoryview(copy.secret))
+        while len(self._materials) > self._capacity:
+            self._drop_material()
+        if self._retired:
+            self.retire()
 
-    def _clear(self) -> None:
-        for material in self._materials.values():
-            wipe(memoryview(material.secret))
-        self._materials.clear()
+    def retire(self) -> None:
+        """Drop everything, and whatever is still to come."""
+        self._retired = True
         self._records.clear()
+        while self._materials:
+            self._drop_material()
+
+    def _drop_material(self) -> None:
+        dropped = _pop_oldest(self._materials)
+        if dropped is not None:
+            wipe(memoryview(dropped.secret))
 
 
 class View:
     """The catalogue as of one version of the store."""
 
-    __slots__ = ("_catalogue", "_version")
+    __slots__ = ("_kept", "_store")
 
-    def __init__(self, catalogue: Catalogue, version: object) -> None:
-        """Take the catalogue and the version just read."""
-        self._catalogue = catalogue
-        self._version = version
+    def __init__(self, store: Store, kept: Kept) -> None:
+        """Take the store and what is known of its version just read."""
+        self._store = store
+        self._kept = kept
 
     def key(self, scope: Scope, key_id: str) -> Key | None:
         """Return the key of that id."""
-        return self._record(("key", scope, key_id), lambda transaction: transaction.key(scope, key_id))
+        names = ("key", scope.account, scope.region, key_id)
+        return self._record(names, lambda transaction: transaction.key(scope, key_id))
 
     def alias(self, scope: Scope, name: str) -> Alias | None:
         """Return the alias of that name."""
-        return self._record(("alias", scope, name), lambda transaction: transaction.alias(scope, name))
+        names = ("alias", scope.account, scope.region, name)
+        return self._record(names, lambda transaction: transaction.alias(scope, name))
 
     def next_deletion(self) -> datetime | None:
         """Return when the next key is to be erased."""
@@ -138,13 +163,53 @@ class View:
 
     def key_of_material(self, scope: Scope, material_id: str) -> str | None:
         """Return the id of the key that a material belongs to."""
-        return self._catalogue.with_material(self._version, scope, material_id, lambda material: material.key_id)
+        return self._with_material(scope, material_id, lambda material: material.key_id)
 
     def message_cipher(self, scope: Scope, material_id: str, message_id: bytes) -> AESGCM | None:
         """Return the cipher of one message under a material, ``None`` where there is no such material."""
-        return self._catalogue.with_material(
-            self._version, scope, material_id, lambda material: message_cipher(material.secret, message_id)
-        )
+        return self._with_material(scope, material_id, lambda material: message_cipher(material.secret, message_id))
 
-    def _record(self, name: tuple[Any, ...], load: Callable[[ReadTransaction], T | None]) -> T | None:
-        return self._catalogue.record(self._version, name, load)
+    def _record(self, name: tuple[str, ...], load: Callable[[ReadTransaction], T | None]) -> T | None:
+        kept = self._kept.record(name)
+        if kept is not None:
+            return cast("T", kept)
+        with self._store.read() as transaction:
+            found = load(transaction)
+        if found is not None:
+            self._kept.keep_record(name, found)
+        return found
+
+    def _with_material(self, scope: Scope, material_id: str, use: Callable[[Material], T]) -> T | None:
+        """Return what ``use`` makes of a material, ``None`` where there is none."""
+        name = (scope.account, scope.region, material_id)
+        # A copy of this call's own, which nobody overwrites while it is used.
+        material = self._kept.material(name)
+        if material is None:
+            with self._store.read() as transaction:
+                material = transaction.material(scope, material_id)
+            if material is None:
+                return None
+            self._kept.keep_material(name, material)
+        try:
+            return use(material)
+        finally:
+            wipe(memoryview(material.secret))
+
+
+def _copy(material: Material) -> Material:
+    return Material(material.key_id, material.material_id, material.created, bytearray(material.secret))
+
+
+def _touch(entries: OrderedDict[tuple[str, ...], Any], name: tuple[str, ...]) -> None:
+    try:
+        entries.move_to_end(name)
+    except KeyError:
+        # Dropped meanwhile.
+        return
+
+
+def _pop_oldest(entries: OrderedDict[tuple[str, ...], T]) -> T | None:
+    try:
+        return entries.popitem(last=False)[1]
+    except KeyError:
+        return None

@@ -45,6 +45,10 @@ class LocalKms:
     Safe to share between threads; several processes may open the same file. Not to be carried across ``fork``: open it
     again in the child.
 
+    A signal handler may use keys, whatever call it interrupts. It cannot change them in the middle of another change,
+    which can only end after the handler: that is a :class:`~envelope_sdk.errors.UsageError`, as is any use of a KMS in
+    memory in the middle of a change. Better let the handler take note, and do the work outside of it.
+
     Attributes:
         region: the Region its ARNs name.
         account: the account its ARNs name.
@@ -102,7 +106,7 @@ class LocalKms:
             random: the source of keys, ids and nonces; anything but the default is for tests.
 
         Raises:
-            UsageError: the Region, account or root key cannot be one.
+            UsageError: the Region, account, path or root key cannot be one.
             TypeError: the root key is none of these kinds; a plain string could be a path or a passphrase.
             KeyStoreError: the file is damaged, of another program or a later version, or cannot be written; the root
                 key is missing, not this file's, or open to others.
@@ -254,7 +258,7 @@ class LocalKms:
         EncryptionAlgorithm: str | None = None,
         DryRun: bool | None = None,
     ) -> dict[str, Any]:
-        """Encrypt 1 to 4096 bytes (Encrypt).
+        """Encrypt 1 to 4096 bytes (Encrypt). An encryption context has up to 8192 characters, written as JSON.
 
         Raises:
             KmsServiceError: NotFoundException, DisabledException, KMSInvalidStateException, InvalidKeyUsageException,

@@ -9,6 +9,7 @@ in an order of its own; this prints the model's.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
@@ -52,6 +53,9 @@ DATA_KEY_SPECS: Final = ("AES_256", "AES_128")
 
 _MAX_GRANT_TOKENS: Final = 10
 _MAX_GRANT_TOKEN: Final = 8192
+_NUMBER_BITS: Final = 31
+_MAX_CONTEXT: Final = 8192
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _NO_STRINGS: Final[Mapping[str, str]] = {}
 
 
@@ -117,7 +121,11 @@ class Parameters:
             return b""
         if not isinstance(value, bytes | bytearray | memoryview):
             raise faults.serialization(f"{name} has to be bytes.")
-        content = bytes(cast("bytes | bytearray | memoryview[int]", value))
+        try:
+            content = bytes(cast("bytes | bytearray | memoryview[int]", value))
+        except ValueError:
+            # A memoryview that was released.
+            raise faults.serialization(f"{name} has to be bytes.") from None
         self._check_length(name, "Value", len(content), 1, maximum)
         return content
 
@@ -128,6 +136,9 @@ class Parameters:
             return None
         if not isinstance(value, int) or isinstance(value, bool):
             raise faults.serialization(f"{name} has to be a whole number.")
+        if value.bit_length() > _NUMBER_BITS:
+            # The model's integers have 32 bits. Larger ones are not repeated: Python refuses to print the largest.
+            raise faults.serialization(f"{name} has to be a whole number of 32 bits.")
         if value < minimum:
             rule = f"Member must have value greater than or equal to {minimum}"
             self._problem(f"Value '{value}'", name, rule)
@@ -145,14 +156,21 @@ class Parameters:
         return value
 
     def context(self, name: str) -> Mapping[str, str]:
-        """Take an encryption context: strings by strings. Left out it is empty."""
+        """Take an encryption context: strings by strings. Left out it is empty.
+
+        The API's model sets no limit. AWS is reported to take 8192 characters, written as JSON; which error it answers
+        beyond that, and how it counts to the last character, is not confirmed.
+        """
         value = self._take(name)
         if value is None:
             return _NO_STRINGS
         if not isinstance(value, Mapping):
             raise faults.serialization(f"{name} has to map strings to strings.")
         pairs = cast("Mapping[object, object]", value)
-        return {_string(key, name): _string(item, name) for key, item in pairs.items()}
+        context = {_string(key, name): _string(item, name) for key, item in pairs.items()}
+        if len(_JSON.encode(context)) > _MAX_CONTEXT:
+            raise faults.validation(f"{name} is too long: as JSON it has more than {_MAX_CONTEXT} characters.")
+        return context
 
     def tags(self, name: str) -> list[tuple[str, str]]:
         """Take a list of ``{"TagKey": ..., "TagValue": ...}``, in order."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from envelope_sdk.errors import KmsServiceError
+from envelope_sdk.errors import KmsServiceError, UsageError
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.call import Call, Caller, Gate, OpenGate
 from envelope_sdk.local_kms.catalogue import Catalogue, View
@@ -118,7 +118,10 @@ class Service:
 
     def _now(self) -> datetime:
         # To the millisecond: that is what the API carries and the store keeps.
-        now = self._clock().astimezone(UTC)
+        try:
+            now = self._clock().astimezone(UTC)
+        except OverflowError:
+            raise UsageError("the clock shows a time that UTC has no date for") from None
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def _current(self, now: datetime) -> View:

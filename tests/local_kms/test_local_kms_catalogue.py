@@ -24,7 +24,7 @@ def _create(kms: LocalKms) -> tuple[str, str]:
 
 
 def _held(catalogue: Catalogue) -> list[Material]:
-    return list(catalogue._materials.values())
+    return list(catalogue._kept._materials.values())
 
 
 def test_a_second_look_does_not_reach_the_store(store: SqliteStore, kms: LocalKms) -> None:
@@ -58,7 +58,7 @@ def test_a_call_that_began_before_a_change_leaves_nothing_behind(store: SqliteSt
     old.key(_SCOPE, key_id)
     old.message_cipher(_SCOPE, material_id, _MESSAGE)
     assert _held(catalogue) == []
-    assert len(catalogue._records) == 0
+    assert len(catalogue._kept._records) == 0
     assert new.message_cipher(_SCOPE, material_id, _MESSAGE) is not None
 
 
@@ -89,6 +89,42 @@ def test_closing_wipes_it(store: SqliteStore, kms: LocalKms) -> None:
     catalogue.view().message_cipher(_SCOPE, material_id, _MESSAGE)
     (held,) = _held(catalogue)
     catalogue.close()
+    assert held.secret == bytes(32)
+
+
+def test_a_call_between_closing_it_and_closing_the_store_leaves_nothing_behind(store: SqliteStore) -> None:
+    kms = LocalKms(store)
+    key_id, _ = _create(kms)
+    catalogue = kms._service._catalogue
+    catalogue.close()
+    assert kms.encrypt(KeyId=key_id, Plaintext=b"x")["KeyId"].endswith(key_id)
+    assert _held(catalogue) == []
+    assert len(catalogue._kept._records) == 0
+    kms.close()
+
+
+def test_material_in_use_is_not_overwritten_by_a_change(store: SqliteStore, kms: LocalKms) -> None:
+    key_id, material_id = _create(kms)
+    catalogue = Catalogue(store)
+    view = catalogue.view()
+    secrets: list[bytes] = []
+
+    def use(material: Material) -> None:
+        kms.disable_key(KeyId=key_id)
+        catalogue.view()
+        secrets.append(bytes(material.secret))
+
+    for _ in range(2):
+        view._with_material(_SCOPE, material_id, use)
+    assert secrets[0] == secrets[1] != bytes(32)
+
+
+def test_material_is_wiped_with_a_catalogue_that_nobody_closed(store: SqliteStore, kms: LocalKms) -> None:
+    _, material_id = _create(kms)
+    catalogue = Catalogue(store)
+    catalogue.view().message_cipher(_SCOPE, material_id, _MESSAGE)
+    (held,) = _held(catalogue)
+    del catalogue
     assert held.secret == bytes(32)
 
 

@@ -351,3 +351,33 @@ def test_randomness_comes_from_where_it_is_injected() -> None:
             key_id = kms.create_key()["KeyMetadata"]["KeyId"]
             blobs.append(kms.generate_data_key(KeyId=key_id, KeySpec="AES_256")["CiphertextBlob"])
     assert blobs[0] == blobs[1]
+
+
+@pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 10**5000, -(10**5000)], ids="abcd")
+def test_a_number_beyond_32_bits_is_refused_and_not_repeated(kms: LocalKms, refused: Any, number: int) -> None:
+    with refused("SerializationException", "NumberOfBytes has to be a whole number of 32 bits."):
+        kms.generate_random(NumberOfBytes=number)
+    with refused("SerializationException", "Limit has to be a whole number of 32 bits."):
+        kms.list_keys(Limit=number)
+
+
+def test_bytes_that_were_released_are_refused(kms: LocalKms, key_id: str, refused: Any) -> None:
+    view = memoryview(b"x")
+    view.release()
+    with refused("SerializationException", "Plaintext has to be bytes."):
+        kms.encrypt(KeyId=key_id, Plaintext=view)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("character", "written"), [("x", 1), ("\u00e9", 1), ('"', 2), ("\n", 2)])
+def test_an_encryption_context_has_up_to_8192_characters_as_json(
+    kms: LocalKms, key_id: str, refused: Any, character: str, written: int
+) -> None:
+    # {"k":"..."} is eight characters around the value.
+    longest = {"k": character * (8184 // written)}
+    blob = kms.encrypt(KeyId=key_id, Plaintext=b"x", EncryptionContext=longest)["CiphertextBlob"]
+    assert kms.decrypt(CiphertextBlob=blob, EncryptionContext=longest)["Plaintext"] == b"x"
+    longer = {"k": longest["k"] + character}
+    with refused("ValidationException"):
+        kms.generate_data_key(KeyId=key_id, KeySpec="AES_256", EncryptionContext=longer)
+    with refused("ValidationException"):
+        kms.decrypt(CiphertextBlob=blob, EncryptionContext=longer)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from envelope_sdk.errors import UsageError
 from envelope_sdk.local_kms import LocalKms
 
 
@@ -357,3 +358,17 @@ def test_arns_name_region_account_and_partition(region: str, partition: str) -> 
 def test_a_region_or_account_that_cannot_be_one_is_refused(region: str, account: str) -> None:
     with pytest.raises(ValueError, match="not '"):
         LocalKms.in_memory(region=region, account=account)
+
+
+def test_a_deletion_after_the_last_date_there_is_is_refused(
+    kms: LocalKms, key_id: str, clock: Any, refused: Any
+) -> None:
+    clock.now = datetime(9999, 12, 30, tzinfo=UTC)
+    with refused("ValidationException", "There is no date 30 days from now."):
+        kms.schedule_key_deletion(KeyId=key_id)
+
+
+def test_a_clock_beyond_the_calendar_is_misuse() -> None:
+    late = datetime.max.replace(tzinfo=timezone(-timedelta(hours=1)))
+    with LocalKms.in_memory(clock=lambda: late) as kms, pytest.raises(UsageError, match="clock"):
+        kms.create_key()

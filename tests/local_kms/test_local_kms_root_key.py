@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import os
 import pickle
 import sqlite3
 from pathlib import Path
@@ -190,6 +191,12 @@ def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
         load_root_key(tmp_path)
 
 
+def test_a_named_pipe_in_place_of_the_file_is_refused_and_not_waited_for(database: Path) -> None:
+    os.mkfifo(database.with_name("keys.db.rootkey"), 0o600)
+    with pytest.raises(KeyStoreError, match="not a regular file"):
+        LocalKms.open(database)
+
+
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyStoreError, match="cannot be written"):
         make_root_key_file(tmp_path / "nowhere" / "root", system_random)
@@ -211,6 +218,17 @@ def test_one_of_another_length_is_refused(database: Path, length: int) -> None:
 def test_an_empty_passphrase_is_refused() -> None:
     with pytest.raises(UsageError, match="empty"):
         Passphrase("")
+
+
+def test_a_passphrase_that_utf8_cannot_express_is_refused_and_not_shown() -> None:
+    with pytest.raises(UsageError, match="UTF-8") as caught:
+        Passphrase("hidden\ud800")
+    assert caught.value.__context__ is None
+
+
+def test_a_derivation_nested_beyond_measure_is_an_error_of_the_store() -> None:
+    with pytest.raises(KeyStoreError, match="damaged"):
+        Derivation.from_json("[" * 100_000)
 
 
 def test_a_store_that_failed_to_start_can_be_started_again(database: Path) -> None:

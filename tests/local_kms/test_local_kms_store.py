@@ -12,12 +12,16 @@ from typing import Any
 
 import pytest
 
-from envelope_sdk.errors import KeyStoreError, KmsServiceError
+from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.model import Key
+from envelope_sdk.local_kms.store import opening
+from envelope_sdk.local_kms.store.root_key import make_root_key_file
+from envelope_sdk.local_kms.store.rows import forgive
 from envelope_sdk.local_kms.store.schema import SCHEMA_VERSION
-from envelope_sdk.local_kms.store.sqlite import SqliteStore, translate
+from envelope_sdk.local_kms.store.session import translate
+from envelope_sdk.local_kms.store.sqlite import SqliteStore
 from envelope_sdk.primitives.entropy import system_random
 
 _SCOPE = Scope("000000000000", "us-east-1")
@@ -109,6 +113,83 @@ def test_an_erased_key_leaves_nothing_in_the_file(database: Path, clock: Any) ->
         assert metadata["KeyId"].encode() not in _content(database)
 
 
+class _Erased:
+    """A key erased while somebody reads, so that its row still stands in the log."""
+
+    def __init__(self, database: Path, clock: Any, patience: float = 10.0) -> None:
+        self.database = database
+        self.kms = LocalKms(SqliteStore.open(database, None, system_random, patience), clock=clock)
+        key_id = self.kms.create_key()["KeyMetadata"]["KeyId"]
+        self.kms.schedule_key_deletion(KeyId=key_id, PendingWindowInDays=7)
+        self.wrapped = _wrapped(database)
+        self.reader = sqlite3.connect(database, isolation_level=None)
+        self.reader.execute("BEGIN")
+        self.reader.execute("SELECT count(*) FROM keys").fetchone()
+        clock.advance(days=7)
+        assert self.kms.list_keys()["Keys"] == []
+        assert self.still_there
+
+    @property
+    def still_there(self) -> bool:
+        return self.wrapped in _content(self.database)
+
+
+def test_erasing_waits_for_no_reader(database: Path, clock: Any) -> None:
+    # Were it to wait, it would do so for ten minutes.
+    erased = _Erased(database, clock, patience=600)
+    erased.kms.create_key()
+    assert erased.still_there
+    erased.reader.close()
+    erased.kms.close()
+
+
+@pytest.mark.parametrize("who", ["the same", "another"])
+def test_an_erased_key_is_gone_with_the_next_write_after_the_reader(database: Path, clock: Any, who: str) -> None:
+    erased = _Erased(database, clock)
+    other = LocalKms.open(database)
+    erased.reader.close()
+    assert erased.still_there
+    (erased.kms if who == "the same" else other).create_key()
+    assert not erased.still_there
+    for kms in (erased.kms, other):
+        kms.close()
+
+
+def test_an_erased_key_is_gone_when_the_file_is_next_opened_or_closed(database: Path, clock: Any) -> None:
+    erased = _Erased(database, clock)
+    other = LocalKms.open(database)
+    assert erased.still_there
+    erased.reader.close()
+    # As after a kill: the one that erased does nothing more.
+    LocalKms.open(database).close()
+    assert not erased.still_there
+    other.close()
+    erased.kms.close()
+
+
+def test_an_erased_key_is_gone_when_one_of_two_is_closed(database: Path, clock: Any) -> None:
+    erased = _Erased(database, clock)
+    other = LocalKms.open(database)
+    erased.reader.close()
+    erased.kms.close()
+    assert not erased.still_there
+    other.close()
+
+
+def test_emptying_the_log_pays_for_no_erasure_that_came_meanwhile(database: Path, clock: Any) -> None:
+    erased = _Erased(database, clock)
+    erased.reader.close()
+    store = SqliteStore.open(database, None, system_random)
+    erased.kms.close()
+    with store.write() as transaction:
+        transaction._connection.execute("INSERT INTO meta VALUES ('log to be emptied', x'02')")
+        forgive(transaction._connection, b"\x01")
+        assert transaction.debt() == b"\x02"
+    with store.read() as transaction:
+        assert transaction.debt() is None
+    store.close()
+
+
 def _wrapped(database: Path) -> bytes:
     connection = sqlite3.connect(database)
     (wrapped,) = connection.execute("SELECT wrapped FROM materials").fetchone()
@@ -184,6 +265,90 @@ def test_a_damaged_file_is_an_error_of_the_store(database: Path) -> None:
         LocalKms.open(database).list_keys()
 
 
+def test_a_path_that_no_file_can_have_is_misuse(tmp_path: Path, database: Path) -> None:
+    for name in ("a\0b", "\ud800"):
+        with pytest.raises(UsageError, match="no file can be called"):
+            LocalKms.open(tmp_path / name)
+        with pytest.raises(UsageError, match="no file can be called"):
+            LocalKms.open(database, root_key=tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rest", [(), ("-wal", "-shm")])
+def test_a_database_that_lost_its_content_is_refused_and_left_as_it_is(database: Path, rest: tuple[str, ...]) -> None:
+    _make(database)
+    for name in ("", *rest):
+        Path(f"{database}{name}").write_bytes(b"")
+    before = sorted(path.name for path in database.parent.iterdir())
+    with pytest.raises(KeyStoreError, match=r"is empty, but its root key .*keys\.db\.rootkey is there"):
+        SqliteStore.open(database, None, system_random, patience=0)
+    assert database.read_bytes() == b""
+    assert sorted(path.name for path in database.parent.iterdir()) == before
+
+
+class _Overtaken:
+    """A connection that another process overtakes between two looks at an empty file."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._connection = sqlite3.connect(database, isolation_level=None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str) -> sqlite3.Cursor:
+        if statement == "PRAGMA user_version" and not list(self._database.parent.glob("*.rootkey")):
+            _make(self._database)
+        return self._connection.execute(statement)
+
+
+def test_a_store_made_while_one_looks_is_not_taken_for_another_programs(database: Path) -> None:
+    connection: Any = _Overtaken(database)
+    connection.execute("PRAGMA journal_mode = WAL")
+    assert opening.prepare(connection, database, None, system_random, 10)
+    connection.close()
+
+
+def test_an_empty_file_without_a_root_key_becomes_a_store(database: Path) -> None:
+    database.touch()
+    _make(database)
+
+
+def test_a_root_key_put_there_beforehand_is_used(database: Path) -> None:
+    _make(database)
+    database.unlink()
+    assert _make(database)
+
+
+def test_a_store_whose_first_use_broke_off_can_be_started_again(database: Path) -> None:
+    # The header is there and so is the root key, but no table: a crash came before the commit.
+    connection = sqlite3.connect(database)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    make_root_key_file(database.with_name("keys.db.rootkey"), system_random)
+    assert _make(database)
+
+
+def test_a_disk_full_at_first_use_is_named(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "STATEMENTS", ("PRAGMA max_page_count = 1", *opening.STATEMENTS))
+    with pytest.raises(KeyStoreError, match="the disk is full"):
+        LocalKms.open(database)
+
+
+@pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_file_locked_by_another_at_first_use_may_be_retried(
+    database: Path, refused: Any, begin: str, mode: str
+) -> None:
+    other = sqlite3.connect(database, isolation_level=None)
+    other.execute(f"PRAGMA journal_mode = {mode}")
+    other.execute(begin)
+    with refused("DependencyTimeoutException"):
+        SqliteStore.open(database, None, system_random, patience=0)
+    other.close()
+    _make(database)
+
+
 def test_a_folder_that_is_not_there_is_an_error_of_the_store(tmp_path: Path) -> None:
     with pytest.raises(KeyStoreError, match=os.strerror(errno.ENOENT)):
         LocalKms.open(tmp_path / "nowhere" / "keys.db")
@@ -201,7 +366,7 @@ def test_a_full_disk_is_an_error_of_the_store_and_loses_nothing(database: Path) 
     with store.write() as transaction:
         pages = transaction._connection.execute("PRAGMA page_count").fetchone()[0]
     # SQLite's own bound on the size of the file answers just as a full disk does.
-    store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    store._writer.connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(KeyStoreError, match="the disk is full"):
         kms.create_key(Description="x" * 8192)
     assert [entry["KeyId"] for entry in kms.list_keys()["Keys"]] == [key_id]
@@ -237,12 +402,24 @@ def test_a_locked_file_answers_503_as_the_model_has_it() -> None:
         (sqlite3.SQLITE_READONLY, "it cannot be written"),
         (sqlite3.SQLITE_IOERR_FSYNC, "reading or writing it failed"),
         (sqlite3.SQLITE_PERM, "permission is denied"),
+        (sqlite3.SQLITE_CORRUPT, "it is damaged; restore it from a backup"),
     ],
 )
 def test_sqlites_errors_are_put_into_words(code: int, text: str) -> None:
     error = sqlite3.OperationalError("raw")
     error.sqlite_errorcode = code
     assert str(translate(error, Path("keys.db"))) == f"the key store keys.db cannot be used: {text}"
+
+
+def test_a_value_that_cannot_be_decoded_is_not_shown() -> None:
+    error = sqlite3.OperationalError("Could not decode to UTF-8 column 'name' with text 'hidden'")
+    assert str(translate(error, Path("keys.db"))).endswith("it is damaged; restore it from a backup")
+
+
+def test_a_log_contended_for_too_long_may_be_retried() -> None:
+    error = sqlite3.OperationalError("locking protocol")
+    error.sqlite_errorcode = sqlite3.SQLITE_PROTOCOL
+    assert isinstance(translate(error, Path("x")), KmsServiceError)
 
 
 _CLOSED_CALLS: list[Callable[[LocalKms], object]] = [

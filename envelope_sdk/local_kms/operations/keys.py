@@ -134,7 +134,10 @@ def schedule_key_deletion(call: Call) -> dict[str, Any]:
     given = parameters.number("PendingWindowInDays", _MIN_WINDOW, _MAX_WINDOW)
     parameters.done()
     window = _MAX_WINDOW if given is None else given
-    deletion = call.now + timedelta(days=window)
+    try:
+        deletion = call.now + timedelta(days=window)
+    except OverflowError:
+        raise faults.validation(f"There is no date {window} days from now.") from None
     with call.store.write() as transaction:
         key = call.key(name, transaction, aliases=False)
         transaction.update_key(replace(key, state=KeyState.PENDING_DELETION, deletion=deletion))

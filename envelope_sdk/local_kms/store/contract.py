@@ -4,7 +4,9 @@ A store hands out key material in the clear and keeps it wrapped: how is its own
 ``with`` block around it has ended without an exception: an answer that names a new key is only given afterwards.
 
 Every method may raise :class:`~envelope_sdk.errors.KeyStoreError` where the store is damaged or unusable, and
-:class:`~envelope_sdk.errors.KmsServiceError` ``DependencyTimeoutException`` where it is busy for too long.
+:class:`~envelope_sdk.errors.KmsServiceError` ``DependencyTimeoutException`` where it is busy for too long. A thread
+that is in a transaction comes again only out of a signal handler. It must not be left waiting for itself: what cannot
+be done then is a :class:`~envelope_sdk.errors.UsageError`.
 """
 
 from __future__ import annotations

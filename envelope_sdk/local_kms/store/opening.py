@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from envelope_sdk.errors import KeyStoreError
+from envelope_sdk.errors import KeyStoreError, UsageError
 from envelope_sdk.local_kms.store.passphrase import Derivation, Passphrase
 from envelope_sdk.local_kms.store.root_key import (
     ROOT_KEY_VARIABLE,
@@ -20,22 +21,65 @@ from envelope_sdk.local_kms.store.root_key import (
     make_root_key_file,
 )
 from envelope_sdk.local_kms.store.schema import APPLICATION_ID, SCHEMA_VERSION, STATEMENTS
+from envelope_sdk.local_kms.store.session import BUSY_CODES, CHANGE, LOOK, PRIMARY_CODE
 from envelope_sdk.local_kms.store.wrapping import MaterialWrapper
 from envelope_sdk.primitives.entropy import RandomSource
 
-__all__ = ["RootKeySource", "default_root_key_path", "prepare"]
+__all__ = ["RootKeySource", "check_paths", "default_root_key_path", "prepare", "refuse_emptied"]
 
 RootKeySource = bytes | os.PathLike[str] | Passphrase | None
 """Where the root key comes from: 32 bytes, the path of its file, a passphrase, or ``None`` for the environment variable
 ``ENVELOPE_KMS_ROOT_KEY`` if it is set and the file next to the database otherwise."""
 
-_BUSY_CODES: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _RETRY_SECONDS: Final = 0.01
+_FIRST_USE_SECONDS: Final = 1.0
 
 
 def default_root_key_path(path: Path) -> Path:
     """Return where the root key of the database ``path`` is kept unless the caller says otherwise."""
     return path.with_name(path.name + ".rootkey")
+
+
+def check_paths(path: Path, source: RootKeySource) -> None:
+    """Raise :class:`UsageError` where the path of the database or of the root key is none that a file can have."""
+    for name in (path, source):
+        if not isinstance(name, os.PathLike):
+            continue
+        try:
+            encoded = os.fsencode(name)
+        except UnicodeEncodeError:
+            encoded = b"\0"
+        if b"\0" in encoded:
+            raise UsageError(f"no file can be called {os.fspath(name)!r}")
+
+
+def refuse_emptied(path: Path, patience: float) -> None:
+    """Raise :class:`KeyStoreError` where the database was there before, has no content, but has a root key beside it.
+
+    That is what an interrupted copy or a bad restore leaves. Taking it for a new store would hide the loss.
+
+    A store at its first use does not look like that: its file has a header before the root key is made. It does where
+    the root key was put there beforehand, until the process that has just made the file gets on; that is waited for.
+    """
+    root_key_file = default_root_key_path(path)
+    deadline = time.monotonic() + min(patience, _FIRST_USE_SECONDS)
+    # The root key is looked for first: the other way round, a store could be made between the two.
+    while os.path.lexists(root_key_file) and _is_empty(path):
+        if time.monotonic() > deadline:
+            raise KeyStoreError(
+                f"the key store {path} is empty, but its root key {root_key_file} is there: restore the database from "
+                "a backup, or move both files away to begin anew"
+            )
+        time.sleep(_RETRY_SECONDS)
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        # SQLite will say it better.
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size == 0
 
 
 def prepare(
@@ -44,7 +88,7 @@ def prepare(
     """Make the database if it is empty, check it otherwise, and return the wrapper of its root key.
 
     Args:
-        connection: open, in autocommit mode.
+        connection: open, in autocommit mode; to be closed if this fails.
         path: the database; ``:memory:`` for none.
         source: where the root key comes from.
         random: the source of a new root key and its salt.
@@ -56,16 +100,22 @@ def prepare(
         sqlite3.Error: the database cannot be read or written.
     """
     _check_kind(source)
-    if not _is_ours(connection, path):
+    # One look, so that a store made meanwhile is not seen in parts. Where it fails the connection is closed.
+    connection.execute(LOOK)
+    ours = _is_ours(connection, path)
+    connection.execute("COMMIT")
+    if not ours:
         _switch_to_wal(connection, patience)
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute(CHANGE)
             # Another process may have made it while this one waited.
             if not _is_ours(connection, path):
                 _create(connection, path, source, random)
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            # A full disk has made SQLite roll back by itself.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
     meta = {str(name): value for name, value in connection.execute("SELECT name, value FROM meta")}
     return _check(path, source, random, meta)
@@ -102,7 +152,7 @@ def _switch_to_wal(connection: sqlite3.Connection, patience: float) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if (error.sqlite_errorcode & 0xFF) not in _BUSY_CODES or time.monotonic() > deadline:
+            if (error.sqlite_errorcode & PRIMARY_CODE) not in BUSY_CODES or time.monotonic() > deadline:
                 raise
             time.sleep(_RETRY_SECONDS)
         else:

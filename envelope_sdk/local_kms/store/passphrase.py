@@ -40,10 +40,12 @@ class Passphrase:
         """Take the passphrase.
 
         Raises:
-            UsageError: it is empty.
+            UsageError: it is empty, or UTF-8 has no form for it.
         """
         if not text:
             raise UsageError("the passphrase is empty")
+        if not _encodable(text):
+            raise UsageError("the passphrase has to be text that UTF-8 can express")
         self._text = text
 
     def __repr__(self) -> str:
@@ -93,7 +95,7 @@ class Derivation:
             value: Any = json.loads(text)
             derivation = cls(value["name"], base64.b64decode(value["salt"], validate=True), dict(value["costs"]))
             allowed = _COSTS[derivation.name]
-        except (ValueError, TypeError, KeyError, binascii.Error):
+        except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
             raise KeyStoreError("the key store's record of how its passphrase is used is damaged") from None
         for cost, (_, most) in allowed.items():
             found: object = derivation.costs.get(cost)
@@ -122,6 +124,15 @@ class Derivation:
             return kdf.derive(secret)
         except (UnsupportedAlgorithm, ValueError):
             raise KeyStoreError(f"{self.name} with the costs recorded does not run on this installation") from None
+
+
+def _encodable(text: str) -> bool:
+    # A function of its own, so that the error raised on its answer does not carry this one, which holds the text.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _argon2_available() -> bool:

@@ -85,19 +85,29 @@ def load_root_key(path: Path) -> RootKey | None:
     """Return the root key in the file ``path``; ``None`` where there is no such file.
 
     Raises:
-        KeyStoreError: others than its owner can read the file, or it holds something else.
+        KeyStoreError: others than its owner can read the file, it holds something else, or it is not a regular file.
     """
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(_MAX_FILE)
+        mode, content = _read(path)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise KeyStoreError(f"the root key file {path} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(mode):
+        raise KeyStoreError(f"the root key file {path} cannot be read: it is not a regular file")
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise KeyStoreError(f"others than its owner can reach the root key file {path}: run chmod 600 {path}")
     return decode_root_key(content.decode("ascii", "replace"), f"the root key file {path}")
+
+
+def _read(path: Path) -> tuple[int, bytes]:
+    # O_NONBLOCK, since opening a named pipe would wait for ever. Only regular files are read.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        return mode, os.read(descriptor, _MAX_FILE) if stat.S_ISREG(mode) else b""
+    finally:
+        os.close(descriptor)
 
 
 def make_root_key_file(path: Path, random: RandomSource) -> RootKey:

@@ -12,7 +12,7 @@ from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.model import Alias, Key, KeyState, Material, MultiRegionRole
 from envelope_sdk.local_kms.store.wrapping import MaterialWrapper
 
-__all__ = ["SqliteTransaction"]
+__all__ = ["SqliteTransaction", "forgive"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -37,18 +37,25 @@ _PUT_ALIAS: Final = (
     "INSERT INTO aliases (account, region, name, key_id, created, updated) VALUES (?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (account, region, name) DO UPDATE SET key_id = excluded.key_id, updated = excluded.updated"
 )
+# The debt's value is random, so that paying one never passes for paying another that was run up meanwhile.
+_DEBT_NAME: Final = "log to be emptied"
+_RUN_UP_DEBT: Final = (
+    "INSERT INTO meta VALUES (?, randomblob(16)) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
 
 
 class SqliteTransaction:
-    """Reads and writes over one connection, within whatever transaction it is in."""
+    """Reads and writes over one connection, within whatever transaction it is in.
 
-    __slots__ = ("_connection", "_wrapper", "erased")
+    Columns of SQLite hold values of any type, whatever their declaration says: each is checked when it is read.
+    """
+
+    __slots__ = ("_connection", "_wrapper")
 
     def __init__(self, connection: sqlite3.Connection, wrapper: MaterialWrapper) -> None:
         """Take the connection, and the wrapper for key material."""
         self._connection = connection
         self._wrapper = wrapper
-        self.erased = False
 
     def key(self, scope: Scope, key_id: str) -> Key | None:
         """Return the key of that id."""
@@ -65,14 +72,14 @@ class SqliteTransaction:
         row = self._connection.execute(_MATERIAL, (scope.account, scope.region, material_id)).fetchone()
         if row is None:
             return None
-        key_id, created, wrapped = row
-        secret = self._wrapper.unwrap(scope, key_id, material_id, wrapped)
-        return Material(key_id, material_id, _time(created), secret)
+        key_id, created, wrapped = _text(row[0]), _time(row[1]), row[2]
+        return Material(key_id, material_id, created, self._wrapper.unwrap(scope, key_id, material_id, wrapped))
 
     def tags(self, scope: Scope, key_id: str) -> Mapping[str, str]:
         """Return a key's tags, by name."""
         query = "SELECT tag, value FROM tags WHERE account = ? AND region = ? AND key_id = ? ORDER BY tag"
-        return dict(self._connection.execute(query, (scope.account, scope.region, key_id)).fetchall())
+        rows = self._connection.execute(query, (scope.account, scope.region, key_id))
+        return {_text(tag): _text(value) for tag, value in rows}
 
     def alias(self, scope: Scope, name: str) -> Alias | None:
         """Return the alias of that name."""
@@ -112,8 +119,14 @@ class SqliteTransaction:
         """Erase the keys due, and all that hangs on them."""
         keys = [_key(row) for row in self._connection.execute(_DUE, (_number(due),))]
         self._connection.execute("DELETE FROM keys WHERE deletion <= ?", (_number(due),))
-        self.erased = self.erased or bool(keys)
+        if keys:
+            self._connection.execute(_RUN_UP_DEBT, (_DEBT_NAME,))
         return keys
+
+    def debt(self) -> object:
+        """Return the mark of erased rows that may still stand in the log; ``None`` where there is no such debt."""
+        row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (_DEBT_NAME,)).fetchone()
+        return None if row is None else row[0]
 
     def put_alias(self, alias: Alias) -> None:
         """Add or replace an alias."""
@@ -127,6 +140,11 @@ class SqliteTransaction:
         self._connection.execute(query, (scope.account, scope.region, name))
 
 
+def forgive(connection: sqlite3.Connection, debt: object) -> None:
+    """Remove the mark ``debt``, and no other, once the log has been emptied."""
+    connection.execute("DELETE FROM meta WHERE name = ? AND value = ?", (_DEBT_NAME, debt))
+
+
 def _changeable(key: Key) -> tuple[object, ...]:
     deletion = None if key.deletion is None else _number(key.deletion)
     head = (key.description, key.usage, key.spec, key.origin, key.state.value, deletion)
@@ -138,36 +156,46 @@ def _key(row: tuple[Any, ...]) -> Key:
         row
     )
     try:
+        scope = Scope(_text(account), _text(region))
         return Key(
-            scope=Scope(account, region),
-            key_id=key_id,
+            scope=scope,
+            key_id=_text(key_id),
             created=_time(created),
-            description=description,
-            usage=usage,
-            spec=spec,
-            origin=origin,
+            description=_text(description),
+            usage=_text(usage),
+            spec=_text(spec),
+            origin=_text(origin),
             state=KeyState(state),
             deletion=None if deletion is None else _time(deletion),
             role=None if role is None else MultiRegionRole(role),
-            primary_region=primary,
-            policy=policy,
-            material_id=own,
+            primary_region=None if primary is None else Scope(scope.account, _text(primary)).region,
+            policy=_text(policy),
+            material_id=None if own is None else _text(own),
         )
     except ValueError:
-        raise KeyStoreError(f"the key store's record of key {key_id} is damaged") from None
+        # The id's own repr: it may be of any type.
+        raise KeyStoreError(f"the key store's record of key {key_id!r:.80} is damaged") from None
 
 
 def _alias(scope: Scope, row: tuple[Any, ...]) -> Alias:
     name, key_id, created, updated = row
-    return Alias(scope, name, key_id, _time(created), _time(updated))
+    return Alias(scope, _text(name), _text(key_id), _time(created), _time(updated))
 
 
 def _number(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 
 
-def _time(number: int) -> datetime:
+def _time(number: object) -> datetime:
     try:
-        return _EPOCH + number * _MILLISECOND
-    except (TypeError, OverflowError):
-        raise KeyStoreError("the key store holds a date that cannot be one: it is damaged") from None
+        if isinstance(number, int):
+            return _EPOCH + number * _MILLISECOND
+    except OverflowError:
+        pass
+    raise KeyStoreError("the key store holds a date that cannot be one: it is damaged")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise KeyStoreError("the key store holds something else where text belongs: it is damaged")
+    return value

@@ -6,59 +6,47 @@ whether anybody else has committed anything, the second connection included.
 
 Writes are ``BEGIN IMMEDIATE`` with ``synchronous = FULL`` in WAL mode: once committed they are on disk. A key that was
 named to a caller and then lost would be data lost, so no cheaper setting will do.
+
+Rows erased still stand in the write-ahead log until it is emptied, which it cannot be while anybody reads. Nobody waits
+for that: a mark in the database says that it is owed, and whoever next writes, opens or closes the file tries again.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from envelope_sdk.errors import KeyStoreError, KmsServiceError
-from envelope_sdk.local_kms import faults
-from envelope_sdk.local_kms.store.opening import RootKeySource, prepare
+from envelope_sdk.errors import KeyStoreError, LocalKmsError
+from envelope_sdk.local_kms.store.opening import RootKeySource, check_paths, prepare, refuse_emptied
 from envelope_sdk.local_kms.store.root_key import ROOT_KEY_LENGTH, sync_folder
-from envelope_sdk.local_kms.store.rows import SqliteTransaction
+from envelope_sdk.local_kms.store.rows import SqliteTransaction, forgive
+from envelope_sdk.local_kms.store.session import CHANGE, LOOK, Session, connect, translated
 from envelope_sdk.local_kms.store.wrapping import MaterialWrapper
 from envelope_sdk.primitives.entropy import RandomSource
 
-__all__ = ["DEFAULT_PATIENCE", "SqliteStore", "translate"]
+__all__ = ["DEFAULT_PATIENCE", "SqliteStore"]
 
 DEFAULT_PATIENCE: Final = 10.0
 """Seconds to wait for another process's write before giving up."""
 
 _MEMORY: Final = Path(":memory:")
 _FILE_MODE: Final = 0o600
-_PRIMARY_CODE: Final = 0xFF
-_REASONS: Final = {
-    sqlite3.SQLITE_NOTADB: "it is not a database",
-    sqlite3.SQLITE_CORRUPT: "it is damaged; restore it from a backup",
-    sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_READONLY: "it cannot be written",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
-    sqlite3.SQLITE_IOERR: "reading or writing it failed",
-    sqlite3.SQLITE_PERM: "permission is denied",
-}
 
 
 class SqliteStore:
     """Keys in a SQLite file, or in memory. Fulfils :class:`~envelope_sdk.local_kms.store.contract.Store`."""
 
-    def __init__(
-        self, path: Path, reader: sqlite3.Connection, writer: sqlite3.Connection, wrapper: MaterialWrapper
-    ) -> None:
+    def __init__(self, path: Path, reader: Session, writer: Session, wrapper: MaterialWrapper) -> None:
         """Take what :meth:`open` and :meth:`in_memory` make; not for callers."""
         self._path = path
         self._reader = reader
         self._writer = writer
         self._wrapper = wrapper
-        self._read_lock = threading.Lock()
-        self._write_lock = self._read_lock if reader is writer else threading.Lock()
-        self._commits = 0
+        self._changes = 0
         self._process = os.getpid()
 
     @classmethod
@@ -74,29 +62,34 @@ class SqliteStore:
             patience: seconds to wait for other processes' writes.
 
         Raises:
+            UsageError: a path that no file can have.
             KeyStoreError: the file or the root key cannot be used.
             KmsServiceError: DependencyTimeoutException: others kept it locked for longer than ``patience``.
         """
-        _make_file(path)
+        check_paths(path, root_key)
+        if not _make_file(path):
+            refuse_emptied(path, patience)
         connections: list[sqlite3.Connection] = []
         try:
-            connections.append(_connect(path, patience))
-            wrapper = prepare(connections[0], path, root_key, random, patience)
-            connections.append(_connect(path, patience))
-            return cls(path, connections[1], connections[0], wrapper)
-        except BaseException as error:
+            connections.append(connect(path, patience))
+            with translated(path):
+                wrapper = prepare(connections[0], path, root_key, random, patience)
+            connections.append(connect(path, patience))
+        except BaseException:
             for connection in connections:
                 connection.close()
-            if isinstance(error, sqlite3.Error):
-                raise translate(error, path) from None
             raise
+        store = cls(path, Session(connections[1], path), Session(connections[0], path), wrapper)
+        store._settle()
+        return store
 
     @classmethod
     def in_memory(cls, random: RandomSource) -> SqliteStore:
         """Make an empty store that is gone when closed; its root key is nowhere but in this process."""
-        connection = _connect(_MEMORY, DEFAULT_PATIENCE)
+        connection = connect(_MEMORY, DEFAULT_PATIENCE)
         wrapper = prepare(connection, _MEMORY, random(ROOT_KEY_LENGTH), random, DEFAULT_PATIENCE)
-        return cls(_MEMORY, connection, connection, wrapper)
+        session = Session(connection, _MEMORY)
+        return cls(_MEMORY, session, session, wrapper)
 
     def __repr__(self) -> str:
         return f"SqliteStore({str(self._path)!r})"
@@ -107,92 +100,74 @@ class SqliteStore:
     def version(self) -> object:
         """Return a value that is another one after anybody has changed the store."""
         self._check_process()
-        with self._read_lock:
-            try:
-                # A lone connection does not count its own commits, so these are counted here.
-                return self._commits, self._reader.execute("PRAGMA data_version").fetchone()[0]
-            except sqlite3.Error as error:
-                raise translate(error, self._path) from None
+        # A lone connection does not count its own commits, so these are counted here.
+        return self._changes, self._reader.data_version()
 
     @contextmanager
     def read(self) -> Generator[SqliteTransaction]:
         """Begin a look."""
         self._check_process()
-        with self._read_lock, _transaction(self._reader, self._path, "BEGIN"):
-            yield SqliteTransaction(self._reader, self._wrapper)
+        with self._reader.transaction(LOOK):
+            yield SqliteTransaction(self._reader.connection, self._wrapper)
 
     @contextmanager
     def write(self) -> Generator[SqliteTransaction]:
         """Begin a change."""
         self._check_process()
-        with self._write_lock:
-            transaction = SqliteTransaction(self._writer, self._wrapper)
-            with _transaction(self._writer, self._path, "BEGIN IMMEDIATE"):
+        try:
+            with self._writer.transaction(CHANGE):
+                transaction = SqliteTransaction(self._writer.connection, self._wrapper)
                 yield transaction
-            self._commits += 1
-            if transaction.erased:
-                # Rows erased still stand in the log until it is emptied. If somebody is reading, the next one does it.
-                with suppress(sqlite3.Error):
-                    self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                debt = transaction.debt()
+        finally:
+            # After any exception too: an interrupt may have come when all was committed.
+            self._changes += 1
+        if debt is not None:
+            self._empty_log(debt)
 
     def close(self) -> None:
         """Close the file."""
         if self._process != os.getpid():
             # SQLite's connections must not be touched in a child process, not even to close them.
             return
-        for lock, connection in ((self._read_lock, self._reader), (self._write_lock, self._writer)):
-            with lock:
-                connection.close()
+        if self._reader is not self._writer:
+            self._reader.close()
+        self._settle()
+        self._writer.close()
+
+    def _settle(self) -> None:
+        """Empty the log if that is owed; whoever is not up to it leaves it to the next."""
+        with suppress(LocalKmsError):
+            with self._writer.transaction(LOOK):
+                debt = SqliteTransaction(self._writer.connection, self._wrapper).debt()
+            if debt is not None:
+                self._empty_log(debt)
+
+    def _empty_log(self, debt: object) -> None:
+        if self._path is _MEMORY:
+            return
+        # A connection of its own, so that not waiting is no setting that somebody would have to undo.
+        with suppress(LocalKmsError), closing(connect(self._path, 0)) as connection, translated(self._path):
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            if not busy:
+                forgive(connection, debt)
 
     def _check_process(self) -> None:
         if self._process != os.getpid():
             raise KeyStoreError(f"the key store {self._path} was opened before this process was forked: open it again")
 
 
-def translate(error: sqlite3.Error, path: Path) -> KeyStoreError | KmsServiceError:
-    """Return the error of this package that stands for one of SQLite's."""
-    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return faults.dependency_timeout()
-    # SQLite's own texts name tables and columns but never values.
-    return KeyStoreError(f"the key store {path} cannot be used: {_REASONS.get(code, str(error))}")
+def _make_file(path: Path) -> bool:
+    """Make sure there is a file, and that a new one is nobody else's to read; SQLite's -wal and -shm copy its mode.
 
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, path: Path, begin: str) -> Generator[None]:
+    Returns:
+        Whether it was made here.
+    """
     try:
-        connection.execute(begin)
-        try:
-            yield
-            connection.execute("COMMIT")
-        except BaseException:
-            # A full disk has made SQLite roll back by itself.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-    except sqlite3.Error as error:
-        raise translate(error, path) from None
-
-
-def _make_file(path: Path) -> None:
-    """Make sure there is a file, and that a new one is nobody else's to read; SQLite's -wal and -shm copy its mode."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE_MODE)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE_MODE))
+        sync_folder(path.parent)
     except FileExistsError:
-        return
+        return False
     except OSError as error:
         raise KeyStoreError(f"the key store {path} cannot be made: {error.strerror}") from None
-    os.close(descriptor)
-    sync_folder(path.parent)
-
-
-def _connect(path: Path, patience: float) -> sqlite3.Connection:
-    # Autocommit, so that every transaction is one begun here; the locks make sharing between threads safe.
-    connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
-    try:
-        for setting in ("foreign_keys = ON", "synchronous = FULL", "secure_delete = ON", "trusted_schema = OFF"):
-            connection.execute(f"PRAGMA {setting}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return True
