@@ -17,10 +17,8 @@ from typing import Final
 
 from envelope_sdk.errors import (
     AuthenticationError,
-    KeyringError,
     LimitExceededError,
     MessageError,
-    SignatureError,
     SignedStreamError,
     StreamError,
     TrailingDataError,
@@ -44,8 +42,7 @@ from envelope_sdk.formats.cursor import BytesLike, Cursor, NeedMoreBytes, byte_v
 from envelope_sdk.formats.footer import parse_footer
 from envelope_sdk.formats.header import ContentType, UnverifiedHeader, parse_header
 from envelope_sdk.materials import DecryptionMaterials
-from envelope_sdk.message.authenticated import Header
-from envelope_sdk.message.keys import check_commitment, derive_message_key
+from envelope_sdk.message.authenticated import ALTERED, Header, authenticate
 from envelope_sdk.message.machine import Machine
 from envelope_sdk.message.output import filled
 from envelope_sdk.policy import CommitmentPolicy, Limits
@@ -59,7 +56,6 @@ MaterialsSource = Callable[[UnverifiedHeader], DecryptionMaterials]
 
 _BATCH: Final = 4096
 _HEADER_CHUNK: Final = 2**16
-_ALTERED: Final = "the message was altered after it was encrypted, or the data key is not the message's"
 
 Step = Callable[[memoryview, memoryview], tuple[int, int]]
 """Reads from the first view, writes to the second, returns how many bytes each; NeedMoreBytes where it cannot."""
@@ -305,8 +301,10 @@ class MessageDecryptor(Machine):
         if body.content_type is ContentType.FRAMED:
             self._check_body_length(body.frame_length, "frame length")
         materials = self._materials_for(unverified)
-        self._check_materials(unverified, materials)
-        self.header = self._verify_header(unverified, materials)
+        self.header, self._cipher = authenticate(unverified, materials)
+        if body.algorithm_suite.signature is not None:
+            self._verification_key = materials.verification_key
+            self._digest = MessageDigest(body.algorithm_suite.signature)
         self._aads = FrameAads(body.message_id, body.frame_length)
         self._step = self._read_frames if body.content_type is ContentType.FRAMED else self._read_block
         self._section = "body"
@@ -314,34 +312,6 @@ class MessageDecryptor(Machine):
             self._digest.update(view[: self.header.length])
         self._offset = self.header.length
         return self.header.length
-
-    def _check_materials(self, unverified: UnverifiedHeader, materials: DecryptionMaterials) -> None:
-        suite = unverified.body.algorithm_suite
-        if materials.algorithm_suite is not suite:
-            raise KeyringError(
-                f"the materials are for {materials.algorithm_suite.name}, the message is {suite.name}: a faulty "
-                "materials manager"
-            )
-        if suite.signature is not None:
-            if materials.verification_key is None:
-                raise SignatureError("the materials of a signed message hold no verification key", section="header")
-            if materials.verification_key.algorithm is not suite.signature:
-                raise KeyringError("the materials' verification key is of another algorithm than the message's suite")
-            self._verification_key = materials.verification_key
-            self._digest = MessageDigest(suite.signature)
-
-    def _verify_header(self, unverified: UnverifiedHeader, materials: DecryptionMaterials) -> Header:
-        body = unverified.body
-        cipher, commitment = derive_message_key(body.algorithm_suite, materials.plaintext_data_key, body.message_id)
-        check_commitment(commitment, body.suite_data)
-        required = materials.required_encryption_context_keys
-        unstored = materials.encryption_context.only(required).canonical if required else b""
-        try:
-            cipher.check_tag(unverified.iv, unverified.raw + unstored, unverified.tag)
-        except InvalidTag:
-            raise AuthenticationError(f"the header does not authenticate: {_ALTERED}", section="header") from None
-        self._cipher = cipher
-        return Header.of(body, materials.encryption_context, unverified.length)
 
     def _check_body_length(self, length: int, what: str) -> None:
         limit = self._limits.max_body_length
@@ -446,7 +416,7 @@ class MessageDecryptor(Machine):
         return 0
 
     def _not_authentic(self, section: str) -> AuthenticationError:
-        return AuthenticationError(f"{section} does not authenticate: {_ALTERED}", section=section)
+        return AuthenticationError(f"{section} does not authenticate: {ALTERED}", section=section)
 
     # --- footer ------------------------------------------------------------------------------------------------------
 
