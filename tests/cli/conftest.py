@@ -116,7 +116,8 @@ class Envelope:
         return subprocess.Popen(
             [sys.executable, "-c", launcher, *arguments],
             cwd=self.home,
-            env=self.environment(),
+            # A process that is put under a limit could not write what coverage measured of it.
+            env=self.environment() | ({"COVERAGE_PROCESS_CONFIG": ""} if "preexec_fn" in options else {}),
             **(pipes | options),
         )
 
