@@ -17,6 +17,7 @@ from envelope_sdk.formats.edks import EncryptedDataKey, encode_encrypted_data_ke
 from envelope_sdk.formats.suites import IV_LENGTH, TAG_LENGTH, AlgorithmSuite
 
 __all__ = [
+    "HEADER_CHUNK",
     "HEADER_IV",
     "MAX_FRAME_LENGTH",
     "ContentType",
@@ -31,6 +32,9 @@ HEADER_IV: Final = bytes(IV_LENGTH)
 
 MAX_FRAME_LENGTH: Final = 0xFFFFFFFF
 """The longest frame: its length field has 32 bits."""
+
+HEADER_CHUNK: Final = 2**16
+"""Bytes of a header to wait for at a time, where more may come: every attempt reads it from its start."""
 
 _TYPE: Final = 0x80
 _RESERVED: Final = bytes(4)

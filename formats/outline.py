@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from envelope_sdk.errors import MessageError, TrailingDataError
 from envelope_sdk.formats.body import (
@@ -20,12 +19,10 @@ from envelope_sdk.formats.body import (
 )
 from envelope_sdk.formats.cursor import BytesLike, Cursor, NeedMoreBytes, byte_view
 from envelope_sdk.formats.footer import parse_footer
-from envelope_sdk.formats.header import ContentType, UnverifiedHeader, parse_header
+from envelope_sdk.formats.header import HEADER_CHUNK, ContentType, UnverifiedHeader, parse_header
 from envelope_sdk.formats.suites import TAG_LENGTH
 
 __all__ = ["MessageOutline", "OutlineReader"]
-
-_HEADER_CHUNK: Final = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +103,7 @@ class OutlineReader:
             raise TrailingDataError("bytes follow the end of the message", section="end", offset=self._offset)
         wanted = self._needed - len(self._pending)
         if self.header is None:
-            # Every attempt reads the header from its start: make them few, whatever its fields' lengths.
-            wanted = max(wanted, _HEADER_CHUNK)
+            wanted = max(wanted, HEADER_CHUNK)
         taken = min(wanted, len(view))
         self._pending += view[:taken]
         if len(self._pending) < self._needed:

@@ -40,7 +40,7 @@ from envelope_sdk.formats.body import (
 )
 from envelope_sdk.formats.cursor import BytesLike, Cursor, NeedMoreBytes, byte_view
 from envelope_sdk.formats.footer import parse_footer
-from envelope_sdk.formats.header import ContentType, UnverifiedHeader, parse_header
+from envelope_sdk.formats.header import HEADER_CHUNK, ContentType, UnverifiedHeader, parse_header
 from envelope_sdk.materials import DecryptionMaterials
 from envelope_sdk.message.authenticated import ALTERED, Header, authenticate
 from envelope_sdk.message.machine import Machine
@@ -55,7 +55,6 @@ MaterialsSource = Callable[[UnverifiedHeader], DecryptionMaterials]
 """Turns a header, not yet authenticated, into complete decryption materials."""
 
 _BATCH: Final = 4096
-_HEADER_CHUNK: Final = 2**16
 
 Step = Callable[[memoryview, memoryview], tuple[int, int]]
 """Reads from the first view, writes to the second, returns how many bytes each; NeedMoreBytes where it cannot."""
@@ -208,8 +207,7 @@ class MessageDecryptor(Machine):
                 return len(view)
         taken = 0
         while self.header is None and taken < len(view):
-            # Every attempt reads the header from its start: make them few, whatever its fields' lengths.
-            more = max(self._needed - len(self._pending), _HEADER_CHUNK)
+            more = max(self._needed - len(self._pending), HEADER_CHUNK)
             self._pending += view[taken : taken + more]
             taken = min(taken + more, len(view))
             if len(self._pending) >= self._needed:
