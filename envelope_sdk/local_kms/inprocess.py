@@ -258,7 +258,7 @@ class LocalKms:
         EncryptionAlgorithm: str | None = None,
         DryRun: bool | None = None,
     ) -> dict[str, Any]:
-        """Encrypt 1 to 4096 bytes (Encrypt). An encryption context has up to 8192 characters, written as JSON.
+        """Encrypt 1 to 4096 bytes (Encrypt).
 
         Raises:
             KmsServiceError: NotFoundException, DisabledException, KMSInvalidStateException, InvalidKeyUsageException,

@@ -117,3 +117,11 @@ def test_an_altered_wrapped_key_opens_nothing(client: Client) -> None:
         altered[start + offset] ^= 1
         with pytest.raises((NoMatchingKeyError, AuthenticationError)):
             client.decrypt(altered)
+
+
+def test_the_longest_context_that_a_message_can_hold_goes_through_the_kms(client: Client) -> None:
+    # The pair count, the two lengths and the key take seven bytes.
+    longest = {"k": "x" * (65_535 - 7)}
+    message = client.encrypt(PLAINTEXT, encryption_context=longest).ciphertext
+
+    assert client.decrypt(message, encryption_context=longest).plaintext == PLAINTEXT

@@ -366,18 +366,3 @@ def test_bytes_that_were_released_are_refused(kms: LocalKms, key_id: str, refuse
     view.release()
     with refused("SerializationException", "Plaintext has to be bytes."):
         kms.encrypt(KeyId=key_id, Plaintext=view)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(("character", "written"), [("x", 1), ("\u00e9", 1), ('"', 2), ("\n", 2)])
-def test_an_encryption_context_has_up_to_8192_characters_as_json(
-    kms: LocalKms, key_id: str, refused: Any, character: str, written: int
-) -> None:
-    # {"k":"..."} is eight characters around the value.
-    longest = {"k": character * (8184 // written)}
-    blob = kms.encrypt(KeyId=key_id, Plaintext=b"x", EncryptionContext=longest)["CiphertextBlob"]
-    assert kms.decrypt(CiphertextBlob=blob, EncryptionContext=longest)["Plaintext"] == b"x"
-    longer = {"k": longest["k"] + character}
-    with refused("ValidationException"):
-        kms.generate_data_key(KeyId=key_id, KeySpec="AES_256", EncryptionContext=longer)
-    with refused("ValidationException"):
-        kms.decrypt(CiphertextBlob=blob, EncryptionContext=longer)
