@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from envelope_sdk.errors import (
     ContextMismatchError,
     EncryptionContextError,
+    EnvelopeError,
     KeyringError,
     UsageError,
 )
@@ -25,14 +26,17 @@ from envelope_sdk.managers.default import DefaultMaterialsManager
 from envelope_sdk.materials import (
     DecryptionMaterials,
     DecryptionRequest,
+    EncryptionMaterials,
     EncryptionRequest,
     Keyring,
     MaterialsManager,
 )
-from envelope_sdk.message.authenticated import Header
+from envelope_sdk.message.authenticated import Header, MaterialsSource
 from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.message.encryptor import MessageEncryptor
-from envelope_sdk.message.output import filled
+from envelope_sdk.message.machine import forget_frames
+from envelope_sdk.message.parallel import threads_for
+from envelope_sdk.message.whole import decrypt_whole, encrypt_whole
 from envelope_sdk.policy import CommitmentPolicy, Limits
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 
@@ -74,7 +78,15 @@ class DecryptResult:
 class Client:
     """Encrypts and decrypts messages in the AWS Encryption SDK format."""
 
-    __slots__ = ("_algorithm_suite", "_commitment_policy", "_frame_length", "_limits", "_manager", "_random")
+    __slots__ = (
+        "_algorithm_suite",
+        "_commitment_policy",
+        "_frame_length",
+        "_limits",
+        "_manager",
+        "_random",
+        "_threads",
+    )
 
     def __init__(
         self,
@@ -87,6 +99,7 @@ class Client:
         frame_length: int = DEFAULT_FRAME_LENGTH,
         limits: Limits | None = None,
         random: RandomSource = system_random,
+        threads: int | None = None,
     ) -> None:
         """Fix how messages are made and what is accepted.
 
@@ -102,6 +115,8 @@ class Client:
                 before it releases plaintext.
             limits: bounds on messages; see :class:`~envelope_sdk.policy.Limits`.
             random: the source of message ids.
+            threads: the most threads that one message may use. By default as many as there are processors, up to 4,
+                and only where the message is long enough, and its frames too, for them to pay.
 
         Raises:
             UsageError: not exactly one source of materials, a frame length out of range, or a suite that is named and
@@ -128,6 +143,7 @@ class Client:
         self._frame_length = frame_length
         self._limits = limits or Limits()
         self._random = random
+        self._threads = threads_for(threads)
 
     def __repr__(self) -> str:
         return f"Client({self._manager!r}, {self._algorithm_suite.name}, {self._commitment_policy.value})"
@@ -146,15 +162,18 @@ class Client:
             LimitExceededError: more encrypted data keys than allowed.
         """
         with byte_view(plaintext) as view:
-            encryptor = self.encryptor(encryption_context=encryption_context, plaintext_length=len(view))
-            start = encryptor.start()
-
-            def fill(out: memoryview) -> int:
-                out[: len(start)] = start
-                return len(start) + encryptor.finish_into(view, out[len(start) :])
-
-            size = len(start) + encryptor.output_size(len(view), last=True)
-            return EncryptResult(filled(size, fill), encryptor.header)
+            materials = self._encryption_materials(encryption_context, len(view))
+            return EncryptResult(
+                *encrypt_whole(
+                    materials,
+                    view,
+                    frame_length=self._frame_length,
+                    commitment_policy=self._commitment_policy,
+                    limits=self._limits,
+                    random=self._random,
+                    threads=self._threads,
+                )
+            )
 
     def decrypt(
         self,
@@ -178,23 +197,21 @@ class Client:
             KmsUnavailableError: a key service that might have opened one failed for now.
             PolicyError: the commitment policy, a limit or the required context refuses the message.
         """
-        decryptor = self.decryptor(encryption_context=encryption_context, required_context_keys=required_context_keys)
+        materials_for = self._materials_source(encryption_context, required_context_keys)
         with byte_view(ciphertext) as view:
-            body = view[decryptor.read_header(view) :]
-
-            def fill(out: memoryview) -> int:
-                released = decryptor.update_into(body, out)
-                decryptor.finish()
-                return released
-
             try:
-                # Plaintext is never longer than its message, and the message is at hand.
-                plaintext = filled(len(body), fill)
-            finally:
-                # A mapped file could not be closed otherwise before an error is forgotten.
-                body.release()
-        assert decryptor.header is not None
-        return DecryptResult(plaintext, decryptor.header)
+                return DecryptResult(
+                    *decrypt_whole(
+                        view,
+                        materials_for,
+                        commitment_policy=self._commitment_policy,
+                        limits=self._limits,
+                        threads=self._threads,
+                    )
+                )
+            except EnvelopeError as error:
+                forget_frames(error)
+                raise
 
     def open(self, file: str | os.PathLike[str] | IO[bytes], mode: str = "rb", **options: Any) -> EncryptedFile:
         """Open an encrypted file as if it were not: :func:`envelope_sdk.open` with this client."""
@@ -214,20 +231,7 @@ class Client:
         Raises:
             As :meth:`encrypt`.
         """
-        context = EncryptionContext.of(encryption_context)
-        if context.reserved_keys:
-            raise EncryptionContextError(
-                "encryption context keys that begin with 'aws-crypto-' belong to the format: "
-                + ", ".join(context.reserved_keys)
-            )
-        request = EncryptionRequest(context, self._commitment_policy, self._algorithm_suite, plaintext_length)
-        materials = self._manager.get_encryption_materials(request)
-        if materials.algorithm_suite is not self._algorithm_suite:
-            # Otherwise a manager could drop the signature, or the key length, that this client was made for.
-            raise KeyringError(
-                f"{self._manager!r} returned materials for {materials.algorithm_suite.name} where "
-                f"{self._algorithm_suite.name} was asked for"
-            )
+        materials = self._encryption_materials(encryption_context, plaintext_length)
         return MessageEncryptor(
             materials,
             frame_length=self._frame_length,
@@ -235,6 +239,7 @@ class Client:
             limits=self._limits,
             plaintext_length=plaintext_length,
             random=self._random,
+            threads=self._threads,
         )
 
     def decryptor(
@@ -254,34 +259,57 @@ class Client:
         Raises:
             TypeError: ``required_context_keys`` is a single text, or ``encryption_context`` is not of texts.
         """
+        return MessageDecryptor(
+            self._materials_source(encryption_context, required_context_keys),
+            commitment_policy=self._commitment_policy,
+            limits=self._limits,
+            refuse_signed=refuse_signed,
+            threads=self._threads,
+        )
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _encryption_materials(
+        self, encryption_context: Mapping[str, str] | None, plaintext_length: int | None
+    ) -> EncryptionMaterials:
+        context = EncryptionContext.of(encryption_context)
+        if context.reserved_keys:
+            raise EncryptionContextError(
+                "encryption context keys that begin with 'aws-crypto-' belong to the format: "
+                + ", ".join(context.reserved_keys)
+            )
+        request = EncryptionRequest(context, self._commitment_policy, self._algorithm_suite, plaintext_length)
+        materials = self._manager.get_encryption_materials(request)
+        if materials.algorithm_suite is not self._algorithm_suite:
+            # Otherwise a manager could drop the signature, or the key length, that this client was made for.
+            raise KeyringError(
+                f"{self._manager!r} returned materials for {materials.algorithm_suite.name} where "
+                f"{self._algorithm_suite.name} was asked for"
+            )
+        return materials
+
+    def _materials_source(
+        self, encryption_context: Mapping[str, str] | None, required_context_keys: Iterable[str]
+    ) -> MaterialsSource:
         if isinstance(required_context_keys, str):
             raise TypeError("required_context_keys is a collection of keys, not one text")
         reproduced = EncryptionContext.of(encryption_context)
         required = frozenset(required_context_keys)
 
         def materials_for(unverified: UnverifiedHeader) -> DecryptionMaterials:
-            stored = unverified.body.encryption_context
-            missing = required - stored.keys() - reproduced.keys()
-            if missing:
+            body = unverified.body
+            stored = body.encryption_context
+            if required and (missing := required - stored.keys() - reproduced.keys()):
                 raise ContextMismatchError(
                     f"the message's encryption context lacks the required keys {', '.join(sorted(missing))}"
                 )
             return self._manager.decrypt_materials(
                 DecryptionRequest(
-                    unverified.body.algorithm_suite,
-                    unverified.body.encrypted_data_keys,
-                    stored,
-                    reproduced,
-                    self._commitment_policy,
+                    body.algorithm_suite, body.encrypted_data_keys, stored, reproduced, self._commitment_policy
                 )
             )
 
-        return MessageDecryptor(
-            materials_for,
-            commitment_policy=self._commitment_policy,
-            limits=self._limits,
-            refuse_signed=refuse_signed,
-        )
+        return materials_for
 
 
 def _check_types(

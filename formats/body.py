@@ -7,6 +7,9 @@ IVs and every AWS implementation reads them.
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,13 +29,13 @@ __all__ = [
     "MAX_FRAMES",
     "BlockHead",
     "FinalFrameHead",
+    "FrameAads",
     "block_aad",
     "final_frame_aad",
     "frame_iv",
     "leading_run",
     "number_frames",
-    "sequence_columns",
-    "FrameAads",
+    "sequence_numbers",
 ]
 
 MAX_FRAMES: Final = 0xFFFFFFFF
@@ -75,36 +78,52 @@ def block_aad(message_id: bytes, content_length: int) -> bytes:
 
 
 class FrameAads:
-    """What the tags of a message's regular frames cover beside their content, made without a call a frame.
+    """What the tags of a message's regular frames cover beside their content, together with the IVs a writer gives.
 
-    They differ only in the four bytes of the sequence number, so one prefix and one suffix serve a whole message.
+    Both differ from frame to frame only in the sequence number, so those of many frames are one template repeated, with
+    the numbers copied in.
     """
 
-    __slots__ = ("prefix", "suffix")
+    __slots__ = ("_iv_and_aad", "_number_at", "_template")
 
     def __init__(self, message_id: bytes, frame_length: int) -> None:
-        self.prefix = message_id + _FRAME
-        self.suffix = frame_length.to_bytes(8, "big")
+        start = bytes(IV_LENGTH) + message_id + _FRAME
+        self._number_at = len(start)
+        self._template = start + bytes(4) + frame_length.to_bytes(8, "big")
+        self._iv_and_aad = struct.Struct(f"{IV_LENGTH}s{len(self._template) - IV_LENGTH}s")
+
+    def numbered(self, numbers: array[int]) -> Iterator[tuple[bytes, bytes]]:
+        """Return each frame's IV and additional data, for :func:`sequence_numbers` of the frames."""
+        table = memoryview(bytearray(self._template * len(numbers))).cast("I")
+        row = len(self._template) // 4
+        table[IV_LENGTH // 4 - 1 :: row] = numbers
+        table[self._number_at // 4 :: row] = numbers
+        return self._iv_and_aad.iter_unpack(table)
 
 
-def sequence_columns(first: int, count: int) -> tuple[bytes, bytes, bytes, bytes]:
-    """Return ``count`` sequence numbers from ``first`` on as four columns: all first bytes, all second bytes, ...
+def sequence_numbers(first: int, count: int) -> array[int]:
+    """Return ``count`` sequence numbers from ``first`` on, each of four bytes as they stand on the wire."""
+    numbers = array("I", range(first, first + count))
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers
 
-    Frames stand at equal distances, so a column is one strided copy into, or comparison with, a whole batch.
-    """
-    numbers = struct.pack(f">{count}I", *range(first, first + count))
-    return numbers[0::4], numbers[1::4], numbers[2::4], numbers[3::4]
 
-
-def number_frames(out: memoryview, frame_length: int, first: int, count: int) -> None:
-    """Write sequence numbers and IVs of ``count`` regular frames that stand one after the other in ``out``."""
+def number_frames(out: memoryview, frame_length: int, numbers: array[int]) -> None:
+    """Write the sequence numbers and IVs of regular frames that stand one after the other at the start of ``out``."""
     stride = frame_length + FRAME_OVERHEAD
-    zeros = bytes(count)
-    for byte in range(4, 12):
-        out[byte : count * stride : stride] = zeros
-    for byte, column in enumerate(sequence_columns(first, count)):
-        out[byte : count * stride : stride] = column
-        out[byte + 12 : count * stride : stride] = column
+    frames = out[: len(numbers) * stride]
+    if stride % 4 == 0:
+        words = frames.cast("I")
+        zeros = array("I", bytes(4 * len(numbers)))
+        for word, value in enumerate((numbers, zeros, zeros, numbers)):
+            words[word :: stride // 4] = value
+        return
+    raw = numbers.tobytes()
+    zeros = array("B", bytes(len(numbers)))
+    for byte in range(4):
+        frames[byte::stride] = frames[byte + 12 :: stride] = raw[byte::4]
+        frames[byte + 4 :: stride] = frames[byte + 8 :: stride] = zeros
 
 
 def leading_run(view: memoryview, frame_length: int, first: int, count: int) -> int:
@@ -114,14 +133,24 @@ def leading_run(view: memoryview, frame_length: int, first: int, count: int) -> 
     """
     stride = frame_length + FRAME_OVERHEAD
     count = min(count, MAX_FRAMES - first)
-    expected = sequence_columns(first, count)
-    if all(view[byte : count * stride : stride].tobytes() == column for byte, column in enumerate(expected)):
+    expected = sequence_numbers(first, count).tobytes()
+    if _numbers_on_the_wire(view[: count * stride], stride) == expected:
         return count
     for index in range(count):
         start = index * stride
-        if view[start : start + 4].tobytes() != (first + index).to_bytes(4, "big"):
+        if view[start : start + 4].tobytes() != expected[index * 4 : index * 4 + 4]:
             return index
     return count
+
+
+def _numbers_on_the_wire(frames: memoryview, stride: int) -> bytes:
+    """Return the first four bytes of every ``stride`` bytes."""
+    if stride % 4 == 0:
+        return frames.cast("I")[:: stride // 4].tobytes()
+    numbers = bytearray(len(frames) // stride * 4)
+    for byte in range(4):
+        numbers[byte::4] = frames[byte::stride].tobytes()
+    return bytes(numbers)
 
 
 @dataclass(frozen=True, slots=True)

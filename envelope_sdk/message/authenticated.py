@@ -1,27 +1,51 @@
-"""The header of a message once its tag has been checked, or as this side has just written it, and that check."""
+"""The header of a message once its tag has been checked, or as this side has just written it: both ways to one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
-from envelope_sdk.errors import AuthenticationError, KeyringError, SignatureError
+from envelope_sdk.errors import AuthenticationError, KeyringError, LimitExceededError, SignatureError, SignedStreamError
 from envelope_sdk.formats.context import EncryptionContext
-from envelope_sdk.formats.edks import EncryptedDataKey
-from envelope_sdk.formats.header import ContentType, HeaderBody, UnverifiedHeader
+from envelope_sdk.formats.cursor import BytesLike
+from envelope_sdk.formats.edks import EncryptedDataKey, check_count
+from envelope_sdk.formats.header import (
+    HEADER_IV,
+    ContentType,
+    HeaderBody,
+    UnverifiedHeader,
+    encode_authentication,
+    parse_header,
+)
 from envelope_sdk.formats.suites import AlgorithmSuite
-from envelope_sdk.materials import DecryptionMaterials
+from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 from envelope_sdk.message.keys import check_commitment, derive_message_key
+from envelope_sdk.policy import CommitmentPolicy, Limits
 from envelope_sdk.primitives.aead import InvalidTag, MessageCipher
+from envelope_sdk.primitives.entropy import RandomSource
+from envelope_sdk.primitives.signing import SigningKey, VerificationKey
 
-__all__ = ["ALTERED", "Header", "authenticate"]
+__all__ = [
+    "ALTERED",
+    "Beginning",
+    "Header",
+    "MaterialsSource",
+    "Opened",
+    "begin_message",
+    "check_body_length",
+    "open_header",
+]
+
+MaterialsSource = Callable[[UnverifiedHeader], DecryptionMaterials]
+"""Turns a header, not yet authenticated, into complete decryption materials."""
 
 ALTERED: Final = "the message was altered after it was encrypted, or the data key is not the message's"
 """What a tag that does not fit means to the caller."""
 
+_NO_CONTEXT: Final = EncryptionContext()
 
-@dataclass(frozen=True, slots=True)
-class Header:
+
+class Header(NamedTuple):
     """An authenticated header. For signed messages the signature still has the last word.
 
     Attributes:
@@ -44,43 +68,159 @@ class Header:
     commitment: bytes
     length: int
 
-    @classmethod
-    def of(cls, body: HeaderBody, encryption_context: EncryptionContext, length: int) -> Header:
-        """Return the authenticated view of ``body``; only call this once its tag has been checked or made."""
-        return cls(
-            body.algorithm_suite,
-            body.message_id,
-            encryption_context,
-            body.encrypted_data_keys,
-            body.content_type,
-            body.frame_length,
-            body.suite_data,
-            length,
-        )
+
+class Beginning(NamedTuple):
+    """A message up to its first frame, as a writer makes it.
+
+    Attributes:
+        header: the header.
+        encoded: the header as it is written.
+        cipher: the cipher of the message.
+        signing_key: what signs the message; ``None`` for unsigned suites.
+    """
+
+    header: Header
+    encoded: bytes
+    cipher: MessageCipher
+    signing_key: SigningKey | None
 
 
-def authenticate(unverified: UnverifiedHeader, materials: DecryptionMaterials) -> tuple[Header, MessageCipher]:
-    """Return the header, now to be trusted, and the cipher of its message.
+class Opened(NamedTuple):
+    """A message up to its body, as a reader found it.
+
+    Attributes:
+        header: the header, authenticated.
+        cipher: the cipher of the message.
+        verification_key: what verifies the message; ``None`` for unsigned suites.
+    """
+
+    header: Header
+    cipher: MessageCipher
+    verification_key: VerificationKey | None
+
+
+def begin_message(
+    materials: EncryptionMaterials,
+    *,
+    frame_length: int,
+    commitment_policy: CommitmentPolicy,
+    limits: Limits,
+    random: RandomSource,
+) -> Beginning:
+    """Derive the message key and write the header.
+
+    Args:
+        materials: complete encryption materials.
+        frame_length: bytes of plaintext in a frame, 1 to 2^32 - 1.
+        commitment_policy: checked against the suite of the materials, whoever chose it.
+        limits: bounds the number of encrypted data keys.
+        random: the source of the message id.
 
     Raises:
+        CommitmentPolicyError, LimitExceededError: the materials break the policy or a limit.
+        KeyringError: the materials are incomplete.
+    """
+    suite = materials.algorithm_suite
+    commitment_policy.check_encrypt(suite)
+    _check_encryption_materials(materials)
+    keys = materials.encrypted_data_keys
+    check_count(len(keys), limits.max_encrypted_data_keys)
+    message_id = random(suite.message_id_length)
+    cipher, commitment = derive_message_key(suite, materials.plaintext_data_key, message_id)
+    context = materials.encryption_context
+    required = materials.required_encryption_context_keys
+    stored = (context.without(required) if required else context).sorted()
+    raw = HeaderBody(suite, message_id, stored, keys, ContentType.FRAMED, frame_length, commitment).encode()
+    tag = cipher.tag(HEADER_IV, raw + context.only(required).canonical if required else raw)
+    encoded = raw + encode_authentication(suite, HEADER_IV, tag)
+    header = Header(suite, message_id, context, keys, ContentType.FRAMED, frame_length, commitment, len(encoded))
+    return Beginning(header, encoded, cipher, materials.signing_key)
+
+
+def open_header(
+    data: BytesLike,
+    materials_for: MaterialsSource,
+    *,
+    commitment_policy: CommitmentPolicy,
+    limits: Limits,
+    refuse_signed: bool = False,
+) -> Opened:
+    """Read the header that ``data`` begins with, ask for materials, and authenticate it.
+
+    Raises:
+        NeedMoreBytes: ``data`` ends inside the header; no materials were asked for.
+        MessageError: it is malformed.
+        SignedStreamError: the message is signed and ``refuse_signed``.
+        CommitmentPolicyError, LimitExceededError: it breaks the policy or a limit.
         KeyringError, SignatureError: the materials are not for this message, or incomplete.
         CommitmentError: the data key is not the one the message commits to.
         AuthenticationError: the header's tag does not fit.
+        Otherwise what ``materials_for`` raises.
     """
-    _check_materials(unverified.body.algorithm_suite, materials)
+    unverified = parse_header(
+        data,
+        max_encrypted_data_keys=limits.max_encrypted_data_keys,
+        max_header_length=limits.max_header_length,
+    )
     body = unverified.body
-    cipher, commitment = derive_message_key(body.algorithm_suite, materials.plaintext_data_key, body.message_id)
+    if refuse_signed and body.algorithm_suite.signed:
+        raise SignedStreamError(
+            "this message is signed, and reading it piece by piece would release plaintext before the signature is "
+            "checked: decrypt it whole, or allow unverified plaintext explicitly"
+        )
+    commitment_policy.check_decrypt(body.algorithm_suite)
+    check_body_length(body.frame_length, "frame length", limits)
+    return _authenticate(unverified, materials_for(unverified))
+
+
+def check_body_length(length: int, what: str, limits: Limits) -> None:
+    """Raise :class:`LimitExceededError` where more has to be held at once than ``limits`` allow."""
+    limit = limits.max_body_length
+    if limit is not None and length > limit:
+        raise LimitExceededError(
+            f"the message's {what} is {length} bytes and {limit} are allowed; raise Limits.max_body_length to read it",
+            limit="max_body_length",
+        )
+
+
+def _authenticate(unverified: UnverifiedHeader, materials: DecryptionMaterials) -> Opened:
+    body = unverified.body
+    suite = body.algorithm_suite
+    _check_decryption_materials(suite, materials)
+    cipher, commitment = derive_message_key(suite, materials.plaintext_data_key, body.message_id)
     check_commitment(commitment, body.suite_data)
+    context = materials.encryption_context
     required = materials.required_encryption_context_keys
-    unstored = materials.encryption_context.only(required).canonical if required else b""
+    covered = unverified.raw + context.only(required).canonical if required else unverified.raw
     try:
-        cipher.check_tag(unverified.iv, unverified.raw + unstored, unverified.tag)
+        cipher.check_tag(unverified.iv, covered, unverified.tag)
     except InvalidTag:
         raise AuthenticationError(f"the header does not authenticate: {ALTERED}", section="header") from None
-    return Header.of(body, materials.encryption_context, unverified.length), cipher
+    header = Header(
+        suite,
+        body.message_id,
+        context,
+        body.encrypted_data_keys,
+        body.content_type,
+        body.frame_length,
+        body.suite_data,
+        unverified.length,
+    )
+    return Opened(header, cipher, materials.verification_key if suite.signature is not None else None)
 
 
-def _check_materials(suite: AlgorithmSuite, materials: DecryptionMaterials) -> None:
+def _check_encryption_materials(materials: EncryptionMaterials) -> None:
+    suite = materials.algorithm_suite
+    if not materials.encrypted_data_keys:
+        raise KeyringError("the materials hold no wrapped copy of the data key")
+    if suite.signature is not None:
+        if materials.signing_key is None:
+            raise KeyringError("the materials of a signed suite hold no signing key")
+        if materials.signing_key.algorithm is not suite.signature:
+            raise KeyringError("the materials' signing key is of another algorithm than the suite's")
+
+
+def _check_decryption_materials(suite: AlgorithmSuite, materials: DecryptionMaterials) -> None:
     if materials.algorithm_suite is not suite:
         raise KeyringError(
             f"the materials are for {materials.algorithm_suite.name}, the message is {suite.name}: a faulty "

@@ -17,9 +17,7 @@ from typing import Final
 
 from envelope_sdk.errors import (
     AuthenticationError,
-    LimitExceededError,
     MessageError,
-    SignedStreamError,
     StreamError,
     TrailingDataError,
     TruncatedMessageError,
@@ -29,32 +27,27 @@ from envelope_sdk.formats.body import (
     BLOCK_HEAD_LENGTH,
     FINAL_FRAME_HEAD_LENGTH,
     FINAL_FRAME_MARKER,
-    FRAME_HEAD_LENGTH,
-    FRAME_OVERHEAD,
     BlockHead,
     FinalFrameHead,
-    FrameAads,
     block_aad,
-    final_frame_aad,
     leading_run,
 )
 from envelope_sdk.formats.cursor import BytesLike, Cursor, NeedMoreBytes, byte_view
 from envelope_sdk.formats.footer import parse_footer
-from envelope_sdk.formats.header import HEADER_CHUNK, ContentType, UnverifiedHeader, parse_header
+from envelope_sdk.formats.header import HEADER_CHUNK, ContentType, UnverifiedHeader
 from envelope_sdk.materials import DecryptionMaterials
-from envelope_sdk.message.authenticated import ALTERED, Header, authenticate
+from envelope_sdk.message.authenticated import ALTERED, Header, MaterialsSource, Opened, check_body_length, open_header
+from envelope_sdk.message.frames import FrameCipher, FrameNotAuthenticError
 from envelope_sdk.message.machine import Machine
 from envelope_sdk.message.output import filled
 from envelope_sdk.policy import CommitmentPolicy, Limits
-from envelope_sdk.primitives.aead import ONE_SHOT_LIMIT, TAG_LENGTH, InvalidTag, MessageCipher, wipe
+from envelope_sdk.primitives.aead import TAG_LENGTH, InvalidTag
 from envelope_sdk.primitives.signing import MessageDigest, VerificationKey
 
-__all__ = ["MaterialsSource", "MessageDecryptor"]
-
-MaterialsSource = Callable[[UnverifiedHeader], DecryptionMaterials]
-"""Turns a header, not yet authenticated, into complete decryption materials."""
+__all__ = ["MessageDecryptor"]
 
 _BATCH: Final = 4096
+"""Frames whose numbers are compared at once."""
 
 Step = Callable[[memoryview, memoryview], tuple[int, int]]
 """Reads from the first view, writes to the second, returns how many bytes each; NeedMoreBytes where it cannot."""
@@ -68,10 +61,9 @@ class MessageDecryptor(Machine):
     """
 
     __slots__ = (
-        "_aads",
-        "_cipher",
         "_commitment_policy",
         "_digest",
+        "_frames",
         "_limits",
         "_materials_for",
         "_needed",
@@ -81,6 +73,7 @@ class MessageDecryptor(Machine):
         "_refuse_signed",
         "_section",
         "_step",
+        "_threads",
         "_verification_key",
         "_withheld",
         "header",
@@ -93,6 +86,7 @@ class MessageDecryptor(Machine):
         commitment_policy: CommitmentPolicy = CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT,
         limits: Limits | None = None,
         refuse_signed: bool = False,
+        threads: int = 1,
     ) -> None:
         """Make a machine that stands before the first byte of a message.
 
@@ -101,12 +95,14 @@ class MessageDecryptor(Machine):
             commitment_policy: checked before and after materials are asked for.
             limits: bounds on the header, and on what has to be held before it is authenticated.
             refuse_signed: raise :class:`SignedStreamError` on signed messages, before materials are asked for.
+            threads: the most threads that one call may use, where that pays.
         """
         super().__init__()
         self._materials_for = materials_for
         self._commitment_policy = commitment_policy
         self._limits = limits or Limits()
         self._refuse_signed = refuse_signed
+        self._threads = threads
         self._step: Step | None = self._read_frames
         self._section = "header"
         self._offset = 0
@@ -116,8 +112,7 @@ class MessageDecryptor(Machine):
         self._withheld = memoryview(b"")
         self._digest: MessageDigest | None = None
         self._verification_key: VerificationKey | None = None
-        self._cipher: MessageCipher | None = None
-        self._aads: FrameAads | None = None
+        self._frames: FrameCipher | None = None
         self.header: Header | None = None
 
     @property
@@ -130,6 +125,13 @@ class MessageDecryptor(Machine):
         if self._pending and len(self._pending) + length < self._needed:
             return 0
         return len(self._pending) + len(self._withheld) + length
+
+    @classmethod
+    def past_header(cls, opened: Opened, message: BytesLike, *, limits: Limits, threads: int = 1) -> MessageDecryptor:
+        """Return a machine that stands behind the header that ``message`` begins with and that has been opened."""
+        machine = cls(_no_materials, limits=limits, threads=threads)
+        machine._begin_body(opened, byte_view(message))
+        return machine
 
     def read_header(self, data: BytesLike) -> int:
         """Read the header that ``data`` begins with, ask for materials, and return the header's length in bytes.
@@ -279,58 +281,44 @@ class MessageDecryptor(Machine):
         super()._fail(error)
         self._pending = bytearray()
         self._withheld = memoryview(b"")
-        self._cipher = None
+        self._frames = None
 
     # --- header ------------------------------------------------------------------------------------------------------
 
     def _read_header(self, view: memoryview) -> int:
-        unverified = parse_header(
+        opened = open_header(
             view,
-            max_encrypted_data_keys=self._limits.max_encrypted_data_keys,
-            max_header_length=self._limits.max_header_length,
+            self._materials_for,
+            commitment_policy=self._commitment_policy,
+            limits=self._limits,
+            refuse_signed=self._refuse_signed,
         )
-        body = unverified.body
-        if self._refuse_signed and body.algorithm_suite.signed:
-            raise SignedStreamError(
-                "this message is signed, and reading it piece by piece would release plaintext before the signature is "
-                "checked: decrypt it whole, or allow unverified plaintext explicitly"
-            )
-        self._commitment_policy.check_decrypt(body.algorithm_suite)
-        if body.content_type is ContentType.FRAMED:
-            self._check_body_length(body.frame_length, "frame length")
-        materials = self._materials_for(unverified)
-        self.header, self._cipher = authenticate(unverified, materials)
-        if body.algorithm_suite.signature is not None:
-            self._verification_key = materials.verification_key
-            self._digest = MessageDigest(body.algorithm_suite.signature)
-        self._aads = FrameAads(body.message_id, body.frame_length)
-        self._step = self._read_frames if body.content_type is ContentType.FRAMED else self._read_block
-        self._section = "body"
-        if self._digest:
-            self._digest.update(view[: self.header.length])
-        self._offset = self.header.length
-        return self.header.length
+        self._begin_body(opened, view)
+        return opened.header.length
 
-    def _check_body_length(self, length: int, what: str) -> None:
-        limit = self._limits.max_body_length
-        if limit is not None and length > limit:
-            raise LimitExceededError(
-                f"the message's {what} is {length} bytes and {limit} are allowed; raise Limits.max_body_length to "
-                "read it",
-                limit="max_body_length",
-            )
+    def _begin_body(self, opened: Opened, view: memoryview) -> None:
+        header = self.header = opened.header
+        signature = header.algorithm_suite.signature
+        if signature is not None:
+            self._verification_key = opened.verification_key
+            self._digest = MessageDigest(signature)
+            self._digest.update(view[: header.length])
+        self._frames = FrameCipher(opened.cipher, header.message_id, header.frame_length, self._threads)
+        self._step = self._read_frames if header.content_type is ContentType.FRAMED else self._read_block
+        self._section = "body"
+        self._offset = header.length
 
     # --- body --------------------------------------------------------------------------------------------------------
 
     def _read_frames(self, view: memoryview, out: memoryview) -> tuple[int, int]:
-        length, stride = self._frame_geometry()
+        frames = self._frames
+        assert frames is not None
         if len(view) < 4:
             raise NeedMoreBytes(4, f"frame {self._next}")
-        count = len(view) // stride
-        run = leading_run(view, length, self._next, min(count, _BATCH)) if count else 0
+        count = len(view) // frames.stride
+        run = leading_run(view, frames.frame_length, self._next, min(count, _BATCH)) if count else 0
         if run:
-            self._open_frames(view, out, run)
-            return run * stride, run * length
+            return self._open_frames(view, out, run)
         start = view[:4].tobytes()
         if start == FINAL_FRAME_MARKER:
             return self._read_final_frame(view, out)
@@ -341,80 +329,67 @@ class MessageDecryptor(Machine):
                 section=f"frame {self._next}",
                 offset=self._offset,
             )
-        raise NeedMoreBytes(stride, f"frame {self._next}")
+        raise NeedMoreBytes(frames.stride, f"frame {self._next}")
 
-    def _frame_geometry(self) -> tuple[int, int]:
-        assert self.header is not None
-        return self.header.frame_length, self.header.frame_length + FRAME_OVERHEAD
-
-    def _open_frames(self, view: memoryview, out: memoryview, count: int) -> None:
-        length, stride = self._frame_geometry()
-        assert self._cipher is not None
-        assert self._aads is not None
-        if len(out) < count * length:
-            raise UsageError(f"the output has room for {len(out)} bytes, {count * length} are needed")
-        # The two differ in what they cost, not in what they do: see MessageCipher.open_into.
-        open_into = self._cipher.aead.decrypt_into if length <= ONE_SHOT_LIMIT else self._cipher.open_into
-        prefix, suffix = self._aads.prefix, self._aads.suffix
-        content = 0
-        for frame in range(0, count * stride, stride):
-            plain = out[content : content + length]
-            try:
-                open_into(
-                    view[frame + 4 : frame + FRAME_HEAD_LENGTH],
-                    view[frame + FRAME_HEAD_LENGTH : frame + stride],
-                    prefix + view[frame : frame + 4] + suffix,
-                    plain,
-                )
-            except InvalidTag:
-                wipe(plain)
-                raise self._not_authentic(f"frame {self._next + frame // stride}") from None
-            content += length
+    def _open_frames(self, view: memoryview, out: memoryview, count: int) -> tuple[int, int]:
+        frames = self._frames
+        assert frames is not None
+        length = count * frames.frame_length
+        _check_room(out, length)
+        try:
+            frames.open(view, out, self._next, count)
+        except FrameNotAuthenticError as error:
+            raise _not_authentic(f"frame {error.sequence_number}") from None
         self._next += count
+        return count * frames.stride, length
 
     def _read_final_frame(self, view: memoryview, out: memoryview) -> tuple[int, int]:
-        assert self.header is not None
+        frames = self._frames
+        assert frames is not None
         cursor = Cursor(view, "final frame")
-        head = FinalFrameHead.parse(
-            cursor, expected=self._next, frame_length=self.header.frame_length, offset=self._offset
-        )
+        head = FinalFrameHead.parse(cursor, expected=self._next, frame_length=frames.frame_length, offset=self._offset)
+        end = FINAL_FRAME_HEAD_LENGTH + head.content_length + TAG_LENGTH
         cursor.require(head.content_length + TAG_LENGTH)
-        aad = final_frame_aad(self.header.message_id, head.sequence_number, head.content_length)
-        released = self._open_end(view[FINAL_FRAME_HEAD_LENGTH:], out, head.iv, aad, head.content_length, "final frame")
-        return FINAL_FRAME_HEAD_LENGTH + head.content_length + TAG_LENGTH, released
+        target = self._target(out, head.content_length)
+        try:
+            frames.open_final(head, view[FINAL_FRAME_HEAD_LENGTH:end], target)
+        except InvalidTag:
+            raise _not_authentic("final frame") from None
+        return end, self._end_body(target)
 
     def _read_block(self, view: memoryview, out: memoryview) -> tuple[int, int]:
         assert self.header is not None
+        assert self._frames is not None
         cursor = Cursor(view, "body")
         head = BlockHead.parse(cursor, offset=self._offset)
-        self._check_body_length(head.content_length, "content length")
+        check_body_length(head.content_length, "content length", self._limits)
+        end = BLOCK_HEAD_LENGTH + head.content_length + TAG_LENGTH
         cursor.require(head.content_length + TAG_LENGTH)
         aad = block_aad(self.header.message_id, head.content_length)
-        released = self._open_end(view[BLOCK_HEAD_LENGTH:], out, head.iv, aad, head.content_length, "body")
-        return BLOCK_HEAD_LENGTH + head.content_length + TAG_LENGTH, released
-
-    def _open_end(self, view: memoryview, out: memoryview, iv: bytes, aad: bytes, length: int, section: str) -> int:
-        """Open the last part of the body: into ``out``, or into what is withheld until the signature holds."""
-        assert self._cipher is not None
-        signed = self._digest is not None
-        if not signed and len(out) < length:
-            raise UsageError(f"the output has room for {len(out)} bytes, {length} are needed")
-        target = memoryview(bytearray(length)) if signed else out[:length]
+        target = self._target(out, head.content_length)
         try:
-            self._cipher.open_into(iv, view[: length + TAG_LENGTH], aad, target)
+            self._frames.cipher.open_into(head.iv, view[BLOCK_HEAD_LENGTH:end], aad, target)
         except InvalidTag:
-            raise self._not_authentic(section) from None
-        self._cipher = None
-        if not signed:
+            raise _not_authentic("body") from None
+        return end, self._end_body(target)
+
+    def _target(self, out: memoryview, length: int) -> memoryview:
+        """Return where the last part of the body goes: ``out``, or what is withheld until the signature holds."""
+        if self._digest is not None:
+            return memoryview(bytearray(length))
+        _check_room(out, length)
+        return out[:length]
+
+    def _end_body(self, target: memoryview) -> int:
+        """Take note that the last part of the body is in ``target``; return how much of it is released at once."""
+        self._frames = None
+        if self._digest is None:
             self._step = None
-            return length
+            return len(target)
         self._withheld = target
         self._step = self._read_footer
         self._section = "footer"
         return 0
-
-    def _not_authentic(self, section: str) -> AuthenticationError:
-        return AuthenticationError(f"{section} does not authenticate: {ALTERED}", section=section)
 
     # --- footer ------------------------------------------------------------------------------------------------------
 
@@ -423,8 +398,7 @@ class MessageDecryptor(Machine):
         assert self._verification_key is not None
         cursor = Cursor(view, "footer")
         signature = parse_footer(cursor)
-        if len(out) < len(self._withheld):
-            raise UsageError(f"the output has room for {len(out)} bytes, {len(self._withheld)} are needed")
+        _check_room(out, len(self._withheld))
         self._verification_key.verify(signature, self._digest.finalize())
         out[: len(self._withheld)] = self._withheld
         released = len(self._withheld)
@@ -432,3 +406,16 @@ class MessageDecryptor(Machine):
         self._digest = None
         self._step = None
         return cursor.position, released
+
+
+def _no_materials(_header: UnverifiedHeader) -> DecryptionMaterials:
+    raise AssertionError("the header has been read")
+
+
+def _check_room(out: memoryview, length: int) -> None:
+    if len(out) < length:
+        raise UsageError(f"the output has room for {len(out)} bytes, {length} are needed")
+
+
+def _not_authentic(section: str) -> AuthenticationError:
+    return AuthenticationError(f"{section} does not authenticate: {ALTERED}", section=section)

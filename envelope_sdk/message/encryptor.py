@@ -11,49 +11,22 @@ Its rules:
 
 from __future__ import annotations
 
-from typing import Final
-
-from envelope_sdk.errors import KeyringError, StreamError, UsageError
-from envelope_sdk.formats.body import (
-    FINAL_FRAME_HEAD_LENGTH,
-    FINAL_FRAME_OVERHEAD,
-    FRAME_HEAD_LENGTH,
-    FRAME_OVERHEAD,
-    MAX_FRAMES,
-    FinalFrameHead,
-    FrameAads,
-    final_frame_aad,
-    frame_iv,
-    number_frames,
-)
-from envelope_sdk.formats.context import EncryptionContext
+from envelope_sdk.errors import StreamError, UsageError
+from envelope_sdk.formats.body import FINAL_FRAME_OVERHEAD, MAX_FRAMES
 from envelope_sdk.formats.cursor import BytesLike, byte_view
-from envelope_sdk.formats.edks import check_count
 from envelope_sdk.formats.footer import encode_footer
 from envelope_sdk.formats.geometry import footer_length
-from envelope_sdk.formats.header import (
-    HEADER_IV,
-    MAX_FRAME_LENGTH,
-    ContentType,
-    HeaderBody,
-    encode_authentication,
-)
+from envelope_sdk.formats.header import MAX_FRAME_LENGTH
 from envelope_sdk.materials import EncryptionMaterials
-from envelope_sdk.message.authenticated import Header
-from envelope_sdk.message.keys import derive_message_key
+from envelope_sdk.message.authenticated import begin_message
+from envelope_sdk.message.frames import FrameCipher
 from envelope_sdk.message.machine import Machine
 from envelope_sdk.message.output import filled
 from envelope_sdk.policy import CommitmentPolicy, Limits
-from envelope_sdk.primitives.aead import ONE_SHOT_LIMIT, TAG_LENGTH, MessageCipher
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 from envelope_sdk.primitives.signing import MessageDigest
 
 __all__ = ["MessageEncryptor"]
-
-_BATCH: Final = 4096
-"""Frames numbered at once: bounds the memory that tiny frames take, and costs large ones nothing."""
-
-_NO_CONTEXT: Final = EncryptionContext()
 
 
 class MessageEncryptor(Machine):
@@ -64,10 +37,9 @@ class MessageEncryptor(Machine):
     """
 
     __slots__ = (
-        "_aads",
-        "_cipher",
         "_digest",
         "_frame_length",
+        "_frames",
         "_next",
         "_pending",
         "_plaintext_length",
@@ -87,6 +59,7 @@ class MessageEncryptor(Machine):
         limits: Limits | None = None,
         plaintext_length: int | None = None,
         random: RandomSource = system_random,
+        threads: int = 1,
     ) -> None:
         """Derive the message key and build the header.
 
@@ -97,6 +70,7 @@ class MessageEncryptor(Machine):
             limits: bounds the number of encrypted data keys.
             plaintext_length: bytes that will come, where known: more or fewer are then an error.
             random: the source of the message id.
+            threads: the most threads that one call may use, where that pays.
 
         Raises:
             UsageError: the frame length or the plaintext length is out of range.
@@ -108,33 +82,24 @@ class MessageEncryptor(Machine):
             raise UsageError(f"a frame length of {frame_length} bytes is not between 1 and {MAX_FRAME_LENGTH}")
         if plaintext_length is not None and plaintext_length < 0:
             raise UsageError(f"a plaintext length of {plaintext_length} bytes is less than 0")
-        suite = materials.algorithm_suite
-        commitment_policy.check_encrypt(suite)
-        _check_materials(materials)
-        check_count(len(materials.encrypted_data_keys), (limits or Limits()).max_encrypted_data_keys)
-        message_id = random(suite.message_id_length)
-        self._cipher, commitment = derive_message_key(suite, materials.plaintext_data_key, message_id)
-        required = materials.required_encryption_context_keys
-        body = HeaderBody(
-            suite,
-            message_id,
-            (materials.encryption_context.without(required) if required else materials.encryption_context).sorted(),
-            materials.encrypted_data_keys,
-            ContentType.FRAMED,
-            frame_length,
-            commitment,
+        beginning = begin_message(
+            materials,
+            frame_length=frame_length,
+            commitment_policy=commitment_policy,
+            limits=limits or Limits(),
+            random=random,
         )
-        unstored = materials.encryption_context.only(required) if required else _NO_CONTEXT
-        self._start = _authenticated_header(body, unstored, self._cipher)
-        self.header = Header.of(body, materials.encryption_context, len(self._start))
-        self._aads = FrameAads(message_id, frame_length)
+        self.header = beginning.header
+        self._start = beginning.encoded
+        self._frames = FrameCipher(beginning.cipher, self.header.message_id, frame_length, threads)
         self._frame_length = frame_length
         self._plaintext_length = plaintext_length
         self._taken = 0
         self._next = 1
         self._pending = bytearray()
-        self._signing_key = materials.signing_key
-        self._digest = MessageDigest(suite.signature) if suite.signature else None
+        self._signing_key = beginning.signing_key
+        signature = self.header.algorithm_suite.signature
+        self._digest = MessageDigest(signature) if signature else None
         self._state = "new"
 
     def start(self) -> bytes:
@@ -157,7 +122,7 @@ class MessageEncryptor(Machine):
         """
         count = self._full_frames(len(self._pending) + length, length, last=last)
         self._check_numbers(count)
-        size = count * (self._frame_length + FRAME_OVERHEAD)
+        size = count * self._frames.stride
         if not last:
             return size
         rest = len(self._pending) + length - count * self._frame_length
@@ -248,37 +213,17 @@ class MessageEncryptor(Machine):
             raise UsageError(f"{self._plaintext_length} bytes of plaintext were announced, {total} came")
 
     def _seal_frames(self, view: memoryview, out: memoryview, count: int) -> int:
-        length = self._frame_length
-        stride = length + FRAME_OVERHEAD
-        # The two differ in what they cost, not in what they do: see MessageCipher.seal_into.
-        seal = self._cipher.aead.encrypt_into if length <= ONE_SHOT_LIMIT else self._cipher.seal_into
-        prefix, suffix = self._aads.prefix, self._aads.suffix
-        for done in range(0, count, _BATCH):
-            batch = min(_BATCH, count - done)
-            number_frames(out[done * stride :], length, self._next, batch)
-            for index in range(done, done + batch):
-                frame = index * stride
-                content = index * length
-                iv = out[frame + 4 : frame + FRAME_HEAD_LENGTH]
-                seal(
-                    iv,
-                    view[content : content + length],
-                    prefix + iv[8:] + suffix,
-                    out[frame + FRAME_HEAD_LENGTH : frame + stride],
-                )
-            self._next += batch
-        return count * stride
+        # Taken before they are used, so that nothing that goes wrong makes them be used again.
+        first = self._next
+        self._next += count
+        self._frames.seal(view, out, first, count)
+        return count * self._frames.stride
 
     def _seal_end(self, rest: memoryview, out: memoryview, written: int) -> int:
         if self._pending:
             self._pending += rest
             rest = memoryview(self._pending)
-        head = FinalFrameHead(self._next, frame_iv(self._next), len(rest))
-        start = written + FINAL_FRAME_HEAD_LENGTH
-        end = start + len(rest) + TAG_LENGTH
-        out[written:start] = head.encode()
-        aad = final_frame_aad(self.header.message_id, self._next, len(rest))
-        self._cipher.seal_into(head.iv, rest, aad, out[start:end])
+        end = written + self._frames.seal_final(rest, out[written:], self._next)
         footer = self._sign(out[:end])
         out[end : end + len(footer)] = footer
         rest.release()
@@ -297,20 +242,3 @@ class MessageEncryptor(Machine):
         self._check_usable()
         if self._state != state:
             raise StreamError(f"the message is {self._state}, not {state}: start, update, finish is the order")
-
-
-def _check_materials(materials: EncryptionMaterials) -> None:
-    suite = materials.algorithm_suite
-    if not materials.encrypted_data_keys:
-        raise KeyringError("the materials hold no wrapped copy of the data key")
-    if suite.signature is not None:
-        if materials.signing_key is None:
-            raise KeyringError("the materials of a signed suite hold no signing key")
-        if materials.signing_key.algorithm is not suite.signature:
-            raise KeyringError("the materials' signing key is of another algorithm than the suite's")
-
-
-def _authenticated_header(body: HeaderBody, unstored: EncryptionContext, cipher: MessageCipher) -> bytes:
-    raw = body.encode()
-    tag = cipher.tag(HEADER_IV, raw + unstored.canonical)
-    return raw + encode_authentication(body.algorithm_suite, HEADER_IV, tag)

@@ -11,7 +11,7 @@ from typing import NoReturn, TypeVar
 
 from envelope_sdk.errors import EnvelopeError, StreamError
 
-__all__ = ["Machine", "again"]
+__all__ = ["Machine", "again", "forget_frames"]
 
 T = TypeVar("T")
 
@@ -55,14 +55,21 @@ class Machine:
             del work, arguments
 
     def _fail(self, error: BaseException) -> None:
-        if isinstance(error, EnvelopeError):
-            # The frames below hold keys, plaintext that is not authenticated, and views of the caller's buffers, which
-            # could be neither closed nor resized for as long as somebody keeps the error.
-            traceback.clear_frames(error.__traceback__)
-            if error.__suppress_context__ and error.__cause__ is None:
-                # Raised "from None": an InvalidTag, as a rule, with frames of its own.
-                error.__context__ = None
+        forget_frames(error)
         self._failure = again(error)
+
+
+def forget_frames(error: BaseException) -> None:
+    """Take from an error of this package what the frames below the current one hold.
+
+    That is keys, plaintext that is not authenticated, and views of the caller's buffers, which could be neither closed
+    nor resized for as long as somebody keeps the error.
+    """
+    if isinstance(error, EnvelopeError):
+        traceback.clear_frames(error.__traceback__)
+        if error.__suppress_context__ and error.__cause__ is None:
+            # Raised "from None": an InvalidTag, as a rule, with frames of its own.
+            error.__context__ = None
 
 
 def again(error: BaseException) -> EnvelopeError:

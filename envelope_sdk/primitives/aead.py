@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
+import cryptography
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.modes import GCM
 if TYPE_CHECKING:
     from envelope_sdk.formats.cursor import BytesLike
 
-__all__ = ["IV_LENGTH", "ONE_SHOT_LIMIT", "TAG_LENGTH", "AESGCM", "InvalidTag", "MessageCipher", "wipe"]
+__all__ = ["IV_LENGTH", "ONE_SHOT_LIMIT", "RELEASES_GIL", "TAG_LENGTH", "AESGCM", "InvalidTag", "MessageCipher", "wipe"]
 
 IV_LENGTH: Final = 12
 """Bytes of every IV (AWS Encryption SDK specification, framework/algorithm-suites.md)."""
@@ -28,6 +29,9 @@ TAG_LENGTH: Final = 16
 
 ONE_SHOT_LIMIT: Final = 2**31 - 1 - TAG_LENGTH
 """The most content bytes that ``AESGCM`` takes in one call, tag included in the sum on the way back."""
+
+RELEASES_GIL: Final = int(cryptography.__version__.partition(".")[0]) >= 50
+"""Whether other threads run while one encrypts (2 KiB or more): without that, threads only get in each other's way."""
 
 _ZEROS: Final = bytes(2**16)
 

@@ -282,9 +282,9 @@ def test_an_error_keeps_no_key_and_no_plaintext_in_its_frames(repeat, client):
         client.decrypt(message)
 
     frames = [frame for frame, _ in traceback.walk_tb(caught.tb)]
-    place = [frame.f_code.co_name for frame in frames].index("_run")
+    place = [frame.f_code.co_name for frame in frames].index("decrypt")
     below = frames[place + 1 :]
-    assert len(below) > 2
+    assert len(below) >= 2
     assert all(not frame.f_locals for frame in below)
 
 

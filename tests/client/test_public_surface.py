@@ -94,6 +94,7 @@ def test_the_parameters_of_a_client_are_these():
         "frame_length",
         "limits",
         "random",
+        "threads",
     ]
 
 

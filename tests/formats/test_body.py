@@ -25,6 +25,7 @@ from envelope_sdk.formats.body import (
     frame_iv,
     leading_run,
     number_frames,
+    sequence_numbers,
 )
 from envelope_sdk.formats.cursor import Cursor, NeedMoreBytes
 from envelope_sdk.formats.footer import encode_footer, parse_footer
@@ -96,9 +97,12 @@ def test_writers_use_the_sequence_number_as_iv():
 
 
 def test_the_tag_of_a_regular_frame_covers_message_id_name_number_and_length():
-    aads = FrameAads(b"ID", 0x10203)
+    aads = FrameAads(b"sixteen byte id.", 0x10203)
 
-    assert (aads.prefix, aads.suffix) == (b"IDAWSKMSEncryptionClient Frame", b"\0\0\0\0\0\1\2\3")
+    assert list(aads.numbered(sequence_numbers(7, 2))) == [
+        (frame_iv(number), b"sixteen byte id.AWSKMSEncryptionClient Frame\0\0\0%c\0\0\0\0\0\1\2\3" % number)
+        for number in (7, 8)
+    ]
 
 
 def test_the_tag_of_the_final_frame_covers_message_id_name_number_and_length():
@@ -112,11 +116,11 @@ def test_the_tag_of_a_block_covers_message_id_name_the_number_one_and_length():
 # --- runs of frames --------------------------------------------------------------------------------------------------
 
 
-@given(st.integers(1, 5), st.integers(1, 0xFFFFFF00), st.integers(0, 20))
+@given(st.integers(1, 9), st.integers(1, 0xFFFFFF00), st.integers(0, 20))
 def test_numbered_frames_are_a_run(frame_length: int, first: int, count: int):
     out = bytearray(b"\xaa" * (count * (frame_length + FRAME_OVERHEAD)))
 
-    number_frames(memoryview(out), frame_length, first, count)
+    number_frames(memoryview(out), frame_length, sequence_numbers(first, count))
 
     assert leading_run(memoryview(out), frame_length, first, count) == count
     for index in range(count):
@@ -126,10 +130,10 @@ def test_numbered_frames_are_a_run(frame_length: int, first: int, count: int):
         assert set(out[start + 16 : start + frame_length + FRAME_OVERHEAD]) == {0xAA}
 
 
-@given(st.integers(1, 5), st.integers(1, 1000), st.integers(1, 20), st.data())
+@given(st.integers(1, 9), st.integers(1, 1000), st.integers(1, 20), st.data())
 def test_a_run_ends_at_the_first_other_number(frame_length: int, first: int, count: int, data: st.DataObject):
     out = bytearray(count * (frame_length + FRAME_OVERHEAD))
-    number_frames(memoryview(out), frame_length, first, count)
+    number_frames(memoryview(out), frame_length, sequence_numbers(first, count))
     wrong = data.draw(st.integers(0, count - 1))
     out[wrong * (frame_length + FRAME_OVERHEAD) + data.draw(st.integers(0, 3))] ^= 0x40
 

@@ -1,0 +1,167 @@
+"""The body kernel: frames sealed and opened, many in one call, over buffers and without any state of a message.
+
+It is kept small so that it can be read, tested and replaced by itself. Whoever calls it answers for the sequence
+numbers: two contents sealed under one number of one message give away both, and the authentication key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from envelope_sdk.formats.body import (
+    FINAL_FRAME_HEAD_LENGTH,
+    FRAME_HEAD_LENGTH,
+    FRAME_OVERHEAD,
+    FinalFrameHead,
+    FrameAads,
+    final_frame_aad,
+    frame_iv,
+    number_frames,
+    sequence_numbers,
+)
+from envelope_sdk.message.parallel import in_parallel
+from envelope_sdk.primitives.aead import (
+    ONE_SHOT_LIMIT,
+    TAG_LENGTH,
+    InvalidTag,
+    MessageCipher,
+    wipe,
+)
+
+__all__ = ["FrameCipher", "FrameNotAuthenticError"]
+
+_BATCH: Final = 4096
+"""Frames numbered at once: bounds the memory that tiny frames take, and costs large ones nothing."""
+
+_PIECE: Final = 2**20
+"""Bytes that a thread does at a time, where several share the work."""
+
+_SHARED_FRAME_LENGTH: Final = 2**14
+"""Bytes of a frame from which on threads gain more than they lose by handing the interpreter's lock over."""
+
+_SHARED_LENGTH: Final = 4 * _PIECE
+"""Bytes from which on starting a thread pays."""
+
+
+class FrameNotAuthenticError(Exception):
+    """The tag of a regular frame does not fit.
+
+    Attributes:
+        sequence_number: the frame's.
+    """
+
+    def __init__(self, sequence_number: int) -> None:
+        super().__init__(sequence_number)
+        self.sequence_number = sequence_number
+
+
+class FrameCipher:
+    """The frames of one message under its key. Safe to share between threads.
+
+    Attributes:
+        cipher: the message's cipher.
+        frame_length: bytes of content in a regular frame.
+        stride: bytes that a regular frame takes in the message.
+    """
+
+    __slots__ = ("_aads", "_message_id", "_threads", "cipher", "frame_length", "stride")
+
+    def __init__(self, cipher: MessageCipher, message_id: bytes, frame_length: int, threads: int = 1) -> None:
+        """Take the message's key, what all its frames share, and the most threads that one call may use."""
+        self.cipher = cipher
+        self.frame_length = frame_length
+        self.stride = frame_length + FRAME_OVERHEAD
+        self._message_id = message_id
+        self._aads = FrameAads(message_id, frame_length)
+        self._threads = threads
+
+    def seal(self, content: memoryview, out: memoryview, first: int, count: int) -> None:
+        """Seal ``count`` regular frames, the first of them numbered ``first``.
+
+        Args:
+            content: at least ``count`` times the frame length.
+            out: at least ``count`` times the stride, writable, not overlapping ``content``.
+            first: a sequence number, which with its successors has not been and will not be used again.
+            count: frames.
+        """
+
+        def work(start: int, batch: int) -> None:
+            self._seal_batch(content[start * self.frame_length :], out[start * self.stride :], first + start, batch)
+
+        self._share_out(work, count)
+
+    def open(self, sealed: memoryview, out: memoryview, first: int, count: int) -> None:
+        """Open ``count`` regular frames, which are known to be numbered ``first``, ``first`` + 1, and so on.
+
+        Args:
+            sealed: the frames.
+            out: at least ``count`` times the frame length, writable, not overlapping ``sealed``.
+            first: the sequence number of the first.
+            count: frames.
+
+        Raises:
+            FrameNotAuthenticError: a tag does not fit; of several frames, the lowest. Nothing of such a frame is left
+                in ``out``.
+        """
+
+        def work(start: int, batch: int) -> None:
+            self._open_batch(sealed[start * self.stride :], out[start * self.frame_length :], first + start, batch)
+
+        self._share_out(work, count)
+
+    def seal_final(self, content: memoryview, out: memoryview, number: int) -> int:
+        """Seal the final frame, numbered ``number``, and return the bytes it takes in ``out``."""
+        end = FINAL_FRAME_HEAD_LENGTH + len(content) + TAG_LENGTH
+        head = FinalFrameHead(number, frame_iv(number), len(content))
+        out[:FINAL_FRAME_HEAD_LENGTH] = head.encode()
+        aad = final_frame_aad(self._message_id, number, len(content))
+        self.cipher.seal_into(head.iv, content, aad, out[FINAL_FRAME_HEAD_LENGTH:end])
+        return end
+
+    def open_final(self, head: FinalFrameHead, sealed: memoryview, out: memoryview) -> None:
+        """Open the final frame's content and tag into ``out``, which is 16 bytes shorter.
+
+        Raises ``InvalidTag`` where the tag does not fit; ``out`` is then all zeros.
+        """
+        aad = final_frame_aad(self._message_id, head.sequence_number, head.content_length)
+        self.cipher.open_into(head.iv, sealed, aad, out)
+
+    def _share_out(self, work: Callable[[int, int], None], count: int) -> None:
+        """Do ``work`` for runs of frames that together are ``count``."""
+        length = self.frame_length
+        shared = self._threads > 1 and length >= _SHARED_FRAME_LENGTH and count * length >= _SHARED_LENGTH
+        run = max(1, _PIECE // length) if shared else _BATCH
+        if shared:
+            in_parallel(lambda piece: work(piece * run, min(run, count - piece * run)), -(-count // run), self._threads)
+            return
+        for start in range(0, count, run):
+            work(start, min(run, count - start))
+
+    def _seal_batch(self, content: memoryview, out: memoryview, first: int, count: int) -> None:
+        length, stride = self.frame_length, self.stride
+        # The two differ in what they cost, not in what they do: see MessageCipher.seal_into.
+        seal_into = self.cipher.aead.encrypt_into if length <= ONE_SHOT_LIMIT else self.cipher.seal_into
+        numbers = sequence_numbers(first, count)
+        number_frames(out, length, numbers)
+        sealed_length = length + TAG_LENGTH
+        start, sealed = 0, FRAME_HEAD_LENGTH
+        for iv, aad in self._aads.numbered(numbers):
+            seal_into(iv, content[start : start + length], aad, out[sealed : sealed + sealed_length])
+            start += length
+            sealed += stride
+
+    def _open_batch(self, sealed: memoryview, out: memoryview, first: int, count: int) -> None:
+        length, stride = self.frame_length, self.stride
+        # The two differ in what they cost, not in what they do: see MessageCipher.open_into.
+        open_into = self.cipher.aead.decrypt_into if length <= ONE_SHOT_LIMIT else self.cipher.open_into
+        start = frame = 0
+        try:
+            for _, aad in self._aads.numbered(sequence_numbers(first, count)):
+                content, end = frame + FRAME_HEAD_LENGTH, frame + stride
+                open_into(sealed[frame + 4 : content], sealed[content:end], aad, out[start : start + length])
+                start += length
+                frame = end
+        except InvalidTag:
+            wipe(out[start : start + length])
+            raise FrameNotAuthenticError(first + start // length) from None
