@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from envelope_sdk.errors import (
@@ -218,6 +219,83 @@ class Client:
         from envelope_sdk import streams
 
         return streams.open(file, mode, client=self, **options)
+
+    def encrypt_file(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        *,
+        encryption_context: Mapping[str, str] | None = None,
+        overwrite: bool = True,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> Header:
+        """Encrypt a file to another and return the message's header.
+
+        ``target`` appears, readable by its owner only, when the message is complete and on the disk, and not at all
+        otherwise. Large files are worked on by several threads, in the memory of a few pieces.
+
+        Args:
+            source: the path of the file to read. It is left as it is.
+            target: the path of the file to write.
+            encryption_context: as in :meth:`encrypt`.
+            overwrite: whether an existing ``target`` may be replaced.
+            on_progress: called in this thread, now and then, with how many more bytes were read. What it raises ends
+                the work and is raised.
+
+        Raises:
+            FileExistsError: ``target`` exists and may not be replaced.
+            OSError: reading or writing failed.
+            StreamError: another program made ``source`` shorter meanwhile.
+            Otherwise as :meth:`encrypt`.
+        """
+        from envelope_sdk.streams.transfer import encrypt_file
+
+        encryptor = partial(self.encryptor, encryption_context=encryption_context)
+        return encrypt_file(
+            source, target, encryptor, overwrite=overwrite, threads=self._threads, on_progress=on_progress
+        )
+
+    def decrypt_file(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        *,
+        encryption_context: Mapping[str, str] | None = None,
+        required_context_keys: Iterable[str] = (),
+        overwrite: bool = True,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> Header:
+        """Decrypt a file to another and return the message's authenticated header.
+
+        ``target`` appears, readable by its owner only, when the whole message is authentic, signature included, and
+        not at all otherwise.
+
+        Args:
+            source: the path of the message. It is left as it is.
+            target: the path of the file to write.
+            encryption_context: as in :meth:`decrypt`.
+            required_context_keys: as in :meth:`decrypt`.
+            overwrite: whether an existing ``target`` may be replaced.
+            on_progress: as in :meth:`encrypt_file`.
+
+        Raises:
+            FileExistsError: ``target`` exists and may not be replaced.
+            OSError: reading or writing failed.
+            Otherwise as :meth:`decrypt`.
+        """
+        from envelope_sdk.streams.transfer import decrypt_file
+
+        decryptor = partial(
+            self.decryptor, encryption_context=encryption_context, required_context_keys=required_context_keys
+        )
+        return decrypt_file(
+            source, target, decryptor, overwrite=overwrite, threads=self._threads, on_progress=on_progress
+        )
+
+    @property
+    def threads(self) -> int:
+        """The most threads that one message may use."""
+        return self._threads
 
     def encryptor(
         self, *, encryption_context: Mapping[str, str] | None = None, plaintext_length: int | None = None

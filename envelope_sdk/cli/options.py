@@ -40,6 +40,12 @@ def transfer_options(command: _Command) -> _Command:
                 help="Ending of encrypted files' names.",
             ),
             click.option("--metadata", metavar="FILE", help="Append a JSON line a message to FILE, or '-'."),
+            click.option(
+                "--threads",
+                type=click.IntRange(1),
+                metavar="N",
+                help="Threads that one file may use (default: one a processor, up to 4).",
+            ),
             click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and no progress."),
             click.option(
                 "--max-encrypted-data-keys",

@@ -7,7 +7,7 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -23,7 +23,7 @@ from envelope_sdk.message.authenticated import Header
 from envelope_sdk.streams.contract import CHUNK
 from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.reader import DecryptingReader
-from envelope_sdk.streams.writer import encrypting_writer
+from envelope_sdk.streams.transfer import decrypt_stream, encrypt_stream
 
 __all__ = ["decrypt_item", "encrypt_item"]
 
@@ -37,13 +37,13 @@ def encrypt_item(
         EnvelopeError, OSError: nothing was written to a file then, and an older one is untouched.
     """
     with _source(item, progress) as source, _target(item, overwrite=overwrite) as target:
-        with encrypting_writer(target, client, encryption_context=context) as writer:
-            buffer = memoryview(bytearray(CHUNK))
-            while count := source.readinto(buffer):
-                raise_if_stopped()
-                writer.write(buffer[:count])
-                progress.advance(count)
-        return writer.header
+        encryptor = client.encryptor(encryption_context=context)
+        header = encrypt_stream(source, target, encryptor, threads=client.threads, on_progress=_told(progress))
+        if isinstance(target, AtomicFile):
+            target.commit()
+        else:
+            target.flush()
+        return header
 
 
 def decrypt_item(
@@ -67,7 +67,8 @@ def decrypt_item(
     options: dict[str, Any] = {"encryption_context": context, "required_context_keys": required_keys}
     with _source(item, progress) as source, _target(item, overwrite=overwrite) as target:
         if isinstance(target, AtomicFile):
-            header = _pump(DecryptingReader(source, client.decryptor(**options)), target, progress)
+            decryptor = client.decryptor(**options)
+            header = decrypt_stream(source, target, decryptor, threads=client.threads, on_progress=_told(progress))
             target.commit()
             return header
         recording = _Recording(source)
@@ -84,6 +85,16 @@ def decrypt_item(
             header = _pump(reader, target, progress)
         target.flush()
         return header
+
+
+def _told(progress: Progress) -> Callable[[int], None]:
+    """Return what a transfer calls between two pieces."""
+
+    def told(count: int) -> None:
+        raise_if_stopped()
+        progress.advance(count)
+
+    return told
 
 
 def _pump(reader: DecryptingReader, target: Any, progress: Progress) -> Header:

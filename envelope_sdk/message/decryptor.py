@@ -62,7 +62,6 @@ class MessageDecryptor(Machine):
 
     __slots__ = (
         "_commitment_policy",
-        "_digest",
         "_frames",
         "_limits",
         "_materials_for",
@@ -110,7 +109,6 @@ class MessageDecryptor(Machine):
         self._needed = 1
         self._next = 1
         self._withheld = memoryview(b"")
-        self._digest: MessageDigest | None = None
         self._verification_key: VerificationKey | None = None
         self._frames: FrameCipher | None = None
         self.header: Header | None = None
@@ -173,6 +171,44 @@ class MessageDecryptor(Machine):
         """
         return self._run(self._feed, byte_view(data), memoryview(out))
 
+    @property
+    def missing(self) -> int:
+        """Bytes that would complete the frame or field that has been begun; 0 where none has."""
+        return max(0, self._needed - len(self._pending)) if self._pending else 0
+
+    @property
+    def frames_read(self) -> int:
+        """How many regular frames have been read."""
+        return self._next - 1
+
+    def open_apart(self, frames: BytesLike, out: memoryview, first: int, count: int) -> bool:
+        """Open ``count`` regular frames out of turn, on any thread, and return whether all of them are authentic.
+
+        Where they are not, what is wrong is for :meth:`update_into` to say, when it comes to them. Only for unsigned
+        messages in frames whose header has been read.
+
+        Args:
+            frames: whole frames, the first numbered ``first`` if all is well.
+            out: at least ``count`` times the frame length, writable; without effect unless this returns ``True``.
+            first: a sequence number.
+            count: frames.
+        """
+        cipher = self._frames
+        if cipher is None or self._digest is not None or self._step != self._read_frames:
+            raise StreamError("frames can be opened apart in an unsigned message of frames only, and before its end")
+        view = byte_view(frames)
+        if len(view) < count * cipher.stride or leading_run(view, cipher.frame_length, first, count) < count:
+            return False
+        try:
+            cipher.open(view, memoryview(out), first, count)
+        except FrameNotAuthenticError:
+            return False
+        return True
+
+    def skip_frames(self, count: int) -> None:
+        """Go on behind the next ``count`` frames, all of which :meth:`open_apart` has found authentic."""
+        self._run(self._skip, count)
+
     def finish(self) -> None:
         """Say that no more bytes come.
 
@@ -180,6 +216,12 @@ class MessageDecryptor(Machine):
             TruncatedMessageError: the message is not at its end.
         """
         self._run(self._check_end)
+
+    def _skip(self, count: int) -> None:
+        if self._frames is None or self._digest is not None or self._pending:
+            raise StreamError("frames can be skipped in an unsigned message only, and only where none is begun")
+        self._next += count
+        self._offset += count * self._frames.stride
 
     # --- taking bytes ------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from envelope_sdk.formats.geometry import footer_length
 from envelope_sdk.formats.header import MAX_FRAME_LENGTH
 from envelope_sdk.materials import EncryptionMaterials
 from envelope_sdk.message.authenticated import begin_message
-from envelope_sdk.message.frames import FrameCipher
+from envelope_sdk.message.frames import FrameCipher, FrameRun
 from envelope_sdk.message.machine import Machine
 from envelope_sdk.message.output import filled
 from envelope_sdk.policy import CommitmentPolicy, Limits
@@ -37,7 +37,6 @@ class MessageEncryptor(Machine):
     """
 
     __slots__ = (
-        "_digest",
         "_frame_length",
         "_frames",
         "_next",
@@ -110,17 +109,18 @@ class MessageEncryptor(Machine):
             self._digest.update(self._start)
         return self._start
 
-    def output_size(self, length: int, *, last: bool = False) -> int:
+    def output_size(self, length: int, *, last: bool = False, more: bool = False) -> int:
         """Return how many bytes the next call writes for ``length`` more bytes of plaintext.
 
         Args:
             length: bytes of plaintext to come in that call.
             last: whether it is the finishing call.
+            more: as in :meth:`update_into`.
 
         Raises:
             UsageError: the message would have more frames than a message holds.
         """
-        count = self._full_frames(len(self._pending) + length, length, last=last)
+        count = self._full_frames(len(self._pending) + length, length, last=last, more=more)
         self._check_numbers(count)
         size = count * self._frames.stride
         if not last:
@@ -134,19 +134,34 @@ class MessageEncryptor(Machine):
         with byte_view(data) as view:
             return self._run(self._filled, view, False)
 
-    def update_into(self, data: BytesLike, out: memoryview) -> int:
+    def update_into(self, data: BytesLike, out: memoryview, *, more: bool = False) -> int:
         """Take more plaintext, write the frames it completes to ``out`` and return how many bytes that is.
 
         Args:
             data: any number of bytes; a large multiple of the frame length is fastest.
-            out: at least ``output_size(len(data))`` bytes, writable, not overlapping ``data``.
+            out: at least ``output_size(len(data), more=more)`` bytes, writable, not overlapping ``data``.
+            more: whether it is known that plaintext follows, so that a full last frame need not wait to be sure that
+                it is not the final one. Where none follows after all, the final frame is empty.
 
         Raises:
             UsageError: more plaintext than announced, more frames than a message holds, or too little room.
             StreamError: the machine has not started or has finished.
         """
         self._expect("open")
-        return self._run(self._consume, byte_view(data), memoryview(out), False)
+        return self._run(self._consume, byte_view(data), memoryview(out), False, more)
+
+    def take_frames(self, count: int) -> FrameRun:
+        """Take the next ``count`` sequence numbers out of the stream, for frames that are sealed apart.
+
+        Where they belong in the message follows from :attr:`FrameRun.first`; whoever takes them sees to it that their
+        content, and at least one byte more, is there. Only for unsigned messages, and between whole frames.
+
+        Raises:
+            UsageError: more plaintext than announced, or more frames than a message holds.
+            StreamError: the message is signed, a frame has been begun, or the machine has not started or has finished.
+        """
+        self._expect("open")
+        return self._run(self._take, count)
 
     def finish(self, data: BytesLike = b"") -> bytes:
         """Take the last plaintext and return the rest of the message: frames, final frame, footer."""
@@ -169,10 +184,10 @@ class MessageEncryptor(Machine):
     def _filled(self, view: memoryview, last: bool) -> bytes:
         return filled(self.output_size(len(view), last=last), lambda out: self._consume(view, out, last))
 
-    def _consume(self, view: memoryview, out: memoryview, last: bool) -> int:
-        count = self._full_frames(len(self._pending) + len(view), len(view), last=last)
+    def _consume(self, view: memoryview, out: memoryview, last: bool, more: bool = False) -> int:
+        count = self._full_frames(len(self._pending) + len(view), len(view), last=last, more=more)
         self._check_announced(len(view), last=last)
-        if len(out) < (size := self.output_size(len(view), last=last)):
+        if len(out) < (size := self.output_size(len(view), last=last, more=more)):
             raise UsageError(f"the output has room for {len(out)} bytes, {size} are needed")
         self._taken += len(view)
         written = 0
@@ -192,11 +207,22 @@ class MessageEncryptor(Machine):
         self._pending += rest
         return written
 
-    def _full_frames(self, available: int, incoming: int, *, last: bool) -> int:
-        more_will_come = (
-            not last and self._plaintext_length is not None and self._taken + incoming < self._plaintext_length
-        )
-        return max(0, available if more_will_come else available - 1) // self._frame_length
+    def _take(self, count: int) -> FrameRun:
+        if self._digest is not None or self._pending:
+            raise StreamError(
+                "frames can be sealed apart in an unsigned message only, and only where no frame is begun"
+            )
+        self._check_numbers(count)
+        self._check_announced(count * self._frame_length, last=False)
+        first = self._next
+        self._next += count
+        self._taken += count * self._frame_length
+        return FrameRun(self._frames, first, count)
+
+    def _full_frames(self, available: int, incoming: int, *, last: bool, more: bool = False) -> int:
+        if not last and not more and self._plaintext_length is not None:
+            more = self._taken + incoming < self._plaintext_length
+        return max(0, available if more else available - 1) // self._frame_length
 
     def _check_numbers(self, count: int) -> None:
         if self._next + count > MAX_FRAMES:

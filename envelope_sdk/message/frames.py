@@ -6,9 +6,11 @@ numbers: two contents sealed under one number of one message give away both, and
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Final
 
+from envelope_sdk.errors import StreamError
 from envelope_sdk.formats.body import (
     FINAL_FRAME_HEAD_LENGTH,
     FRAME_HEAD_LENGTH,
@@ -29,7 +31,7 @@ from envelope_sdk.primitives.aead import (
     wipe,
 )
 
-__all__ = ["FrameCipher", "FrameNotAuthenticError"]
+__all__ = ["FrameCipher", "FrameNotAuthenticError", "FrameRun"]
 
 _BATCH: Final = 4096
 """Frames numbered at once: bounds the memory that tiny frames take, and costs large ones nothing."""
@@ -165,3 +167,36 @@ class FrameCipher:
         except InvalidTag:
             wipe(out[start : start + length])
             raise FrameNotAuthenticError(first + start // length) from None
+
+
+class FrameRun:
+    """Frames that one caller, on any thread, may seal, and seal once.
+
+    Attributes:
+        first: the sequence number of the first.
+        count: how many they are.
+    """
+
+    __slots__ = ("_cipher", "_process", "count", "first")
+
+    def __init__(self, cipher: FrameCipher, first: int, count: int) -> None:
+        """Take sequence numbers that nobody else has or gets."""
+        self._cipher = [cipher]
+        self._process = os.getpid()
+        self.first = first
+        self.count = count
+
+    def seal(self, content: memoryview, out: memoryview) -> None:
+        """Seal ``count`` frames; arguments as in :meth:`FrameCipher.seal`.
+
+        Raises:
+            StreamError: they have been sealed already, or the process was forked since they were taken.
+        """
+        if os.getpid() != self._process:
+            raise StreamError("these frames were taken before the process was forked: only its parent can seal them")
+        try:
+            # One step, so that of two threads only one gets it.
+            cipher = self._cipher.pop()
+        except IndexError:
+            raise StreamError("these frames have been sealed already") from None
+        cipher.seal(content, out, self.first, self.count)

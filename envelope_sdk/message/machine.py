@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 from envelope_sdk.errors import EnvelopeError, StreamError
+from envelope_sdk.message.background import BackgroundDigest, Digest
 
 __all__ = ["Machine", "again", "forget_frames"]
 
@@ -23,15 +24,27 @@ class Machine:
     same key and number, which gives the plaintexts and the authentication key away. So a machine refuses them all.
     """
 
-    __slots__ = ("_busy", "_failure", "_process")
+    __slots__ = ("_busy", "_digest", "_failure", "_process")
 
     def __init__(self) -> None:
+        self._digest: Digest | None = None
         self._busy = threading.Lock()
         self._failure: EnvelopeError | None = None
         self._process = os.getpid()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a machine is in the middle of a message: it cannot be pickled or copied")
+
+    def digest_in_background(self) -> BackgroundDigest | None:
+        """Hash what goes through this machine on another thread from now on; ``None`` where nothing is hashed.
+
+        What ``update_into`` is given, by a decryptor, or fills, by an encryptor, must then stay as it is until
+        :meth:`BackgroundDigest.settle` has said so. The caller closes what this returns.
+        """
+        if self._digest is None:
+            return None
+        self._digest = digest = BackgroundDigest(self._digest)
+        return digest
 
     def _check_usable(self) -> None:
         if self._failure is not None:

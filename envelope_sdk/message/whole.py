@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from envelope_sdk.errors import AuthenticationError
+from envelope_sdk.errors import AuthenticationError, TruncatedMessageError
 from envelope_sdk.formats.body import (
     FINAL_FRAME_MARKER,
     FINAL_FRAME_OVERHEAD,
@@ -139,7 +139,9 @@ def decrypt_whole(
     try:
         opened = open_header(message, materials_for, commitment_policy=commitment_policy, limits=limits)
     except NeedMoreBytes as need:
-        raise need.as_truncated(len(message)) from None
+        raise TruncatedMessageError(
+            "the message is cut short: its end is missing", section=need.section, offset=len(message)
+        ) from None
     plaintext = _only_frame(message, opened)
     if plaintext is None:
         plaintext = _through_machine(message, opened, limits, threads)

@@ -6,13 +6,14 @@ import io
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from envelope_sdk.errors import StreamError
 from envelope_sdk.message.authenticated import Header
 from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.message.machine import again
 from envelope_sdk.streams.contract import CHUNK
+from envelope_sdk.streams.raw import read_some
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -203,7 +204,7 @@ class DecryptingReader(io.BufferedIOBase):
 
     def _fill(self) -> None:
         self._plain = self._out[:0]
-        count = _read_into(self._raw, self._in)
+        count = read_some(self._raw, self._in)
         if count == 0:
             self._decryptor.finish()
             self._at_end = True
@@ -213,22 +214,3 @@ class DecryptingReader(io.BufferedIOBase):
             self._out = memoryview(bytearray(size))
         released = self._decryptor.update_into(self._in[:count], self._out)
         self._plain = self._out[:released]
-
-
-def _read_into(raw: Any, buffer: memoryview) -> int:
-    """Read some bytes; returns 0 at the end."""
-    # A pipe or socket behind a buffer hands over what it has; ``readinto`` would wait until ``buffer`` is full.
-    waits = issubclass(type(raw), io.BufferedReader)
-    readinto: Any = getattr(raw, "readinto1" if waits else "readinto", None)
-    if readinto is not None:
-        count = readinto(buffer)
-        if count is None:
-            raise BlockingIOError("the stream below does not block, and has nothing yet")
-        return int(count)
-    data: Any = raw.read(len(buffer))
-    if data is None:
-        raise BlockingIOError("the stream below does not block, and has nothing yet")
-    if len(data) > len(buffer):
-        raise OSError(f"the stream below returned {len(data)} bytes where {len(buffer)} were asked for")
-    buffer[: len(data)] = data
-    return len(data)

@@ -15,6 +15,7 @@ from envelope_sdk.message.authenticated import Header
 from envelope_sdk.message.encryptor import MessageEncryptor
 from envelope_sdk.streams.contract import CHUNK
 from envelope_sdk.streams.files import AtomicFile
+from envelope_sdk.streams.raw import write_all
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -153,14 +154,7 @@ class EncryptingWriter(io.BufferedIOBase):
             self._position += len(piece)
 
     def _write_raw(self, data: BytesLike) -> None:
-        view = memoryview(data)
-        while len(view):
-            written: Any = self._raw.write(view)
-            if written is None:
-                raise BlockingIOError("the stream below does not block, and took nothing")
-            if not 0 < written <= len(view):
-                raise OSError(f"the stream below says it wrote {written} bytes of {len(view)}")
-            view = view[written:]
+        write_all(self._raw, data)
 
     def _commit(self) -> None:
         if isinstance(self._raw, AtomicFile):

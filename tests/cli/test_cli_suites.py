@@ -164,6 +164,24 @@ def test_frame_lengths_that_do_not_exist(envelope: Any, length: str) -> None:
     assert envelope("encrypt", "-k", envelope.key(), "--frame-length", length, "-", stdin=b"x").code == 2
 
 
+@pytest.mark.parametrize("threads", ["1", "2", "8"])
+@pytest.mark.parametrize("sign", [[], ["--sign"]], ids=["unsigned", "signed"])
+def test_any_number_of_threads_makes_and_reads_the_same_messages(envelope: Any, threads: str, sign: list[str]) -> None:
+    key = envelope.key()
+    plaintext = os.urandom(9 * 2**20)
+    envelope.write("large", plaintext)
+
+    envelope.ok("encrypt", "large", "-k", key, "--threads", threads, *sign)
+    envelope.ok("decrypt", "large.enc", "-k", key, "--threads", threads, "-o", "back")
+    envelope.ok("decrypt", "large.enc", "-k", key, "-o", "back on one", "--threads", "1")
+
+    assert envelope.read("back") == plaintext == envelope.read("back on one")
+
+
+def test_no_threads_at_all_is_a_mistake(envelope: Any) -> None:
+    assert envelope("encrypt", "x", "--threads", "0").code == 2
+
+
 def test_frames_longer_than_allowed(envelope: Any) -> None:
     key = envelope.key()
     message = envelope.ok("encrypt", "-k", key, "--frame-length", "1000", "-", stdin=b"x").out

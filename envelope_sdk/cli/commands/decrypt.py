@@ -58,6 +58,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
                 max_encrypted_data_keys=options["max_encrypted_data_keys"],
                 max_body_length=options["max_body_length"],
             ),
+            threads=options["threads"],
         )
         code = run_items(
             "decrypt",

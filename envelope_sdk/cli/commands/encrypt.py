@@ -71,6 +71,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
             sign=options["sign"],
             frame_length=options["frame_length"],
             limits=Limits(max_encrypted_data_keys=options["max_encrypted_data_keys"]),
+            threads=options["threads"],
         )
         code = run_items(
             "encrypt",

@@ -1,0 +1,91 @@
+"""Moving bytes to and from what is below a stream: file objects of any kind, and files at any position."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from typing import Any
+
+from envelope_sdk.formats.cursor import BytesLike
+from envelope_sdk.streams.files import AtomicFile
+
+__all__ = ["read_at", "read_some", "regular_descriptor", "write_all", "write_at"]
+
+
+def read_some(raw: Any, buffer: memoryview) -> int:
+    """Read some bytes from a file object into ``buffer`` and return how many; 0 at the end.
+
+    Raises:
+        BlockingIOError: it does not block, and has nothing yet.
+        OSError: it cannot be read, or returned more than it was asked for.
+    """
+    # A pipe or socket behind a buffer hands over what it has; ``readinto`` would wait until ``buffer`` is full.
+    waits = issubclass(type(raw), io.BufferedReader)
+    readinto: Any = getattr(raw, "readinto1" if waits else "readinto", None)
+    if readinto is not None:
+        count = readinto(buffer)
+        if count is None:
+            raise BlockingIOError("the stream below does not block, and has nothing yet")
+        return int(count)
+    data: Any = raw.read(len(buffer))
+    if data is None:
+        raise BlockingIOError("the stream below does not block, and has nothing yet")
+    if len(data) > len(buffer):
+        raise OSError(f"the stream below returned {len(data)} bytes where {len(buffer)} were asked for")
+    buffer[: len(data)] = data
+    return len(data)
+
+
+def write_all(raw: Any, data: BytesLike) -> None:
+    """Write all of ``data`` to a file object.
+
+    Raises:
+        BlockingIOError: it does not block, and took nothing.
+        OSError: it cannot be written, or says that it wrote what cannot be.
+    """
+    view = memoryview(data)
+    while len(view):
+        written: Any = raw.write(view)
+        if written is None:
+            raise BlockingIOError("the stream below does not block, and took nothing")
+        if not 0 < written <= len(view):
+            raise OSError(f"the stream below says it wrote {written} bytes of {len(view)}")
+        view = view[written:]
+
+
+def regular_descriptor(file: Any) -> int | None:
+    """Return the descriptor of a regular file whose bytes are those that ``file`` reads or writes, else ``None``.
+
+    Only for file objects that certainly add nothing: a compressed file, for one, has a descriptor too.
+    """
+    if type(file) is not io.FileIO and not isinstance(file, AtomicFile):
+        return None
+    descriptor = file.fileno()
+    return descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+
+def read_at(descriptor: int, buffer: memoryview, offset: int) -> int:
+    """Fill ``buffer`` from ``offset`` on and return how many bytes that took, fewer only at the end of the file."""
+    filled = 0
+    while filled < len(buffer):
+        count = _read_some_at(descriptor, buffer[filled:], offset + filled)
+        if count == 0:
+            break
+        filled += count
+    return filled
+
+
+def write_at(descriptor: int, data: memoryview, offset: int) -> None:
+    """Write all of ``data`` at ``offset``; raises :class:`OSError` where the disk is full."""
+    written = 0
+    while written < len(data):
+        written += os.pwrite(descriptor, data[written:], offset + written)
+
+
+def _read_some_at(descriptor: int, buffer: memoryview, offset: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [buffer], offset)
+    data = os.pread(descriptor, len(buffer), offset)
+    buffer[: len(data)] = data
+    return len(data)
