@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn, Protocol, runtime_checkable
+from typing import NamedTuple, NoReturn, Protocol, runtime_checkable
 
 from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.edks import EncryptedDataKey
@@ -26,8 +26,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class EncryptionRequest:
+class EncryptionRequest(NamedTuple):
     """What a client asks a materials manager for (framework/cmm-interface.md).
 
     Attributes:
@@ -43,8 +42,7 @@ class EncryptionRequest:
     plaintext_length: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DecryptionRequest:
+class DecryptionRequest(NamedTuple):
     """What a client asks for once it has read a header (framework/cmm-interface.md).
 
     Attributes:

@@ -7,8 +7,7 @@ IVs and every AWS implementation reads them.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from envelope_sdk.errors import MessageError
 from envelope_sdk.formats.cursor import Cursor
@@ -124,8 +123,7 @@ def leading_run(view: memoryview, frame_length: int, first: int, count: int) -> 
     return count
 
 
-@dataclass(frozen=True, slots=True)
-class FinalFrameHead:
+class FinalFrameHead(NamedTuple):
     """What stands before the content of the final frame.
 
     Attributes:
@@ -174,8 +172,7 @@ class FinalFrameHead:
         return cls(number, iv, length)
 
 
-@dataclass(frozen=True, slots=True)
-class BlockHead:
+class BlockHead(NamedTuple):
     """What stands before the content of a body that is not framed.
 
     Attributes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from envelope_sdk.errors import LimitExceededError, UsageError
 from envelope_sdk.formats.cursor import Cursor
@@ -19,8 +18,7 @@ _MIN_ENTRY: Final = 6
 _SECTION: Final = "encrypted data keys"
 
 
-@dataclass(frozen=True, slots=True)
-class EncryptedDataKey:
+class EncryptedDataKey(NamedTuple):
     """One wrapped copy of the data key. Public: it is stored in clear.
 
     Attributes:

@@ -6,9 +6,8 @@ until its tag is checked, every field of it may be a lie.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from envelope_sdk.errors import MessageError, UnsupportedMessageError, UsageError
 from envelope_sdk.formats.context import EncryptionContext
@@ -47,8 +46,7 @@ class ContentType(Enum):
     FRAMED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderBody:
+class HeaderBody(NamedTuple):
     """The fields of a header, without its authentication.
 
     Attributes:
@@ -125,8 +123,7 @@ class HeaderBody:
         return cls(suite, message_id, context, keys, content_type, frame_length, suite_data)
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedHeader:
+class UnverifiedHeader(NamedTuple):
     """A header as read, not yet authenticated.
 
     Attributes:
