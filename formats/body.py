@@ -6,7 +6,7 @@ IVs and every AWS implementation reads them.
 
 from __future__ import annotations
 
-import struct
+from struct import Struct, pack
 from typing import Final, NamedTuple
 
 from envelope_sdk.errors import MessageError
@@ -27,6 +27,7 @@ __all__ = [
     "FinalFrameHead",
     "block_aad",
     "final_frame_aad",
+    "final_frame_start",
     "frame_iv",
     "leading_run",
     "number_frames",
@@ -53,6 +54,11 @@ BLOCK_HEAD_LENGTH: Final = IV_LENGTH + 8
 BLOCK_OVERHEAD: Final = BLOCK_HEAD_LENGTH + TAG_LENGTH
 """Bytes that a body that is not framed takes beside its content."""
 
+_FINAL_FRAME_HEAD: Final = Struct(f">{len(FINAL_FRAME_MARKER)}sI{IV_LENGTH}sI")
+_WRITTEN_FINAL_FRAME_HEAD: Final = Struct(f">{len(FINAL_FRAME_MARKER)}sI{IV_LENGTH - 4}xII")
+_BLOCK_HEAD: Final = Struct(f">{IV_LENGTH}sQ")
+_NUMBER_AND_LENGTH: Final = Struct(">IQ")
+
 _FRAME: Final = b"AWSKMSEncryptionClient Frame"
 _FINAL_FRAME: Final = b"AWSKMSEncryptionClient Final Frame"
 _BLOCK: Final = b"AWSKMSEncryptionClient Single Block"
@@ -65,12 +71,18 @@ def frame_iv(sequence_number: int) -> bytes:
 
 def final_frame_aad(message_id: bytes, sequence_number: int, content_length: int) -> bytes:
     """Return what the tag of a final frame covers beside its content."""
-    return b"".join((message_id, _FINAL_FRAME, struct.pack(">IQ", sequence_number, content_length)))
+    return message_id + _FINAL_FRAME + _NUMBER_AND_LENGTH.pack(sequence_number, content_length)
+
+
+def final_frame_start(message_id: bytes, sequence_number: int, content_length: int) -> tuple[bytes, bytes, bytes]:
+    """Return a final frame's head, its IV and what its tag covers beside its content, all as writers make them."""
+    head = _WRITTEN_FINAL_FRAME_HEAD.pack(FINAL_FRAME_MARKER, sequence_number, sequence_number, content_length)
+    return head, head[8 : 8 + IV_LENGTH], final_frame_aad(message_id, sequence_number, content_length)
 
 
 def block_aad(message_id: bytes, content_length: int) -> bytes:
     """Return what the tag of a body that is not framed covers beside its content."""
-    return b"".join((message_id, _BLOCK, struct.pack(">IQ", 1, content_length)))
+    return message_id + _BLOCK + _NUMBER_AND_LENGTH.pack(1, content_length)
 
 
 class FrameAads:
@@ -91,7 +103,7 @@ def sequence_columns(first: int, count: int) -> tuple[bytes, bytes, bytes, bytes
 
     Frames stand at equal distances, so a column is one strided copy into, or comparison with, a whole batch.
     """
-    numbers = struct.pack(f">{count}I", *range(first, first + count))
+    numbers = pack(f">{count}I", *range(first, first + count))
     return numbers[0::4], numbers[1::4], numbers[2::4], numbers[3::4]
 
 
@@ -138,14 +150,7 @@ class FinalFrameHead(NamedTuple):
 
     def encode(self) -> bytes:
         """Return the head, end marker included."""
-        return b"".join(
-            (
-                FINAL_FRAME_MARKER,
-                self.sequence_number.to_bytes(4, "big"),
-                self.iv,
-                self.content_length.to_bytes(4, "big"),
-            )
-        )
+        return _FINAL_FRAME_HEAD.pack(FINAL_FRAME_MARKER, self.sequence_number, self.iv, self.content_length)
 
     @classmethod
     def parse(cls, cursor: Cursor, *, expected: int, frame_length: int, offset: int) -> FinalFrameHead:
@@ -154,15 +159,11 @@ class FinalFrameHead(NamedTuple):
         Raises:
             MessageError: its sequence number is not ``expected``, or its content is longer than ``frame_length``.
         """
-        cursor.require(FINAL_FRAME_HEAD_LENGTH)
-        cursor.take(len(FINAL_FRAME_MARKER))
-        number = cursor.u32()
+        _, number, iv, length = cursor.unpack(_FINAL_FRAME_HEAD)
         if number != expected:
             raise MessageError(
                 f"the final frame has number {number} where {expected} is due", section="final frame", offset=offset + 4
             )
-        iv = cursor.take(IV_LENGTH)
-        length = cursor.u32()
         if length > frame_length:
             raise MessageError(
                 f"the final frame claims {length} bytes, more than the frame length of {frame_length}",
@@ -194,9 +195,7 @@ class BlockHead(NamedTuple):
         Raises:
             MessageError: it claims more content than AES-GCM can protect.
         """
-        cursor.require(BLOCK_HEAD_LENGTH)
-        iv = cursor.take(IV_LENGTH)
-        length = cursor.u64()
+        iv, length = cursor.unpack(_BLOCK_HEAD)
         if length > MAX_BLOCK_LENGTH:
             raise MessageError(
                 f"the body claims {length} bytes; the most without frames is {MAX_BLOCK_LENGTH}",
