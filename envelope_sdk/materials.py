@@ -1,17 +1,17 @@
 """What passes between a client, its materials manager and its keyrings, and the two contracts that join them.
 
 Materials are values: a keyring returns new ones and never changes those it was given, so keyrings can be shared between
-threads. Their reprs show no key, and they cannot be pickled.
+threads. Their reprs show no key, and they cannot be pickled. They are no dataclasses and no named tuples, as the
+requests are, because pretty printers show those field by field without asking for their repr.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NoReturn, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 from envelope_sdk.formats.context import EncryptionContext
-from envelope_sdk.formats.edks import EncryptedDataKey
+from envelope_sdk.formats.edks import EncryptedDataKey, encode_encrypted_data_keys
 from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.policy import CommitmentPolicy
 from envelope_sdk.primitives.signing import SigningKey, VerificationKey
@@ -26,8 +26,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class EncryptionRequest:
+class EncryptionRequest(NamedTuple):
     """What a client asks a materials manager for (framework/cmm-interface.md).
 
     Attributes:
@@ -43,8 +42,7 @@ class EncryptionRequest:
     plaintext_length: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DecryptionRequest:
+class DecryptionRequest(NamedTuple):
     """What a client asks for once it has read a header (framework/cmm-interface.md).
 
     Attributes:
@@ -63,71 +61,195 @@ class DecryptionRequest:
     commitment_policy: CommitmentPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class EncryptionMaterials:
-    """What one message is encrypted with (framework/structures.md, "encryption materials").
+class _Materials:
+    """What the two kinds of materials share: comparing, hashing and showing them, and refusing to be copied."""
 
-    Attributes:
-        algorithm_suite: the suite.
-        encryption_context: every pair that is authenticated, stored or not.
-        required_encryption_context_keys: keys of pairs that are authenticated but not stored in the message.
-        plaintext_data_key: the data key, ``algorithm_suite.key_length`` bytes; ``None`` until a keyring made one.
-        encrypted_data_keys: its wrapped copies, in the order keyrings made them.
-        signing_key: the message's signing key; ``None`` for unsigned suites.
-    """
+    __slots__ = ()
 
-    algorithm_suite: AlgorithmSuite
-    encryption_context: EncryptionContext
-    required_encryption_context_keys: frozenset[str] = frozenset()
-    plaintext_data_key: bytes | None = field(default=None, repr=False)
-    encrypted_data_keys: tuple[EncryptedDataKey, ...] = ()
-    signing_key: SigningKey | None = None
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__match_args__)
+
+    def __hash__(self) -> int:
+        return hash(tuple(getattr(self, name) for name in self.__match_args__))
+
+    def __repr__(self) -> str:
+        shown = (name for name in self.__match_args__ if name != "plaintext_data_key")
+        return f"{type(self).__qualname__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("materials hold a data key: they cannot be pickled or copied")
+
+
+class EncryptionMaterials(_Materials):
+    """What one message is encrypted with (framework/structures.md, "encryption materials")."""
+
+    __slots__ = (
+        "_algorithm_suite",
+        "_encoded_context_and_keys",
+        "_encrypted_data_keys",
+        "_encryption_context",
+        "_plaintext_data_key",
+        "_required_encryption_context_keys",
+        "_signing_key",
+    )
+
+    __match_args__ = (
+        "algorithm_suite",
+        "encryption_context",
+        "required_encryption_context_keys",
+        "plaintext_data_key",
+        "encrypted_data_keys",
+        "signing_key",
+    )
+
+    def __init__(
+        self,
+        algorithm_suite: AlgorithmSuite,
+        encryption_context: EncryptionContext,
+        required_encryption_context_keys: frozenset[str] = frozenset(),
+        plaintext_data_key: bytes | None = None,
+        encrypted_data_keys: tuple[EncryptedDataKey, ...] = (),
+        signing_key: SigningKey | None = None,
+    ) -> None:
+        """Take what the properties of the same names say."""
+        self._algorithm_suite = algorithm_suite
+        self._encryption_context = encryption_context
+        self._required_encryption_context_keys = required_encryption_context_keys
+        self._plaintext_data_key = plaintext_data_key
+        self._encrypted_data_keys = encrypted_data_keys
+        self._signing_key = signing_key
+        self._encoded_context_and_keys: bytes | None = None
+
+    @property
+    def algorithm_suite(self) -> AlgorithmSuite:
+        """The suite."""
+        return self._algorithm_suite
+
+    @property
+    def encryption_context(self) -> EncryptionContext:
+        """Every pair that is authenticated, stored or not."""
+        return self._encryption_context
+
+    @property
+    def required_encryption_context_keys(self) -> frozenset[str]:
+        """Keys of pairs that are authenticated but not stored in the message."""
+        return self._required_encryption_context_keys
+
+    @property
+    def plaintext_data_key(self) -> bytes | None:
+        """The data key, ``algorithm_suite.key_length`` bytes; ``None`` until a keyring made one."""
+        return self._plaintext_data_key
+
+    @property
+    def encrypted_data_keys(self) -> tuple[EncryptedDataKey, ...]:
+        """Wrapped copies of the data key, in the order keyrings made them."""
+        return self._encrypted_data_keys
+
+    @property
+    def signing_key(self) -> SigningKey | None:
+        """The message's signing key; ``None`` for unsigned suites."""
+        return self._signing_key
+
+    @property
+    def encoded_context_and_keys(self) -> bytes:
+        """The middle of the header: the stored pairs, sorted, then the encrypted data keys, each field as written.
+
+        Raises:
+            UsageError: there are no encrypted data keys, or one of them cannot be written.
+        """
+        # It is the same for every message of these materials. Two threads may both make it, to the same bytes.
+        encoded = self._encoded_context_and_keys
+        if encoded is None:
+            required = self._required_encryption_context_keys
+            stored = self._encryption_context.without(required) if required else self._encryption_context
+            encoded = stored.sorted().encode() + encode_encrypted_data_keys(self._encrypted_data_keys)
+            self._encoded_context_and_keys = encoded
+        return encoded
 
     def with_data_key(self, plaintext_data_key: bytes, *wrapped: EncryptedDataKey) -> EncryptionMaterials:
         """Return materials with a data key set and its wrapped copies added."""
         return EncryptionMaterials(
-            self.algorithm_suite,
-            self.encryption_context,
-            self.required_encryption_context_keys,
+            self._algorithm_suite,
+            self._encryption_context,
+            self._required_encryption_context_keys,
             plaintext_data_key,
-            (*self.encrypted_data_keys, *wrapped),
-            self.signing_key,
+            (*self._encrypted_data_keys, *wrapped),
+            self._signing_key,
         )
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("materials hold a data key: they cannot be pickled or copied")
 
+class DecryptionMaterials(_Materials):
+    """What one message is decrypted with (framework/structures.md, "decryption materials")."""
 
-@dataclass(frozen=True, slots=True)
-class DecryptionMaterials:
-    """What one message is decrypted with (framework/structures.md, "decryption materials").
+    __slots__ = (
+        "_algorithm_suite",
+        "_encryption_context",
+        "_plaintext_data_key",
+        "_required_encryption_context_keys",
+        "_verification_key",
+    )
 
-    Attributes:
-        algorithm_suite: the message's suite.
-        encryption_context: every pair that is authenticated: those stored and those the caller reproduced.
-        required_encryption_context_keys: keys of the pairs that are not stored in the message.
-        plaintext_data_key: the data key; ``None`` until a keyring unwrapped one.
-        verification_key: the message's verification key; ``None`` for unsigned suites.
-    """
+    __match_args__ = (
+        "algorithm_suite",
+        "encryption_context",
+        "required_encryption_context_keys",
+        "plaintext_data_key",
+        "verification_key",
+    )
 
-    algorithm_suite: AlgorithmSuite
-    encryption_context: EncryptionContext
-    required_encryption_context_keys: frozenset[str] = frozenset()
-    plaintext_data_key: bytes | None = field(default=None, repr=False)
-    verification_key: VerificationKey | None = None
+    def __init__(
+        self,
+        algorithm_suite: AlgorithmSuite,
+        encryption_context: EncryptionContext,
+        required_encryption_context_keys: frozenset[str] = frozenset(),
+        plaintext_data_key: bytes | None = None,
+        verification_key: VerificationKey | None = None,
+    ) -> None:
+        """Take what the properties of the same names say."""
+        self._algorithm_suite = algorithm_suite
+        self._encryption_context = encryption_context
+        self._required_encryption_context_keys = required_encryption_context_keys
+        self._plaintext_data_key = plaintext_data_key
+        self._verification_key = verification_key
+
+    @property
+    def algorithm_suite(self) -> AlgorithmSuite:
+        """The message's suite."""
+        return self._algorithm_suite
+
+    @property
+    def encryption_context(self) -> EncryptionContext:
+        """Every pair that is authenticated: those stored and those the caller reproduced."""
+        return self._encryption_context
+
+    @property
+    def required_encryption_context_keys(self) -> frozenset[str]:
+        """Keys of the pairs that are not stored in the message."""
+        return self._required_encryption_context_keys
+
+    @property
+    def plaintext_data_key(self) -> bytes | None:
+        """The data key; ``None`` until a keyring unwrapped one."""
+        return self._plaintext_data_key
+
+    @property
+    def verification_key(self) -> VerificationKey | None:
+        """The message's verification key; ``None`` for unsigned suites."""
+        return self._verification_key
 
     def with_data_key(self, plaintext_data_key: bytes) -> DecryptionMaterials:
         """Return materials with the data key set."""
         return DecryptionMaterials(
-            self.algorithm_suite,
-            self.encryption_context,
-            self.required_encryption_context_keys,
+            self._algorithm_suite,
+            self._encryption_context,
+            self._required_encryption_context_keys,
             plaintext_data_key,
-            self.verification_key,
+            self._verification_key,
         )
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("materials hold a data key: they cannot be pickled or copied")
 
 
 @runtime_checkable

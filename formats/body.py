@@ -6,12 +6,11 @@ IVs and every AWS implementation reads them.
 
 from __future__ import annotations
 
-import struct
 import sys
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from struct import Struct
+from typing import Final, NamedTuple
 
 from envelope_sdk.errors import MessageError
 from envelope_sdk.formats.cursor import Cursor
@@ -32,6 +31,7 @@ __all__ = [
     "FrameAads",
     "block_aad",
     "final_frame_aad",
+    "final_frame_start",
     "frame_iv",
     "leading_run",
     "number_frames",
@@ -57,6 +57,11 @@ BLOCK_HEAD_LENGTH: Final = IV_LENGTH + 8
 BLOCK_OVERHEAD: Final = BLOCK_HEAD_LENGTH + TAG_LENGTH
 """Bytes that a body that is not framed takes beside its content."""
 
+_FINAL_FRAME_HEAD: Final = Struct(f">{len(FINAL_FRAME_MARKER)}sI{IV_LENGTH}sI")
+_WRITTEN_FINAL_FRAME_HEAD: Final = Struct(f">{len(FINAL_FRAME_MARKER)}sI{IV_LENGTH - 4}xII")
+_BLOCK_HEAD: Final = Struct(f">{IV_LENGTH}sQ")
+_NUMBER_AND_LENGTH: Final = Struct(">IQ")
+
 _FRAME: Final = b"AWSKMSEncryptionClient Frame"
 _FINAL_FRAME: Final = b"AWSKMSEncryptionClient Final Frame"
 _BLOCK: Final = b"AWSKMSEncryptionClient Single Block"
@@ -69,12 +74,18 @@ def frame_iv(sequence_number: int) -> bytes:
 
 def final_frame_aad(message_id: bytes, sequence_number: int, content_length: int) -> bytes:
     """Return what the tag of a final frame covers beside its content."""
-    return b"".join((message_id, _FINAL_FRAME, struct.pack(">IQ", sequence_number, content_length)))
+    return message_id + _FINAL_FRAME + _NUMBER_AND_LENGTH.pack(sequence_number, content_length)
+
+
+def final_frame_start(message_id: bytes, sequence_number: int, content_length: int) -> tuple[bytes, bytes, bytes]:
+    """Return a final frame's head, its IV and what its tag covers beside its content, all as writers make them."""
+    head = _WRITTEN_FINAL_FRAME_HEAD.pack(FINAL_FRAME_MARKER, sequence_number, sequence_number, content_length)
+    return head, head[8 : 8 + IV_LENGTH], final_frame_aad(message_id, sequence_number, content_length)
 
 
 def block_aad(message_id: bytes, content_length: int) -> bytes:
     """Return what the tag of a body that is not framed covers beside its content."""
-    return b"".join((message_id, _BLOCK, struct.pack(">IQ", 1, content_length)))
+    return message_id + _BLOCK + _NUMBER_AND_LENGTH.pack(1, content_length)
 
 
 class FrameAads:
@@ -90,7 +101,7 @@ class FrameAads:
         start = bytes(IV_LENGTH) + message_id + _FRAME
         self._number_at = len(start)
         self._template = start + bytes(4) + frame_length.to_bytes(8, "big")
-        self._iv_and_aad = struct.Struct(f"{IV_LENGTH}s{len(self._template) - IV_LENGTH}s")
+        self._iv_and_aad = Struct(f"{IV_LENGTH}s{len(self._template) - IV_LENGTH}s")
 
     def numbered(self, numbers: array[int]) -> Iterator[tuple[bytes, bytes]]:
         """Return each frame's IV and additional data, for :func:`sequence_numbers` of the frames."""
@@ -153,8 +164,7 @@ def _numbers_on_the_wire(frames: memoryview, stride: int) -> bytes:
     return bytes(numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class FinalFrameHead:
+class FinalFrameHead(NamedTuple):
     """What stands before the content of the final frame.
 
     Attributes:
@@ -169,14 +179,7 @@ class FinalFrameHead:
 
     def encode(self) -> bytes:
         """Return the head, end marker included."""
-        return b"".join(
-            (
-                FINAL_FRAME_MARKER,
-                self.sequence_number.to_bytes(4, "big"),
-                self.iv,
-                self.content_length.to_bytes(4, "big"),
-            )
-        )
+        return _FINAL_FRAME_HEAD.pack(FINAL_FRAME_MARKER, self.sequence_number, self.iv, self.content_length)
 
     @classmethod
     def parse(cls, cursor: Cursor, *, expected: int, frame_length: int, offset: int) -> FinalFrameHead:
@@ -185,15 +188,11 @@ class FinalFrameHead:
         Raises:
             MessageError: its sequence number is not ``expected``, or its content is longer than ``frame_length``.
         """
-        cursor.require(FINAL_FRAME_HEAD_LENGTH)
-        cursor.take(len(FINAL_FRAME_MARKER))
-        number = cursor.u32()
+        _, number, iv, length = cursor.unpack(_FINAL_FRAME_HEAD)
         if number != expected:
             raise MessageError(
                 f"the final frame has number {number} where {expected} is due", section="final frame", offset=offset + 4
             )
-        iv = cursor.take(IV_LENGTH)
-        length = cursor.u32()
         if length > frame_length:
             raise MessageError(
                 f"the final frame claims {length} bytes, more than the frame length of {frame_length}",
@@ -203,8 +202,7 @@ class FinalFrameHead:
         return cls(number, iv, length)
 
 
-@dataclass(frozen=True, slots=True)
-class BlockHead:
+class BlockHead(NamedTuple):
     """What stands before the content of a body that is not framed.
 
     Attributes:
@@ -226,9 +224,7 @@ class BlockHead:
         Raises:
             MessageError: it claims more content than AES-GCM can protect.
         """
-        cursor.require(BLOCK_HEAD_LENGTH)
-        iv = cursor.take(IV_LENGTH)
-        length = cursor.u64()
+        iv, length = cursor.unpack(_BLOCK_HEAD)
         if length > MAX_BLOCK_LENGTH:
             raise MessageError(
                 f"the body claims {length} bytes; the most without frames is {MAX_BLOCK_LENGTH}",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from envelope_sdk.errors import LimitExceededError, UsageError
 from envelope_sdk.formats.cursor import Cursor
@@ -19,8 +18,7 @@ _MIN_ENTRY: Final = 6
 _SECTION: Final = "encrypted data keys"
 
 
-@dataclass(frozen=True, slots=True)
-class EncryptedDataKey:
+class EncryptedDataKey(NamedTuple):
     """One wrapped copy of the data key. Public: it is stored in clear.
 
     Attributes:
@@ -41,7 +39,7 @@ class EncryptedDataKey:
         """
         parts: list[bytes] = []
         try:
-            provider_id = self.provider_id.encode("utf-8")
+            provider_id = self.provider_id.encode()
         except UnicodeEncodeError:
             raise UsageError(f"a key provider id is not encodable as UTF-8: {self.provider_id!r}") from None
         for field in (provider_id, self.provider_info, self.ciphertext):
@@ -57,22 +55,26 @@ class EncryptedDataKey:
         Raises:
             MessageError: the provider id is not UTF-8.
         """
-        raw = cursor.take(cursor.u16())
+        raw = cursor.take_counted()
         try:
-            provider_id = raw.decode("utf-8")
+            provider_id = raw.decode()
         except UnicodeDecodeError:
             raise cursor.error("a key provider id is not UTF-8", back=len(raw)) from None
-        return cls(provider_id, cursor.take(cursor.u16()), cursor.take(cursor.u16()))
+        return cls(provider_id, cursor.take_counted(), cursor.take_counted())
 
 
 def check_count(count: int, limit: int | None) -> None:
     """Raise :class:`LimitExceededError` where ``count`` encrypted data keys are more than ``limit`` allows."""
     if limit is not None and count > limit:
-        raise LimitExceededError(
-            f"the message has {count} encrypted data keys and {limit} are allowed; raise "
-            "Limits.max_encrypted_data_keys if that many are expected",
-            limit="max_encrypted_data_keys",
-        )
+        raise _too_many(count, limit)
+
+
+def _too_many(count: int, limit: int) -> LimitExceededError:
+    return LimitExceededError(
+        f"the message has {count} encrypted data keys and {limit} are allowed; raise "
+        "Limits.max_encrypted_data_keys if that many are expected",
+        limit="max_encrypted_data_keys",
+    )
 
 
 def encode_encrypted_data_keys(keys: Sequence[EncryptedDataKey]) -> bytes:
@@ -97,6 +99,10 @@ def parse_encrypted_data_keys(cursor: Cursor, *, limit: int | None) -> tuple[Enc
     count = cursor.u16()
     if count == 0:
         raise cursor.error("the message has no encrypted data keys", back=2)
-    check_count(count, limit)
-    cursor.require(count * _MIN_ENTRY)
-    return tuple(EncryptedDataKey.parse(cursor) for _ in range(count))
+    if limit is not None and count > limit:
+        raise _too_many(count, limit)
+    if cursor.position + count * _MIN_ENTRY > cursor.end:
+        cursor.require(count * _MIN_ENTRY)
+    if count == 1:
+        return (EncryptedDataKey.parse(cursor),)
+    return tuple([EncryptedDataKey.parse(cursor) for _ in range(count)])

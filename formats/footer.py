@@ -31,7 +31,7 @@ def parse_footer(cursor: Cursor) -> bytes:
         SignatureError: the footer is there but empty.
     """
     cursor.section = "footer"
-    signature = cursor.take(cursor.u16())
+    signature = cursor.take_counted()
     if not signature:
         raise SignatureError("the message's signature is missing: its footer is empty", section="footer")
     return signature

@@ -6,13 +6,12 @@ until its tag is checked, every field of it may be a lie.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from envelope_sdk.errors import MessageError, UnsupportedMessageError, UsageError
 from envelope_sdk.formats.context import EncryptionContext
-from envelope_sdk.formats.cursor import BytesLike, Cursor
+from envelope_sdk.formats.cursor import BytesLike, Cursor, NeedMoreBytes
 from envelope_sdk.formats.edks import EncryptedDataKey, encode_encrypted_data_keys, parse_encrypted_data_keys
 from envelope_sdk.formats.suites import IV_LENGTH, TAG_LENGTH, AlgorithmSuite
 
@@ -24,6 +23,7 @@ __all__ = [
     "HeaderBody",
     "UnverifiedHeader",
     "encode_authentication",
+    "encode_header_body",
     "parse_header",
 ]
 
@@ -36,8 +36,17 @@ MAX_FRAME_LENGTH: Final = 0xFFFFFFFF
 HEADER_CHUNK: Final = 2**16
 """Bytes of a header to wait for at a time, where more may come: every attempt reads it from its start."""
 
+_FIRST_COPY: Final = 2**12
+
 _TYPE: Final = 0x80
 _RESERVED: Final = bytes(4)
+
+# How a header begins: version, type in version 1, algorithm suite.
+_STARTS: Final = {
+    suite.id_bytes: (b"\x02" if suite.message_version == 2 else bytes((1, _TYPE))) + suite.id_bytes
+    for suite in AlgorithmSuite
+}
+_SUITES: Final = {(start := _STARTS[suite.id_bytes]): (suite, len(start)) for suite in AlgorithmSuite}
 
 
 class ContentType(Enum):
@@ -47,8 +56,18 @@ class ContentType(Enum):
     FRAMED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderBody:
+_CONTENT_TYPES: Final = {kind.value: kind for kind in ContentType}
+_FRAMED: Final = ContentType.FRAMED
+
+# What stands between the data keys and the frame length, by version and whether the body is framed.
+_MIDDLES: Final = {
+    (version, kind is _FRAMED): bytes((kind.value,)) + (b"" if version == 2 else _RESERVED + bytes((IV_LENGTH,)))
+    for version in (1, 2)
+    for kind in ContentType
+}
+
+
+class HeaderBody(NamedTuple):
     """The fields of a header, without its authentication.
 
     Attributes:
@@ -76,28 +95,13 @@ class HeaderBody:
             UsageError: the frame length does not go with the content type, a field is out of range, or there are no
                 encrypted data keys.
         """
-        suite = self.algorithm_suite
-        framed = self.content_type is ContentType.FRAMED
-        if not (1 if framed else 0) <= self.frame_length <= (MAX_FRAME_LENGTH if framed else 0):
-            raise UsageError(f"a frame length of {self.frame_length} does not go with {self.content_type.name}")
-        if (len(self.message_id), len(self.suite_data)) != (suite.message_id_length, suite.suite_data_length):
-            raise UsageError("the message id or the suite data has a length that the algorithm suite does not have")
-        start = b"\x02" if suite.message_version == 2 else b"\x01\x80"
-        end = self.suite_data if suite.message_version == 2 else b""
-        frame_length = self.frame_length.to_bytes(4, "big")
-        if suite.message_version == 1:
-            frame_length = _RESERVED + bytes((IV_LENGTH,)) + frame_length
-        return b"".join(
-            (
-                start,
-                suite.id_bytes,
-                self.message_id,
-                self.encryption_context.encode(),
-                encode_encrypted_data_keys(self.encrypted_data_keys),
-                bytes((self.content_type.value,)),
-                frame_length,
-                end,
-            )
+        return encode_header_body(
+            self.algorithm_suite,
+            self.message_id,
+            self.encryption_context.encode() + encode_encrypted_data_keys(self.encrypted_data_keys),
+            self.content_type,
+            self.frame_length,
+            self.suite_data,
         )
 
     @classmethod
@@ -115,18 +119,59 @@ class HeaderBody:
         context = EncryptionContext.parse(cursor)
         keys = parse_encrypted_data_keys(cursor, limit=max_encrypted_data_keys)
         cursor.section = "header"
-        content_type = _parse_content_type(cursor)
+        content_type = _CONTENT_TYPES.get(value := cursor.u8())
+        if content_type is None:
+            raise UnsupportedMessageError(
+                f"unknown content type 0x{value:02x}", section="header", offset=cursor.position - 1
+            )
         if suite.message_version == 1:
             _parse_reserved_and_iv_length(cursor)
         frame_length = cursor.u32()
-        if (content_type is ContentType.FRAMED) != (frame_length > 0):
+        if (content_type is _FRAMED) != (frame_length > 0):
             raise cursor.error(f"a frame length of {frame_length} does not go with {content_type.name}", back=4)
         suite_data = cursor.take(suite.suite_data_length)
         return cls(suite, message_id, context, keys, content_type, frame_length, suite_data)
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedHeader:
+def encode_header_body(
+    suite: AlgorithmSuite,
+    message_id: bytes,
+    encoded_context_and_keys: bytes,
+    content_type: ContentType,
+    frame_length: int,
+    suite_data: bytes,
+) -> bytes:
+    """Return a header body as it is written, from the fields of a :class:`HeaderBody`.
+
+    Args:
+        suite: as there, like every argument but one.
+        message_id: random bytes.
+        encoded_context_and_keys: the two fields in the middle, encoded and joined.
+        content_type: framed or not.
+        frame_length: bytes.
+        suite_data: the commitment.
+
+    Raises:
+        UsageError: the frame length does not go with the content type, or a field is out of range.
+    """
+    framed = content_type is _FRAMED
+    if not (1 if framed else 0) <= frame_length <= (MAX_FRAME_LENGTH if framed else 0):
+        raise UsageError(f"a frame length of {frame_length} does not go with {content_type.name}")
+    if len(message_id) != suite.message_id_length or len(suite_data) != suite.suite_data_length:
+        raise UsageError("the message id or the suite data has a length that the algorithm suite does not have")
+    return b"".join(
+        (
+            _STARTS[suite.id_bytes],
+            message_id,
+            encoded_context_and_keys,
+            _MIDDLES[suite.message_version, framed],
+            frame_length.to_bytes(4, "big"),
+            suite_data,
+        )
+    )
+
+
+class UnverifiedHeader(NamedTuple):
     """A header as read, not yet authenticated.
 
     Attributes:
@@ -144,7 +189,7 @@ class UnverifiedHeader:
     @property
     def length(self) -> int:
         """Bytes of the whole header, authentication included."""
-        return len(self.raw) + len(encode_authentication(self.body.algorithm_suite, self.iv, self.tag))
+        return len(self.raw) + TAG_LENGTH + (0 if self.body.algorithm_suite.message_version == 2 else IV_LENGTH)
 
     def encode(self) -> bytes:
         """Return the whole header as it is written."""
@@ -171,15 +216,35 @@ def parse_header(
         MessageError: it is malformed.
         LimitExceededError: a bound is exceeded.
     """
-    cursor = Cursor(data, "header", limit=max_header_length)
-    body = HeaderBody.parse(cursor, max_encrypted_data_keys=max_encrypted_data_keys)
-    raw = bytes(data[: cursor.position])
-    cursor.section = "header authentication"
-    iv = HEADER_IV if body.algorithm_suite.message_version == 2 else cursor.take(IV_LENGTH)
-    return UnverifiedHeader(body, raw, iv, cursor.take(TAG_LENGTH))
+    # Bytes are quicker to cut up than views; a large message that follows the header is not worth copying for that.
+    copied = _FIRST_COPY
+    while True:
+        start = data if type(data) is bytes else bytes(data[:copied])
+        try:
+            cursor = Cursor(start, "header", limit=max_header_length)
+            body = HeaderBody.parse(cursor, max_encrypted_data_keys=max_encrypted_data_keys)
+            raw = start[: cursor.position]
+            cursor.section = "header authentication"
+            iv = HEADER_IV if body.algorithm_suite.message_version == 2 else cursor.take(IV_LENGTH)
+            return UnverifiedHeader(body, raw, iv, cursor.take(TAG_LENGTH))
+        except NeedMoreBytes as need:
+            if len(start) >= len(data):
+                raise
+            copied = max(need.total, 4 * copied)
 
 
 def _parse_version_and_suite(cursor: Cursor) -> AlgorithmSuite:
+    position = cursor.position
+    start = bytes(cursor.data[position : position + 4])
+    found = _SUITES.get(start[:3]) or _SUITES.get(start)
+    if found is None or position + 4 > cursor.end:
+        return _parse_version_and_suite_singly(cursor)
+    suite, length = found
+    cursor.position = position + length
+    return suite
+
+
+def _parse_version_and_suite_singly(cursor: Cursor) -> AlgorithmSuite:
     version = cursor.u8()
     if version not in (1, 2):
         raise _unknown_version(version)
@@ -205,16 +270,6 @@ def _unknown_version(version: int) -> UnsupportedMessageError:
     return UnsupportedMessageError(
         f"not an encrypted message: unknown version 0x{version:02x}{hint}", section="header", offset=0
     )
-
-
-def _parse_content_type(cursor: Cursor) -> ContentType:
-    value = cursor.u8()
-    try:
-        return ContentType(value)
-    except ValueError:
-        raise UnsupportedMessageError(
-            f"unknown content type 0x{value:02x}", section="header", offset=cursor.position - 1
-        ) from None
 
 
 def _parse_reserved_and_iv_length(cursor: Cursor) -> None:

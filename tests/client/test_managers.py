@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from testkit.materials import changed
 
 from envelope_sdk import AlgorithmSuite, Client, CommitmentPolicy, EncryptionContext
 from envelope_sdk.errors import (
@@ -77,7 +76,7 @@ def test_a_manager_may_add_to_the_context(keyring):
 
         def get_encryption_materials(self, request):
             context = request.encryption_context.merged({"added": "by the manager"})
-            return self._inner.get_encryption_materials(replace(request, encryption_context=context))
+            return self._inner.get_encryption_materials(request._replace(encryption_context=context))
 
         def decrypt_materials(self, request):
             keyring_sees.append(dict(request.encryption_context))
@@ -92,7 +91,7 @@ def test_a_manager_may_add_to_the_context(keyring):
 
 def test_pairs_that_a_manager_does_not_store_are_authenticated_all_the_same(keyring):
     manager = Recording(
-        keyring, encrypt=lambda materials: replace(materials, required_encryption_context_keys=frozenset({"tenant"}))
+        keyring, encrypt=lambda materials: changed(materials, required_encryption_context_keys=frozenset({"tenant"}))
     )
     client = Client(materials_manager=manager)
     context = {"purpose": "test", "tenant": "42"}
@@ -151,13 +150,13 @@ def test_a_client_that_signs_is_never_given_an_unsigned_message(keyring):
     ids=["no-key", "short-key", "empty-key", "no-wrapped-keys", "too-many-wrapped-keys", "wrapped-key-too-long"],
 )
 def test_incomplete_encryption_materials_are_refused(changes, error, keyring):
-    manager = Recording(keyring, encrypt=lambda materials: replace(materials, **changes))
+    manager = Recording(keyring, encrypt=lambda materials: changed(materials, **changes))
     with pytest.raises(error):
         Client(materials_manager=manager).encrypt(b"")
 
 
 def test_signed_encryption_materials_without_a_signing_key_are_refused(keyring):
-    manager = Recording(keyring, encrypt=lambda materials: replace(materials, signing_key=None))
+    manager = Recording(keyring, encrypt=lambda materials: changed(materials, signing_key=None))
     with pytest.raises(EnvelopeError, match="signing key"):
         Client(materials_manager=manager, sign=True).encrypt(b"")
 
@@ -178,7 +177,7 @@ def test_wrong_decryption_materials_are_refused(changes, error, keyring):
     message = Client(keyring, sign=True).encrypt(b"plaintext").ciphertext
     if changes.get("verification_key"):
         changes = {"verification_key": verification_key_of_another_message()}
-    manager = Recording(keyring, decrypt=lambda materials: replace(materials, **changes))
+    manager = Recording(keyring, decrypt=lambda materials: changed(materials, **changes))
     with pytest.raises(error):
         Client(materials_manager=manager).decrypt(message)
 

@@ -22,6 +22,7 @@ from envelope_sdk.formats.body import (
     FrameAads,
     block_aad,
     final_frame_aad,
+    final_frame_start,
     frame_iv,
     leading_run,
     number_frames,
@@ -91,6 +92,14 @@ def test_half_a_head_needs_more(end: int):
 def test_writers_use_the_sequence_number_as_iv():
     assert frame_iv(1) == bytes(11) + b"\1"
     assert frame_iv(0xFFFFFFFF) == bytes(8) + b"\xff" * 4
+
+
+@given(st.binary(max_size=32), st.integers(1, MAX_FRAMES), U32)
+def test_a_final_frame_starts_as_its_parts_say(message_id: bytes, number: int, length: int):
+    head, iv, aad = final_frame_start(message_id, number, length)
+
+    assert (head, iv) == (FinalFrameHead(number, frame_iv(number), length).encode(), frame_iv(number))
+    assert aad == final_frame_aad(message_id, number, length)
 
 
 # --- what tags cover -------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -15,6 +14,7 @@ from envelope_sdk.errors import LimitExceededError, MessageError, UnsupportedMes
 from envelope_sdk.formats import ContentType, HeaderBody, UnverifiedHeader, parse_header
 from envelope_sdk.formats.cursor import Cursor, NeedMoreBytes
 from envelope_sdk.formats.edks import encode_encrypted_data_keys, parse_encrypted_data_keys
+from envelope_sdk.formats.header import encode_header_body
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 EDKS = st.builds(EncryptedDataKey, TEXT, st.binary(max_size=9), st.binary(max_size=9))
@@ -120,7 +120,34 @@ GOOD = parse_header(Message(AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY).h
 )
 def test_a_header_that_cannot_be_written_is_a_mistake(changes: dict[str, object]):
     with pytest.raises(UsageError):
-        replace(GOOD, **changes).encode()  # type: ignore[arg-type]
+        GOOD._replace(**changes).encode()  # type: ignore[arg-type]
+
+
+@given(headers())
+def test_a_header_is_the_same_from_fields_encoded_before(header: UnverifiedHeader):
+    suite, message_id, context, keys, content_type, frame_length, suite_data = header.body
+    middle = context.encode() + encode_encrypted_data_keys(keys)
+
+    assert encode_header_body(suite, message_id, middle, content_type, frame_length, suite_data) == header.raw
+
+
+KINDS = {"bytes": bytes, "bytearray": bytearray, "view": memoryview}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("size", [1, 4000, 4090, 5000, 30_000, 60_000])
+def test_a_header_of_any_length_is_read_from_any_kind_of_bytes(kind, size: int):
+    header = Message(SUITES[-1], edks=(("p", b"", bytes(size)), ("p", bytes(size), b""))).header()
+    data = kind(header + bytes(100_000))
+
+    parsed = parse_header(data, max_header_length=len(header))
+
+    assert parsed.encode() == header
+    for field in (parsed.raw, parsed.tag, parsed.body.message_id, parsed.body.encrypted_data_keys[0].ciphertext):
+        assert type(field) is bytes
+    with pytest.raises(NeedMoreBytes) as need:
+        parse_header(kind(header[:-1]))
+    assert need.value.total == len(header)
 
 
 def test_a_field_of_a_data_key_may_take_65535_bytes():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from testkit.materials import changed
 
 from envelope_sdk import AlgorithmSuite, Client
 from envelope_sdk.errors import AuthenticationError, ContextMismatchError, EnvelopeError, NoMatchingKeyError
@@ -64,7 +63,7 @@ class LeavesOut:
         self._keys = frozenset(keys)
 
     def get_encryption_materials(self, request):
-        return replace(self._inner.get_encryption_materials(request), required_encryption_context_keys=self._keys)
+        return changed(self._inner.get_encryption_materials(request), required_encryption_context_keys=self._keys)
 
     def decrypt_materials(self, request):
         return self._inner.decrypt_materials(request)

@@ -9,6 +9,7 @@ import pytest
 from testkit.builder import SIGNED, SUITES, UNCOMMITTED, UNSIGNED, Message, Signer, sample_bytes, suite_name
 from testkit.entry_points import reader_of
 from testkit.keyrings import StaticDataKeyring
+from testkit.materials import changed
 
 from envelope_sdk import AlgorithmSuite, EncryptionContext
 from envelope_sdk.errors import (
@@ -46,7 +47,7 @@ def machine_with(order: Message, **materials: object) -> MessageDecryptor:
 
     def materials_for(header: UnverifiedHeader) -> DecryptionMaterials:
         good = DecryptionMaterials(order.suite, header.body.encryption_context, plaintext_data_key=order.data_key)
-        return replace(good, **materials)  # type: ignore[arg-type]
+        return changed(good, **materials)
 
     return MessageDecryptor(materials_for, commitment_policy=CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT)
 

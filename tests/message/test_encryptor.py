@@ -11,6 +11,7 @@ from testkit.builder import SIGNED, SUITES, Message, sample_bytes, suite_name
 from testkit.entry_points import one_call, reader_of
 from testkit.keyrings import StaticDataKeyring
 from testkit.machines import client_for, encryptor_for, pushed
+from testkit.materials import changed
 
 from envelope_sdk import AlgorithmSuite, Client, CommitmentPolicy, EncryptedDataKey, EncryptionContext, Limits
 from envelope_sdk.errors import (
@@ -37,7 +38,7 @@ def materials(**changes: object) -> EncryptionMaterials:
     good = EncryptionMaterials(
         SUITE, EncryptionContext({"purpose": "test"}), plaintext_data_key=ORDER.data_key, encrypted_data_keys=(EDK,)
     )
-    return replace(good, **changes)  # type: ignore[arg-type]
+    return changed(good, **changes)
 
 
 def read(suite: AlgorithmSuite, message: bytes) -> bytes:

@@ -230,6 +230,12 @@ def test_the_parser_wants_the_bytes_of_all_data_keys_before_it_reads_the_first()
     assert need.value.total > 6 * 0xFFFF
 
 
+def test_reading_a_header_does_not_copy_the_message():
+    message = memoryview(ORDER.header() + bytes(2**24))
+
+    assert peak_of(lambda: parse_header(message)) < 2**16
+
+
 def test_the_reader_holds_what_a_frame_needs_and_not_what_it_claims():
     message = replace(ORDER, frame_length=0xFFFFFFFF).whole(bytes(1000))
     client = reader_of(StaticDataKeyring(ORDER.data_key))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from envelope_sdk import AlgorithmSuite, EncryptionContext
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 
 SUITE = AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
 CONTEXT = EncryptionContext({"purpose": "test"})
 DATA_KEY = bytes(range(32))
+
+AnyMaterials = TypeVar("AnyMaterials", EncryptionMaterials, DecryptionMaterials)
+
+
+def changed(materials: AnyMaterials, **changes: Any) -> AnyMaterials:
+    """Return materials that differ from these in the fields given."""
+    return type(materials)(**({name: getattr(materials, name) for name in materials.__match_args__} | changes))
 
 
 def to_wrap(
