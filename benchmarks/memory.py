@@ -1,25 +1,28 @@
-"""How much memory a large file takes: peak resident size of whole processes, above an idle interpreter's.
+"""How much memory a large file takes: the most that a whole process had resident (VmHWM), interpreter and all.
 
-    python benchmarks/memory.py            # 2 GiB, as the README claims
-    python benchmarks/memory.py --gib 4
+    python benchmarks/memory.py                             # 1 GiB and 4 GiB, one, two and eight threads
+    python benchmarks/memory.py --gib 2 --threads 2
 
-Each row is a fresh process: the command line and ``envelope_sdk.open()``, encrypting and decrypting. The script fails
-where one takes more than the limit.
+Proves that memory depends neither on the size of a file nor, past the choice of eight, on the number of threads. Each
+row is a fresh process: the command line, ``Client.encrypt_file`` and ``decrypt_file``, and ``envelope_sdk.open()``,
+which has one thread. The bytes that come back are compared by digest. The baseline is an idle interpreter.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
-import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from interleaved import environment
+from processes import python, run
+from report import Report, arguments
+from tables import markdown
 
-LIMIT_MIB = 100
+LIMIT_MIB = 40
+TARGET = f"<= {LIMIT_MIB} MiB"
 
 REPORT_PEAK = """
 import atexit, sys
@@ -29,36 +32,36 @@ def report():
 atexit.register(report)
 """
 COMMAND = REPORT_PEAK + "from envelope_sdk.cli.main import entry\nentry()"
-OPEN = (
-    REPORT_PEAK
-    + """
-import shutil, sys
-import envelope_sdk
-from envelope_sdk.keyrings import RawAesKeyring
-client = envelope_sdk.Client(RawAesKeyring('benchmark', 'key', bytes(32)))
-mode, source, target = sys.argv[1:]
-if mode == 'encrypt':
-    with open(source, 'rb') as read, client.open(target, 'wb') as write:
-        shutil.copyfileobj(read, write, 2**20)
-else:
-    with client.open(source) as read, open(target, 'wb') as write:
-        shutil.copyfileobj(read, write, 2**20)
-"""
-)
+FILES = REPORT_PEAK + "import sys, file_programs\ngetattr(file_programs, sys.argv[1])(*sys.argv[2:])"
+
+Step = tuple[str, str, tuple[str | Path, ...]]  # the row's name, the program and its arguments
 
 
-def peak_mib(program: str, *arguments: str, environment: dict[str, str] | None = None) -> float:
+def peak_mib(program: str, *arguments: str | Path) -> float:
     """Run a program in a fresh interpreter and return its peak resident size in MiB."""
-    run = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        stderr=subprocess.PIPE,
-        env={**os.environ, **(environment or {})},
-        text=True,
-        check=False,
-    )
-    if run.returncode:
-        sys.exit(run.stderr)
-    return int(run.stderr.rpartition("PEAK ")[2]) / 1024
+    return int(run(python(program, *arguments)).rpartition("PEAK ")[2]) / 1024
+
+
+def steps(plain: Path, sealed: Path, back: Path, key: Path, threads: int) -> Iterator[tuple[Step, Step]]:
+    """Yield what encrypts, and what decrypts the outcome, with a number of threads."""
+    limit = ("--threads", str(threads))
+    for sign in ((), ("--sign",)):
+        signed, ending = ("signed", ", signed") if sign else ("", "")
+        with_key = ("-q", "-f", "-k", key, *limit)
+        yield (
+            (f"envelope encrypt{ending}", COMMAND, ("encrypt", *with_key, *sign, plain, "-o", sealed)),
+            (f"envelope decrypt{ending}", COMMAND, ("decrypt", *with_key, sealed, "-o", back)),
+        )
+        settings = ("65536", str(threads), signed)
+        yield (
+            (f"encrypt_file(){ending}", FILES, ("encrypt", plain, sealed, *settings)),
+            (f"decrypt_file(){ending}", FILES, ("decrypt", sealed, back, *settings)),
+        )
+    if threads == 1:
+        yield (
+            ("open(), writing", FILES, ("write_through_open", plain, sealed)),
+            ("open(), reading", FILES, ("read_through_open", sealed, back)),
+        )
 
 
 def digest(path: Path) -> str:
@@ -66,44 +69,64 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def measure(folder: Path, mib: int, numbers: list[int]) -> Iterator[tuple[str, str, float]]:
+    """Yield the peaks for a file of one size: row, column, MiB."""
+    plain, sealed, back, key = (folder / name for name in ("plain", "plain.enc", "back", "key"))
+    key.unlink(missing_ok=True)
+    run(python(COMMAND, "keygen", key))
+    piece = os.urandom(2**20)
+    with plain.open("wb") as file:
+        file.writelines(piece for _ in range(mib))
+    wanted = digest(plain)
+    for threads in numbers:
+        for pair in steps(plain, sealed, back, key, threads):
+            for name, program, words in pair:
+                yield name, f"{amount(mib)}, {threads} thread{'s' * (threads > 1)}", peak_mib(program, *words)
+            if digest(back) != wanted:
+                sys.exit(f"{pair[1][0]}: other bytes came back")
+            sealed.unlink()
+            back.unlink()
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gib", type=float, default=2)
+    parser = arguments(__doc__, rounds=1)
+    parser.add_argument("--gib", type=float, nargs="+", default=[1, 4])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2, 8])
     parser.add_argument("--folder", help="where the files go (default: the system's temporary folder)")
     options = parser.parse_args()
-
+    if options.small:
+        options.gib, options.threads = [2 / 1024], [1, 8]
+    idle = peak_mib(REPORT_PEAK)
+    peaks: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        plain, sealed, back = (str(Path(folder, name)) for name in ("plain", "plain.enc", "back"))
-        piece = os.urandom(2**20)
-        with Path(plain).open("wb") as file:
-            file.writelines(piece for _ in range(int(options.gib * 1024)))
-        wanted = digest(Path(plain))
-        store = {"ENVELOPE_KMS_STORE": str(Path(folder, "kms.db"))}
-        idle = peak_mib(REPORT_PEAK)
-        rows: list[tuple[str, float]] = []
+        for _ in range(options.rounds):
+            for gib in options.gib:
+                for row, column, peak in measure(Path(folder), round(gib * 1024), options.threads):
+                    columns = peaks.setdefault(row, {})
+                    columns[column] = max(peak, columns.get(column, 0))
 
-        def row(name: str, program: str, *arguments: str) -> None:
-            rows.append((name, peak_mib(program, *arguments, environment=store) - idle))
+    report = Report(options.check)
+    report.begin(f"peak in MiB, the most of {options.rounds} rounds; idle interpreter {idle:.1f} MiB")
+    report.add_lines(*table(peaks, idle))
+    report.end()
 
-        row("envelope encrypt", COMMAND, "encrypt", plain, "-q")
-        row("envelope decrypt", COMMAND, "decrypt", sealed, "-o", back, "-q")
-        assert digest(Path(back)) == wanted, "the command line returned other bytes"
-        row("envelope encrypt --sign", COMMAND, "encrypt", plain, "--sign", "-q", "-f")
-        row("envelope decrypt (signed)", COMMAND, "decrypt", sealed, "-o", back, "-q", "-f")
-        assert digest(Path(back)) == wanted, "the command line returned other bytes"
-        row("open(), writing", OPEN, "encrypt", plain, sealed)
-        row("open(), reading", OPEN, "decrypt", sealed, back)
-        assert digest(Path(back)) == wanted, "open() returned other bytes"
 
-    print(environment())
-    print(f"{options.gib:g} GiB; idle interpreter {idle:.1f} MiB; limit {LIMIT_MIB} MiB above it")
-    print()
-    print("| what | peak above idle, MiB |")
-    print("|---|---:|")
-    for name, peak in rows:
-        print(f"| {name} | {peak:.1f} |")
-    if max(peak for _, peak in rows) > LIMIT_MIB:
-        sys.exit("over the limit")
+def amount(mib: int) -> str:
+    return f"{mib} MiB" if mib % 1024 else f"{mib // 1024} GiB"
+
+
+def table(peaks: Mapping[str, Mapping[str, float]], idle: float) -> tuple[list[str], list[str]]:
+    """Return the table's lines, and which rows miss the target."""
+    columns = list(dict.fromkeys(column for cells in peaks.values() for column in cells))
+    body, missed = [], []
+    for row, cells in peaks.items():
+        most = max(cells.values())
+        figures = [f"{cells[column]:.1f}" if column in cells else "" for column in columns]
+        met = "yes" if most <= LIMIT_MIB else "no"
+        body.append([row, *figures, f"{most:.1f}", f"{most - idle:.1f}", f"{most / idle:.2f}", TARGET, met])
+        if most > LIMIT_MIB:
+            missed.append(f"{row}: {most:.1f} MiB")
+    return markdown(["memory", *columns, "most", "above idle", "/ idle", "target", "met"], body), missed
 
 
 if __name__ == "__main__":

@@ -1,0 +1,32 @@
+"""Every benchmark runs in its small form and prints tables full of figures. How fast anything is, no test asks."""
+
+from __future__ import annotations
+
+import pytest
+from testkit.benchmarks import BENCHMARKS, figures_missing, run_small, tables
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("benchmarks")]
+
+OWN_ROWS = {
+    "large_files.py": {"copy", "SHA-384 (hashlib)", "API, 64 KiB frames, workers", "CLI, 4 KiB frames, one thread"},
+    "in_memory.py": {"bare call", "cached materials, 4 KiB frames", "raw AES keyring, 64 KiB frames"},
+    "small_messages.py": {"bare call", "raw AES keyring", "cached materials and key pair, signed"},
+    "parallel.py": {"frames of 256 B", "frames of 4,194,304 B", "2 files of 16,384 KiB"},
+    "memory.py": {"envelope encrypt", "decrypt_file(), signed", "open(), writing"},
+    "start_up.py": {"interpreter alone", "import envelope_sdk", "envelope encrypt, 1 KiB"},
+    "growth.py": {"1 MiB", "8 MiB", "1 B", "1,048,576 B", "100 messages"},
+    "frame_length.py": {"1,024", "4,194,304"},
+}
+
+
+def test_every_benchmark_is_tried() -> None:
+    assert set(OWN_ROWS) == set(BENCHMARKS)
+
+
+@pytest.mark.parametrize("name", OWN_ROWS)
+def test_a_benchmark_prints_its_rows(name: str) -> None:
+    printed = run_small(name)
+
+    found = tables(printed)
+    assert OWN_ROWS[name] <= {row[0] for table in found for row in table.body}
+    assert figures_missing(found) == []
