@@ -8,7 +8,7 @@ ones, which are what wrapped data keys are bound to.
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar, overload
 
 from envelope_sdk.errors import EncryptionContextError
 from envelope_sdk.formats.cursor import Cursor, NeedMoreBytes
@@ -25,6 +25,9 @@ PUBLIC_KEY_FIELD: Final = "aws-crypto-public-key"
 """The key under which a signed message carries its verification key."""
 
 _SECTION: Final = "encryption context"
+_RESERVED_BYTES: Final = RESERVED_PREFIX.encode()
+
+_T = TypeVar("_T")
 
 
 class EncryptionContext(Mapping[str, str]):
@@ -33,7 +36,7 @@ class EncryptionContext(Mapping[str, str]):
     It equals any mapping with the same pairs. It is public: it is stored in clear and may appear in logs.
     """
 
-    __slots__ = ("_canonical", "_pairs", "_wire")
+    __slots__ = ("_canonical", "_field", "_pairs", "_wire")
 
     def __init__(self, pairs: Mapping[str, str] | None = None) -> None:
         """Copy and check ``pairs``.
@@ -48,11 +51,15 @@ class EncryptionContext(Mapping[str, str]):
         self._pairs: dict[str, str] = dict(pairs) if pairs else {}
         self._canonical = _encode_pairs(self._pairs) if self._pairs else b""
         self._wire = self._canonical
+        self._field: bytes | None = None
 
     @classmethod
     def of(cls, pairs: Mapping[str, str] | None) -> EncryptionContext:
         """Return ``pairs`` itself where it is a context already, else a context made from it."""
-        return pairs if isinstance(pairs, EncryptionContext) else cls(pairs)
+        if isinstance(pairs, EncryptionContext):
+            return pairs
+        # All empty contexts are one object. Other things that are empty are refused as ever.
+        return _EMPTY if pairs is None or pairs == {} else cls(pairs)
 
     @property
     def canonical(self) -> bytes:
@@ -62,6 +69,8 @@ class EncryptionContext(Mapping[str, str]):
     @property
     def reserved_keys(self) -> tuple[str, ...]:
         """The keys in it that belong to the message format."""
+        if self._canonical.find(_RESERVED_BYTES) < 0:
+            return ()
         return tuple(key for key in self._pairs if key.startswith(RESERVED_PREFIX))
 
     def only(self, keys: Iterable[str]) -> EncryptionContext:
@@ -77,7 +86,7 @@ class EncryptionContext(Mapping[str, str]):
 
     def merged(self, other: Mapping[str, str]) -> EncryptionContext:
         """Return a context with the pairs of both; those of ``other`` win. This one itself where nothing changes."""
-        if other.items() <= self._pairs.items():
+        if not other or other.items() <= self._pairs.items():
             return self
         return EncryptionContext({**self._pairs, **other})
 
@@ -87,7 +96,10 @@ class EncryptionContext(Mapping[str, str]):
 
     def encode(self) -> bytes:
         """Return the header's field: a 16-bit length, then the pairs as parsed, or sorted where made by a caller."""
-        return len(self._wire).to_bytes(2, "big") + self._wire
+        field = self._field
+        if field is None:
+            field = self._field = len(self._wire).to_bytes(2, "big") + self._wire
+        return field
 
     @classmethod
     def parse(cls, cursor: Cursor) -> EncryptionContext:
@@ -102,12 +114,13 @@ class EncryptionContext(Mapping[str, str]):
         if length == 0:
             return _EMPTY
         wire = cursor.take(length)
-        pairs = _parse_pairs(wire, cursor)
-        context = cls(pairs)
+        context = cls()
+        context._pairs = pairs = _parse_pairs(wire, cursor)
         context._wire = wire
+        context._canonical = wire if _is_sorted(pairs) else _encode_pairs(pairs)
         return context
 
-    # Mapping's own keys and items are built from __iter__ and __getitem__; a dictionary's cost a tenth.
+    # Mapping's own are built from __iter__ and __getitem__; a dictionary's cost a tenth.
     def keys(self) -> KeysView[str]:
         """Return the keys."""
         return self._pairs.keys()
@@ -115,6 +128,19 @@ class EncryptionContext(Mapping[str, str]):
     def items(self) -> ItemsView[str, str]:
         """Return the pairs."""
         return self._pairs.items()
+
+    @overload
+    def get(self, key: str, /) -> str | None: ...
+    @overload
+    def get(self, key: str, /, default: str) -> str: ...
+    @overload
+    def get(self, key: str, /, default: _T) -> str | _T: ...
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of ``key``, or ``default`` where there is none."""
+        return self._pairs.get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._pairs
 
     def __getitem__(self, key: str) -> str:
         return self._pairs[key]
@@ -136,8 +162,11 @@ class EncryptionContext(Mapping[str, str]):
 
 
 def _encode_pairs(pairs: Mapping[str, str]) -> bytes:
-    encoded = sorted((_encode_text(key), _encode_text(value)) for key, value in pairs.items())
-    size = 2 + sum(4 + len(key) + len(value) for key, value in encoded)
+    encoded = [(_encode_text(key), _encode_text(value)) for key, value in pairs.items()]
+    encoded.sort()
+    size = 2
+    for key, value in encoded:
+        size += 4 + len(key) + len(value)
     if size > MAX_LENGTH:
         raise EncryptionContextError(
             f"the encryption context takes {size} bytes serialized; the message format allows {MAX_LENGTH}"
@@ -153,7 +182,7 @@ def _encode_text(text: str) -> bytes:
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"encryption context keys and values are str, not {type(text).__name__}")
     try:
-        encoded = text.encode("utf-8")
+        encoded = text.encode()
     except UnicodeEncodeError:
         raise EncryptionContextError(f"encryption context text is not encodable as UTF-8: {text!r}") from None
     if len(encoded) > MAX_LENGTH:
@@ -161,6 +190,11 @@ def _encode_text(text: str) -> bytes:
             f"an encryption context key or value takes {len(encoded)} bytes; the message format allows {MAX_LENGTH}"
         )
     return encoded
+
+
+def _is_sorted(pairs: Mapping[str, str]) -> bool:
+    # Text orders by code points, and UTF-8 keeps their order.
+    return len(pairs) < 2 or list(pairs) == sorted(pairs)
 
 
 def _parse_pairs(wire: bytes, outer: Cursor) -> dict[str, str]:
@@ -185,9 +219,9 @@ def _parse_pairs(wire: bytes, outer: Cursor) -> dict[str, str]:
 
 
 def _parse_text(inner: Cursor, outer: Cursor, start: int) -> str:
-    raw = inner.take(inner.u16())
+    raw = inner.take_counted()
     try:
-        return raw.decode("utf-8")
+        return raw.decode()
     except UnicodeDecodeError:
         back = outer.position - (start + inner.position - len(raw))
         raise outer.error("a context key or value is not UTF-8", back=back) from None

@@ -138,6 +138,29 @@ def test_parts_of_it():
     assert EncryptionContext.of(None) == {}
 
 
+def test_empty_contexts_made_of_nothing_are_one_object():
+    assert EncryptionContext.of(None) is EncryptionContext.of({}) is parse(b"\0\0")
+    for nothing in ([], "", 0, ()):
+        with pytest.raises(TypeError, match="mapping of text to text"):
+            EncryptionContext.of(nothing)  # type: ignore[arg-type]
+
+
+def test_it_is_looked_up_like_a_dictionary():
+    context = EncryptionContext({"a": "1"})
+
+    assert ("a" in context, "b" in context, 1 in context) == (True, False, False)
+    assert (context.get("a"), context.get("b"), context.get("b", "2"), context.get("b", None)) == ("1", None, "2", None)
+    for look in (context.__contains__, context.get):
+        with pytest.raises(TypeError, match="unhashable"):
+            look([])  # type: ignore[arg-type]
+
+
+def test_a_value_is_no_reserved_key():
+    assert EncryptionContext({"x": "aws-crypto-"}).reserved_keys == ()
+    assert EncryptionContext({"x": "aws-crypto-", "xaws-crypto-": ""}).reserved_keys == ()
+    assert EncryptionContext().reserved_keys == ()
+
+
 def test_reserved_keys_are_those_of_the_format():
     assert EncryptionContext({"aws-crypto-x": "", "aws-cryptox": "", "x": ""}).reserved_keys == ("aws-crypto-x",)
 
