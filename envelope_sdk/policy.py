@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from envelope_sdk.errors import CommitmentPolicyError, UsageError
 from envelope_sdk.formats.edks import MAX_COUNT
@@ -40,16 +41,20 @@ class CommitmentPolicy(Enum):
 
     def check_encrypt(self, suite: AlgorithmSuite) -> None:
         """Raise :class:`CommitmentPolicyError` where this policy forbids writing messages of ``suite``."""
-        if suite.committing is (self is CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT):
+        if suite.committing is (self is _FORBID):
             raise CommitmentPolicyError(f"the commitment policy {self.value} forbids encrypting with {suite.name}")
 
     def check_decrypt(self, suite: AlgorithmSuite) -> None:
         """Raise :class:`CommitmentPolicyError` where this policy forbids reading messages of ``suite``."""
-        if self is CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT and not suite.committing:
+        if not suite.committing and self is CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT:
             raise CommitmentPolicyError(
                 f"the commitment policy {self.value} forbids decrypting {suite.name}, which does not commit to its "
                 "data key; use require-encrypt-allow-decrypt to read older messages"
             )
+
+
+# Every look into an enumeration by its class costs more than the rest of a check.
+_FORBID: Final = CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def require_no_data_key(materials: DecryptionMaterials) -> None:
 
 
 def unwrap_first(
-    keyring: str,
+    keyring: object,
     materials: DecryptionMaterials,
     candidates: Iterable[EncryptedDataKey],
     unwrap: Callable[[EncryptedDataKey], bytes],
@@ -31,7 +31,7 @@ def unwrap_first(
     """Return ``materials`` with the first data key that ``unwrap`` opens and that has the suite's length.
 
     Args:
-        keyring: the keyring's description of itself, for the failures.
+        keyring: asked for its repr where something fails.
         materials: without a data key.
         candidates: the encrypted data keys that are this keyring's, in message order.
         unwrap: returns a data key or raises an :class:`EnvelopeError`, which ends that attempt only.
@@ -49,14 +49,14 @@ def unwrap_first(
             try:
                 data_key = unwrap(candidate)
             except EnvelopeError as error:
-                failures.append(UnwrapFailure(keyring, candidate.provider_id, error))
+                failures.append(UnwrapFailure(repr(keyring), candidate.provider_id, error))
                 continue
             if len(data_key) == wanted:
                 return materials.with_data_key(data_key)
             wrong = KeyringError(f"the data key has {len(data_key)} bytes, the algorithm suite needs {wanted}")
-            failures.append(UnwrapFailure(keyring, candidate.provider_id, wrong))
+            failures.append(UnwrapFailure(repr(keyring), candidate.provider_id, wrong))
         if not failures:
-            failures.append(UnwrapFailure(keyring, None, KeyringError(otherwise)))
+            failures.append(UnwrapFailure(repr(keyring), None, KeyringError(otherwise)))
         raise NoMatchingKeyError(NOTHING_OPENS, failures)
     finally:
         # The errors hold this frame, and with it all callers' buffers: without this they would keep each other.

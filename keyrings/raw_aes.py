@@ -69,17 +69,16 @@ class RawAesKeyring:
             NoMatchingKeyError: there is none.
         """
         aad = materials.encryption_context.canonical
-        prefix = self._info_prefix
-
-        def unwrap(key: EncryptedDataKey) -> bytes:
-            return self._key.unwrap(key.ciphertext, key.provider_info[len(prefix) :], aad)
-
-        # Names may be prefixes of each other: only the exact length tells where the name ends.
-        mine = (
-            key
-            for key in encrypted_data_keys
-            if key.provider_id == self._namespace
-            and len(key.provider_info) == len(prefix) + IV_LENGTH
-            and key.provider_info.startswith(prefix)
+        mine = [key for key in encrypted_data_keys if self._is_named(key)]
+        return unwrap_first(
+            self, materials, mine, lambda key: self._key.unwrap(key.ciphertext, key.provider_info[-IV_LENGTH:], aad)
         )
-        return unwrap_first(repr(self), materials, mine, unwrap)
+
+    def _is_named(self, key: EncryptedDataKey) -> bool:
+        # Names may be prefixes of each other: only the exact length tells where the name ends.
+        info = key.provider_info
+        return (
+            len(info) == len(self._info_prefix) + IV_LENGTH
+            and info.startswith(self._info_prefix)
+            and key.provider_id == self._namespace
+        )

@@ -101,16 +101,14 @@ class RawRsaKeyring:
         private_key = self._private_key
         if private_key is None:
             return unwrap_first(
-                repr(self), materials, (), lambda _: b"", otherwise="it has no private key and so cannot decrypt"
+                self, materials, (), lambda _: b"", otherwise="it has no private key and so cannot decrypt"
             )
         mine = (
             key
             for key in encrypted_data_keys
             if key.provider_id == self._namespace and key.provider_info == self._name_bytes
         )
-        return unwrap_first(
-            repr(self), materials, mine, lambda key: rsa_unwrap(private_key, self._padding, key.ciphertext)
-        )
+        return unwrap_first(self, materials, mine, lambda key: rsa_unwrap(private_key, self._padding, key.ciphertext))
 
 
 def _checked_padding(padding: RsaPadding) -> RsaPadding:

@@ -52,7 +52,7 @@ class DefaultMaterialsManager:
         if suite.signature is not None:
             signing_key = SigningKey.generate(suite.signature)
             context = context.merged({PUBLIC_KEY_FIELD: signing_key.encoded_public_key})
-        materials = self._keyring.on_encrypt(EncryptionMaterials(suite, context, signing_key=signing_key))
+        materials = self._keyring.on_encrypt(EncryptionMaterials(suite, context, frozenset(), None, (), signing_key))
         if materials.plaintext_data_key is None or not materials.encrypted_data_keys:
             raise KeyringError(f"{self._keyring!r} returned no data key, or no wrapped copy of it")
         return materials
@@ -67,14 +67,11 @@ class DefaultMaterialsManager:
             NoMatchingKeyError: no wrapped data key could be opened.
             KmsUnavailableError: none could be opened, and a key service that might have done so failed for now.
         """
-        request.commitment_policy.check_decrypt(request.algorithm_suite)
+        suite = request.algorithm_suite
+        request.commitment_policy.check_decrypt(suite)
         unstored = _unstored_keys(request)
-        materials = DecryptionMaterials(
-            request.algorithm_suite,
-            request.encryption_context.merged(request.reproduced_encryption_context),
-            unstored,
-            verification_key=_verification_key(request),
-        )
+        context = request.encryption_context.merged(request.reproduced_encryption_context)
+        materials = DecryptionMaterials(suite, context, unstored, None, _verification_key(request))
         try:
             return self._keyring.on_decrypt(materials, request.encrypted_data_keys)
         except NoMatchingKeyError as error:

@@ -89,7 +89,7 @@ class KmsKeyring:
             return self._bytes_of("Decrypt", answer, "Plaintext")
 
         mine = (key for key in encrypted_data_keys if key.provider_id == PROVIDER_ID and self._is_named(key))
-        return unwrap_first(repr(self), materials, mine, unwrap, otherwise=self._why_nothing_matches())
+        return unwrap_first(self, materials, mine, unwrap, otherwise=self._why_nothing_matches())
 
     def _call(
         self, operation: str, method: Any, materials: EncryptionMaterials | DecryptionMaterials, **parameters: Any
