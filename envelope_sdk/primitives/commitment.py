@@ -14,4 +14,4 @@ __all__ = ["equal_in_constant_time"]
 
 def equal_in_constant_time(left: BytesLike, right: BytesLike) -> bool:
     """Return whether two byte strings are equal; for equal lengths the time taken does not depend on the content."""
-    return bytes_eq(bytes(left), bytes(right))
+    return bytes_eq(left if type(left) is bytes else bytes(left), right if type(right) is bytes else bytes(right))

@@ -32,6 +32,7 @@ _HASHES: Final[dict[SignatureAlgorithm, HashAlgorithm]] = {
     SignatureAlgorithm.ECDSA_P256_SHA256: SHA256(),
     SignatureAlgorithm.ECDSA_P384_SHA384: SHA384(),
 }
+_SCHEMES: Final = {algorithm: ec.ECDSA(Prehashed(digest)) for algorithm, digest in _HASHES.items()}
 
 
 class MessageDigest:
@@ -86,7 +87,7 @@ class SigningKey:
         neither has, r is unlucky and the message is signed anew.
         """
         wanted = self.algorithm.signature_length
-        scheme = ec.ECDSA(Prehashed(_HASHES[self.algorithm]))
+        scheme = _SCHEMES[self.algorithm]
         while True:
             signature = self._private_key.sign(digest, scheme)
             if len(signature) == wanted:
@@ -126,7 +127,7 @@ class VerificationKey:
     def verify(self, signature: bytes, digest: bytes) -> None:
         """Raise :class:`SignatureError` unless ``signature`` (DER) is this key's over ``digest``."""
         try:
-            self._public_key.verify(signature, digest, ec.ECDSA(Prehashed(_HASHES[self.algorithm])))
+            self._public_key.verify(signature, digest, _SCHEMES[self.algorithm])
         except InvalidSignature:
             raise SignatureError(
                 "the message's signature does not hold: the message was altered, or signed by another key",
