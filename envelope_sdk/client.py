@@ -50,7 +50,7 @@ DEFAULT_FRAME_LENGTH: Final = 65_536
 """Bytes of plaintext in a frame where the caller says nothing (docs/adr/0012)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EncryptResult:
     """An encrypted message.
 
@@ -63,7 +63,7 @@ class EncryptResult:
     header: Header
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DecryptResult:
     """A decrypted message, authenticated to its last byte, signature included.
 
@@ -373,19 +373,15 @@ class Client:
             raise TypeError("required_context_keys is a collection of keys, not one text")
         reproduced = EncryptionContext.of(encryption_context)
         required = frozenset(required_context_keys)
+        policy, manager = self._commitment_policy, self._manager
 
         def materials_for(unverified: UnverifiedHeader) -> DecryptionMaterials:
-            body = unverified.body
-            stored = body.encryption_context
+            suite, _, stored, keys, *_ = unverified.body
             if required and (missing := required - stored.keys() - reproduced.keys()):
                 raise ContextMismatchError(
                     f"the message's encryption context lacks the required keys {', '.join(sorted(missing))}"
                 )
-            return self._manager.decrypt_materials(
-                DecryptionRequest(
-                    body.algorithm_suite, body.encrypted_data_keys, stored, reproduced, self._commitment_policy
-                )
-            )
+            return manager.decrypt_materials(DecryptionRequest(suite, keys, stored, reproduced, policy))
 
         return materials_for
 

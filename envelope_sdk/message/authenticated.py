@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from envelope_sdk.errors import AuthenticationError, KeyringError, LimitExceededError, SignatureError, SignedStreamError
 from envelope_sdk.formats.context import EncryptionContext
@@ -12,9 +12,9 @@ from envelope_sdk.formats.edks import EncryptedDataKey, check_count
 from envelope_sdk.formats.header import (
     HEADER_IV,
     ContentType,
-    HeaderBody,
     UnverifiedHeader,
     encode_authentication,
+    encode_header_body,
     parse_header,
 )
 from envelope_sdk.formats.suites import AlgorithmSuite
@@ -23,11 +23,10 @@ from envelope_sdk.message.keys import check_commitment, derive_message_key
 from envelope_sdk.policy import CommitmentPolicy, Limits
 from envelope_sdk.primitives.aead import InvalidTag, MessageCipher
 from envelope_sdk.primitives.entropy import RandomSource
-from envelope_sdk.primitives.signing import SigningKey, VerificationKey
+from envelope_sdk.primitives.signing import VerificationKey
 
 __all__ = [
     "ALTERED",
-    "Beginning",
     "Header",
     "MaterialsSource",
     "Opened",
@@ -41,8 +40,6 @@ MaterialsSource = Callable[[UnverifiedHeader], DecryptionMaterials]
 
 ALTERED: Final = "the message was altered after it was encrypted, or the data key is not the message's"
 """What a tag that does not fit means to the caller."""
-
-_NO_CONTEXT: Final = EncryptionContext()
 
 
 class Header(NamedTuple):
@@ -69,34 +66,8 @@ class Header(NamedTuple):
     length: int
 
 
-class Beginning(NamedTuple):
-    """A message up to its first frame, as a writer makes it.
-
-    Attributes:
-        header: the header.
-        encoded: the header as it is written.
-        cipher: the cipher of the message.
-        signing_key: what signs the message; ``None`` for unsigned suites.
-    """
-
-    header: Header
-    encoded: bytes
-    cipher: MessageCipher
-    signing_key: SigningKey | None
-
-
-class Opened(NamedTuple):
-    """A message up to its body, as a reader found it.
-
-    Attributes:
-        header: the header, authenticated.
-        cipher: the cipher of the message.
-        verification_key: what verifies the message; ``None`` for unsigned suites.
-    """
-
-    header: Header
-    cipher: MessageCipher
-    verification_key: VerificationKey | None
+Opened: TypeAlias = "tuple[Header, MessageCipher, VerificationKey | None]"
+"""A message up to its body, as a reader found it: header, cipher, and what verifies the signature of a signed one."""
 
 
 def begin_message(
@@ -106,8 +77,8 @@ def begin_message(
     commitment_policy: CommitmentPolicy,
     limits: Limits,
     random: RandomSource,
-) -> Beginning:
-    """Derive the message key and write the header.
+) -> tuple[Header, bytes, MessageCipher]:
+    """Derive the message key and return the header, the same as it is written, and the message's cipher.
 
     Args:
         materials: complete encryption materials.
@@ -122,19 +93,22 @@ def begin_message(
     """
     suite = materials.algorithm_suite
     commitment_policy.check_encrypt(suite)
-    _check_encryption_materials(materials)
     keys = materials.encrypted_data_keys
+    if not keys:
+        raise KeyringError("the materials hold no wrapped copy of the data key")
+    if suite.signature is not None:
+        _check_signing_key(suite, materials)
     check_count(len(keys), limits.max_encrypted_data_keys)
     message_id = random(suite.message_id_length)
     cipher, commitment = derive_message_key(suite, materials.plaintext_data_key, message_id)
+    middle = materials.encoded_context_and_keys
+    raw = encode_header_body(suite, message_id, middle, ContentType.FRAMED, frame_length, commitment)
     context = materials.encryption_context
     required = materials.required_encryption_context_keys
-    stored = (context.without(required) if required else context).sorted()
-    raw = HeaderBody(suite, message_id, stored, keys, ContentType.FRAMED, frame_length, commitment).encode()
     tag = cipher.tag(HEADER_IV, raw + context.only(required).canonical if required else raw)
     encoded = raw + encode_authentication(suite, HEADER_IV, tag)
     header = Header(suite, message_id, context, keys, ContentType.FRAMED, frame_length, commitment, len(encoded))
-    return Beginning(header, encoded, cipher, materials.signing_key)
+    return header, encoded, cipher
 
 
 def open_header(
@@ -184,11 +158,10 @@ def check_body_length(length: int, what: str, limits: Limits) -> None:
 
 
 def _authenticate(unverified: UnverifiedHeader, materials: DecryptionMaterials) -> Opened:
-    body = unverified.body
-    suite = body.algorithm_suite
+    suite, message_id, _, keys, content_type, frame_length, suite_data = unverified.body
     _check_decryption_materials(suite, materials)
-    cipher, commitment = derive_message_key(suite, materials.plaintext_data_key, body.message_id)
-    check_commitment(commitment, body.suite_data)
+    cipher, commitment = derive_message_key(suite, materials.plaintext_data_key, message_id)
+    check_commitment(commitment, suite_data)
     context = materials.encryption_context
     required = materials.required_encryption_context_keys
     covered = unverified.raw + context.only(required).canonical if required else unverified.raw
@@ -196,28 +169,15 @@ def _authenticate(unverified: UnverifiedHeader, materials: DecryptionMaterials) 
         cipher.check_tag(unverified.iv, covered, unverified.tag)
     except InvalidTag:
         raise AuthenticationError(f"the header does not authenticate: {ALTERED}", section="header") from None
-    header = Header(
-        suite,
-        body.message_id,
-        context,
-        body.encrypted_data_keys,
-        body.content_type,
-        body.frame_length,
-        body.suite_data,
-        unverified.length,
-    )
-    return Opened(header, cipher, materials.verification_key if suite.signature is not None else None)
+    header = Header(suite, message_id, context, keys, content_type, frame_length, suite_data, unverified.length)
+    return header, cipher, materials.verification_key if suite.signature is not None else None
 
 
-def _check_encryption_materials(materials: EncryptionMaterials) -> None:
-    suite = materials.algorithm_suite
-    if not materials.encrypted_data_keys:
-        raise KeyringError("the materials hold no wrapped copy of the data key")
-    if suite.signature is not None:
-        if materials.signing_key is None:
-            raise KeyringError("the materials of a signed suite hold no signing key")
-        if materials.signing_key.algorithm is not suite.signature:
-            raise KeyringError("the materials' signing key is of another algorithm than the suite's")
+def _check_signing_key(suite: AlgorithmSuite, materials: EncryptionMaterials) -> None:
+    if materials.signing_key is None:
+        raise KeyringError("the materials of a signed suite hold no signing key")
+    if materials.signing_key.algorithm is not suite.signature:
+        raise KeyringError("the materials' signing key is of another algorithm than the suite's")
 
 
 def _check_decryption_materials(suite: AlgorithmSuite, materials: DecryptionMaterials) -> None:

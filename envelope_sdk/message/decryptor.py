@@ -336,16 +336,16 @@ class MessageDecryptor(Machine):
             refuse_signed=self._refuse_signed,
         )
         self._begin_body(opened, view)
-        return opened.header.length
+        return opened[0].length
 
     def _begin_body(self, opened: Opened, view: memoryview) -> None:
-        header = self.header = opened.header
+        self.header, cipher, self._verification_key = opened
+        header = self.header
         signature = header.algorithm_suite.signature
         if signature is not None:
-            self._verification_key = opened.verification_key
             self._digest = MessageDigest(signature)
             self._digest.update(view[: header.length])
-        self._frames = FrameCipher(opened.cipher, header.message_id, header.frame_length, self._threads)
+        self._frames = FrameCipher(cipher, header.message_id, header.frame_length, self._threads)
         self._step = self._read_frames if header.content_type is ContentType.FRAMED else self._read_block
         self._section = "body"
         self._offset = header.length

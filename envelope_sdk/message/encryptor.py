@@ -81,22 +81,20 @@ class MessageEncryptor(Machine):
             raise UsageError(f"a frame length of {frame_length} bytes is not between 1 and {MAX_FRAME_LENGTH}")
         if plaintext_length is not None and plaintext_length < 0:
             raise UsageError(f"a plaintext length of {plaintext_length} bytes is less than 0")
-        beginning = begin_message(
+        self.header, self._start, cipher = begin_message(
             materials,
             frame_length=frame_length,
             commitment_policy=commitment_policy,
             limits=limits or Limits(),
             random=random,
         )
-        self.header = beginning.header
-        self._start = beginning.encoded
-        self._frames = FrameCipher(beginning.cipher, self.header.message_id, frame_length, threads)
+        self._frames = FrameCipher(cipher, self.header.message_id, frame_length, threads)
         self._frame_length = frame_length
         self._plaintext_length = plaintext_length
         self._taken = 0
         self._next = 1
         self._pending = bytearray()
-        self._signing_key = beginning.signing_key
+        self._signing_key = materials.signing_key
         signature = self.header.algorithm_suite.signature
         self._digest = MessageDigest(signature) if signature else None
         self._state = "new"

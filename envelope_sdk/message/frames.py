@@ -18,7 +18,7 @@ from envelope_sdk.formats.body import (
     FinalFrameHead,
     FrameAads,
     final_frame_aad,
-    frame_iv,
+    final_frame_start,
     number_frames,
     sequence_numbers,
 )
@@ -115,10 +115,9 @@ class FrameCipher:
     def seal_final(self, content: memoryview, out: memoryview, number: int) -> int:
         """Seal the final frame, numbered ``number``, and return the bytes it takes in ``out``."""
         end = FINAL_FRAME_HEAD_LENGTH + len(content) + TAG_LENGTH
-        head = FinalFrameHead(number, frame_iv(number), len(content))
-        out[:FINAL_FRAME_HEAD_LENGTH] = head.encode()
-        aad = final_frame_aad(self._message_id, number, len(content))
-        self.cipher.seal_into(head.iv, content, aad, out[FINAL_FRAME_HEAD_LENGTH:end])
+        head, iv, aad = final_frame_start(self._message_id, number, len(content))
+        out[:FINAL_FRAME_HEAD_LENGTH] = head
+        self.cipher.seal_into(iv, content, aad, out[FINAL_FRAME_HEAD_LENGTH:end])
         return end
 
     def open_final(self, head: FinalFrameHead, sealed: memoryview, out: memoryview) -> None:

@@ -9,20 +9,19 @@ from typing import Final
 
 from envelope_sdk.errors import AuthenticationError, TruncatedMessageError
 from envelope_sdk.formats.body import (
+    FINAL_FRAME_HEAD_LENGTH,
     FINAL_FRAME_MARKER,
     FINAL_FRAME_OVERHEAD,
-    FRAME_OVERHEAD,
     final_frame_aad,
-    frame_iv,
+    final_frame_start,
 )
 from envelope_sdk.formats.cursor import NeedMoreBytes
 from envelope_sdk.formats.footer import encode_footer
-from envelope_sdk.formats.geometry import footer_length, frame_count
+from envelope_sdk.formats.geometry import footer_length, frame_count, framed_body_length
 from envelope_sdk.formats.header import ContentType
 from envelope_sdk.materials import EncryptionMaterials
 from envelope_sdk.message.authenticated import (
     ALTERED,
-    Beginning,
     Header,
     MaterialsSource,
     Opened,
@@ -45,8 +44,6 @@ _SMALL: Final = 2**14
 
 _ONLY_FRAME: Final = FINAL_FRAME_MARKER + (1).to_bytes(4, "big")
 """What the final frame begins with where it is the first."""
-
-_ONLY_IV: Final = frame_iv(1)
 
 
 def encrypt_whole(
@@ -76,51 +73,40 @@ def encrypt_whole(
         KeyringError: the materials are incomplete.
     """
     count = frame_count(len(plaintext), frame_length)
-    beginning = begin_message(
+    header, encoded, cipher = begin_message(
         materials, frame_length=frame_length, commitment_policy=commitment_policy, limits=limits, random=random
     )
-    if count == 1 and len(plaintext) <= _SMALL:
-        message = beginning.encoded + _sealed_only_frame(beginning, plaintext)
-        if beginning.signing_key is not None:
-            message += _footer(beginning, message)
-        return message, beginning.header
-    size = (
-        len(beginning.encoded)
-        + len(plaintext)
-        + (count - 1) * FRAME_OVERHEAD
-        + FINAL_FRAME_OVERHEAD
-        + footer_length(materials.algorithm_suite)
-    )
-    return filled(size, lambda out: _fill(beginning, plaintext, count, threads, out)), beginning.header
-
-
-def _sealed_only_frame(beginning: Beginning, plaintext: memoryview) -> bytes:
+    suite = header.algorithm_suite
     length = len(plaintext)
-    aad = final_frame_aad(beginning.header.message_id, 1, length)
-    sealed = beginning.cipher.aead.encrypt(_ONLY_IV, plaintext, aad)
-    return b"".join((_ONLY_FRAME, _ONLY_IV, length.to_bytes(4, "big"), sealed))
+    if count == 1 and length <= _SMALL:
+        head, iv, aad = final_frame_start(header.message_id, 1, length)
+        message = b"".join((encoded, head, cipher.aead.encrypt(iv, plaintext, aad)))
+        if suite.signature is not None:
+            message += _footer(materials, message)
+        return message, header
+
+    def fill(out: memoryview) -> int:
+        frames = FrameCipher(cipher, header.message_id, frame_length, threads)
+        start = len(encoded)
+        out[:start] = encoded
+        frames.seal(plaintext, out[start:], 1, count - 1)
+        end = start + (count - 1) * frames.stride
+        end += frames.seal_final(plaintext[(count - 1) * frame_length :], out[end:], count)
+        if suite.signature is not None:
+            footer = _footer(materials, out[:end])
+            out[end : end + len(footer)] = footer
+            end += len(footer)
+        return end
+
+    size = len(encoded) + framed_body_length(length, frame_length) + footer_length(suite)
+    return filled(size, fill), header
 
 
-def _fill(beginning: Beginning, plaintext: memoryview, count: int, threads: int, out: memoryview) -> int:
-    header = beginning.header
-    frames = FrameCipher(beginning.cipher, header.message_id, header.frame_length, threads)
-    start = len(beginning.encoded)
-    out[:start] = beginning.encoded
-    frames.seal(plaintext, out[start:], 1, count - 1)
-    end = start + (count - 1) * frames.stride
-    end += frames.seal_final(plaintext[(count - 1) * header.frame_length :], out[end:], count)
-    if beginning.signing_key is not None:
-        footer = _footer(beginning, out[:end])
-        out[end : end + len(footer)] = footer
-        end += len(footer)
-    return end
-
-
-def _footer(beginning: Beginning, message: bytes | memoryview) -> bytes:
-    assert beginning.signing_key is not None
-    digest = MessageDigest(beginning.signing_key.algorithm)
+def _footer(materials: EncryptionMaterials, message: bytes | memoryview) -> bytes:
+    assert materials.signing_key is not None
+    digest = MessageDigest(materials.signing_key.algorithm)
     digest.update(message)
-    return encode_footer(beginning.signing_key.sign(digest.finalize()))
+    return encode_footer(materials.signing_key.sign(digest.finalize()))
 
 
 def decrypt_whole(
@@ -142,36 +128,28 @@ def decrypt_whole(
         raise TruncatedMessageError(
             "the message is cut short: its end is missing", section=need.section, offset=len(message)
         ) from None
-    plaintext = _only_frame(message, opened)
-    if plaintext is None:
-        plaintext = _through_machine(message, opened, limits, threads)
-    return plaintext, opened.header
-
-
-def _only_frame(message: memoryview, opened: Opened) -> bytes | None:
-    """Return the content of a small unsigned message of one frame; ``None`` where it looks like anything else."""
-    header = opened.header
+    header, cipher, _ = opened
     start = header.length
     length = len(message) - start - FINAL_FRAME_OVERHEAD
+    head = message[start : start + FINAL_FRAME_HEAD_LENGTH].tobytes() if 0 <= length <= _SMALL else b""
     if (
-        not 0 <= length <= min(_SMALL, header.frame_length)
+        head[:8] != _ONLY_FRAME
+        or int.from_bytes(head[20:], "big") != length
+        or length > header.frame_length
         or header.algorithm_suite.signature is not None
         or header.content_type is not ContentType.FRAMED
     ):
-        return None
-    body = bytes(message[start:])
-    if body[:8] != _ONLY_FRAME or body[20:24] != length.to_bytes(4, "big"):
-        return None
-    aad = final_frame_aad(header.message_id, 1, length)
+        return _through_machine(message, opened, limits, threads), header
+    sealed = message[start + FINAL_FRAME_HEAD_LENGTH :]
     try:
-        return opened.cipher.aead.decrypt(body[8:20], body[24:], aad)
+        return cipher.aead.decrypt(head[8:20], sealed, final_frame_aad(header.message_id, 1, length)), header
     except InvalidTag:
         raise AuthenticationError(f"final frame does not authenticate: {ALTERED}", section="final frame") from None
 
 
 def _through_machine(message: memoryview, opened: Opened, limits: Limits, threads: int) -> bytes:
     machine = MessageDecryptor.past_header(opened, message, limits=limits, threads=threads)
-    body = message[opened.header.length :]
+    body = message[opened[0].length :]
 
     def fill(out: memoryview) -> int:
         released = machine.update_into(body, out)
