@@ -162,19 +162,10 @@ class Client:
             KeyringError, KmsError: no data key could be made or wrapped.
             LimitExceededError: more encrypted data keys than allowed.
         """
+        if type(plaintext) is bytes:
+            return self._encrypt(plaintext, encryption_context)
         with byte_view(plaintext) as view:
-            materials = self._encryption_materials(encryption_context, len(view))
-            return EncryptResult(
-                *encrypt_whole(
-                    materials,
-                    view,
-                    frame_length=self._frame_length,
-                    commitment_policy=self._commitment_policy,
-                    limits=self._limits,
-                    random=self._random,
-                    threads=self._threads,
-                )
-            )
+            return self._encrypt(view, encryption_context)
 
     def decrypt(
         self,
@@ -199,20 +190,14 @@ class Client:
             PolicyError: the commitment policy, a limit or the required context refuses the message.
         """
         materials_for = self._materials_source(encryption_context, required_context_keys)
-        with byte_view(ciphertext) as view:
-            try:
-                return DecryptResult(
-                    *decrypt_whole(
-                        view,
-                        materials_for,
-                        commitment_policy=self._commitment_policy,
-                        limits=self._limits,
-                        threads=self._threads,
-                    )
-                )
-            except EnvelopeError as error:
-                forget_frames(error)
-                raise
+        try:
+            if type(ciphertext) is bytes:
+                return self._decrypt(ciphertext, materials_for)
+            with byte_view(ciphertext) as view:
+                return self._decrypt(view, materials_for)
+        except EnvelopeError as error:
+            forget_frames(error)
+            raise
 
     def open(self, file: str | os.PathLike[str] | IO[bytes], mode: str = "rb", **options: Any) -> EncryptedFile:
         """Open an encrypted file as if it were not: :func:`envelope_sdk.open` with this client."""
@@ -346,6 +331,28 @@ class Client:
         )
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _encrypt(self, plaintext: bytes | memoryview, encryption_context: Mapping[str, str] | None) -> EncryptResult:
+        ciphertext, header = encrypt_whole(
+            self._encryption_materials(encryption_context, len(plaintext)),
+            plaintext,
+            frame_length=self._frame_length,
+            commitment_policy=self._commitment_policy,
+            limits=self._limits,
+            random=self._random,
+            threads=self._threads,
+        )
+        return EncryptResult(ciphertext, header)
+
+    def _decrypt(self, ciphertext: bytes | memoryview, materials_for: MaterialsSource) -> DecryptResult:
+        plaintext, header = decrypt_whole(
+            ciphertext,
+            materials_for,
+            commitment_policy=self._commitment_policy,
+            limits=self._limits,
+            threads=self._threads,
+        )
+        return DecryptResult(plaintext, header)
 
     def _encryption_materials(
         self, encryption_context: Mapping[str, str] | None, plaintext_length: int | None

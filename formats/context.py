@@ -56,10 +56,12 @@ class EncryptionContext(Mapping[str, str]):
     @classmethod
     def of(cls, pairs: Mapping[str, str] | None) -> EncryptionContext:
         """Return ``pairs`` itself where it is a context already, else a context made from it."""
+        if pairs is None:
+            return _EMPTY
         if isinstance(pairs, EncryptionContext):
             return pairs
         # All empty contexts are one object. Other things that are empty are refused as ever.
-        return _EMPTY if pairs is None or pairs == {} else cls(pairs)
+        return _EMPTY if pairs == {} else cls(pairs)
 
     @property
     def canonical(self) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -14,6 +15,7 @@ MAX_COUNT: Final = 0xFFFF
 """Encrypted data keys that a message can hold: their count has 16 bits."""
 
 _MAX_FIELD: Final = 0xFFFF
+_LENGTH: Final = struct.Struct(">H").pack
 _MIN_ENTRY: Final = 6
 _SECTION: Final = "encrypted data keys"
 
@@ -37,16 +39,19 @@ class EncryptedDataKey(NamedTuple):
         Raises:
             UsageError: a field takes more than 65,535 bytes, or the provider id is not encodable as UTF-8.
         """
-        parts: list[bytes] = []
+        info, ciphertext = self.provider_info, self.ciphertext
         try:
             provider_id = self.provider_id.encode()
         except UnicodeEncodeError:
             raise UsageError(f"a key provider id is not encodable as UTF-8: {self.provider_id!r}") from None
-        for field in (provider_id, self.provider_info, self.ciphertext):
-            if len(field) > _MAX_FIELD:
-                raise UsageError(f"a field of an encrypted data key takes {len(field)} bytes; the most is {_MAX_FIELD}")
-            parts += (len(field).to_bytes(2, "big"), field)
-        return b"".join(parts)
+        try:
+            lengths = _LENGTH(len(provider_id)), _LENGTH(len(info)), _LENGTH(len(ciphertext))
+        except struct.error:
+            longest = max(len(provider_id), len(info), len(ciphertext))
+            raise UsageError(
+                f"a field of an encrypted data key takes {longest} bytes; the most is {_MAX_FIELD}"
+            ) from None
+        return b"".join((lengths[0], provider_id, lengths[1], info, lengths[2], ciphertext))
 
     @classmethod
     def parse(cls, cursor: Cursor) -> EncryptedDataKey:
@@ -85,7 +90,7 @@ def encode_encrypted_data_keys(keys: Sequence[EncryptedDataKey]) -> bytes:
     """
     if not 1 <= len(keys) <= MAX_COUNT:
         raise UsageError(f"a message holds 1 to {MAX_COUNT} encrypted data keys, not {len(keys)}")
-    return b"".join([len(keys).to_bytes(2, "big"), *(key.encode() for key in keys)])
+    return b"".join([_LENGTH(len(keys)), *[key.encode() for key in keys]])
 
 
 def parse_encrypted_data_keys(cursor: Cursor, *, limit: int | None) -> tuple[EncryptedDataKey, ...]:

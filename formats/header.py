@@ -49,6 +49,12 @@ _STARTS: Final = {
 _SUITES: Final = {(start := _STARTS[suite.id_bytes]): (suite, len(start)) for suite in AlgorithmSuite}
 
 
+# What version 2 fixes: its suites, and where its fields stand.
+_COMMITTING_SUITES: Final = {_STARTS[suite.id_bytes]: suite for suite in AlgorithmSuite if suite.committing}
+_CONTEXT_AT: Final = 3 + AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY.message_id_length
+_COMMITMENT_LENGTH: Final = AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY.suite_data_length
+
+
 class ContentType(Enum):
     """How the body is cut."""
 
@@ -58,6 +64,8 @@ class ContentType(Enum):
 
 _CONTENT_TYPES: Final = {kind.value: kind for kind in ContentType}
 _FRAMED: Final = ContentType.FRAMED
+_FRAMED_VALUE: Final = _FRAMED.value
+_EMPTY: Final = EncryptionContext.of(None)
 
 # What stands between the data keys and the frame length, by version and whether the body is framed.
 _MIDDLES: Final = {
@@ -216,6 +224,9 @@ def parse_header(
         MessageError: it is malformed.
         LimitExceededError: a bound is exceeded.
     """
+    usual = _usual_header(data, max_encrypted_data_keys, max_header_length)
+    if usual is not None:
+        return usual
     # Bytes are quicker to cut up than views; a large message that follows the header is not worth copying for that.
     copied = _FIRST_COPY
     while True:
@@ -231,6 +242,48 @@ def parse_header(
             if len(start) >= len(data):
                 raise
             copied = max(need.total, 4 * copied)
+
+
+def _usual_header(data: BytesLike, max_keys: int | None, max_length: int | None) -> UnverifiedHeader | None:
+    """Read a header as this package writes it, of version 2; ``None`` where anything about it is not as it should be.
+
+    It takes less than half the time of the exact way, which alone knows what to say about what it does not accept.
+    """
+    start = bytes(data[:_FIRST_COPY])
+    suite = _COMMITTING_SUITES.get(start[:3])
+    if suite is None:
+        return None
+    try:
+        keys_at = _CONTEXT_AT + 2 + (start[_CONTEXT_AT] << 8 | start[_CONTEXT_AT + 1])
+        count = start[keys_at] << 8 | start[keys_at + 1]
+        if count == 0 or (max_keys is not None and count > max_keys):
+            return None
+        end = keys_at + 2
+        keys: list[EncryptedDataKey] = []
+        for _ in range(count):
+            id_at = end + 2
+            info_at = id_at + (start[end] << 8 | start[end + 1]) + 2
+            wrapped_at = info_at + (start[info_at - 2] << 8 | start[info_at - 1]) + 2
+            end = wrapped_at + (start[wrapped_at - 2] << 8 | start[wrapped_at - 1])
+            provider_id = start[id_at : info_at - 2].decode()
+            keys.append(EncryptedDataKey(provider_id, start[info_at : wrapped_at - 2], start[wrapped_at:end]))
+        content_type = start[end]
+        context = _EMPTY if keys_at == _CONTEXT_AT + 2 else EncryptionContext.parse(Cursor(start[_CONTEXT_AT:], ""))
+    except (IndexError, UnicodeDecodeError, MessageError, NeedMoreBytes):
+        return None
+    tag_at = end + 5 + _COMMITMENT_LENGTH
+    whole = tag_at + TAG_LENGTH
+    frame_length = int.from_bytes(start[end + 1 : end + 5], "big")
+    if (
+        whole > len(start)
+        or (max_length is not None and whole > max_length)
+        or content_type != _FRAMED_VALUE
+        or frame_length == 0
+    ):
+        return None
+    message_id, suite_data = start[3:_CONTEXT_AT], start[end + 5 : tag_at]
+    body = HeaderBody(suite, message_id, context, tuple(keys), _FRAMED, frame_length, suite_data)
+    return UnverifiedHeader(body, start[:tag_at], HEADER_IV, start[tag_at:whole])
 
 
 def _parse_version_and_suite(cursor: Cursor) -> AlgorithmSuite:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from envelope_sdk.errors import (
     ContextMismatchError,
     EncryptionContextError,
@@ -10,7 +12,8 @@ from envelope_sdk.errors import (
     NoMatchingKeyError,
     SignatureError,
 )
-from envelope_sdk.formats.context import PUBLIC_KEY_FIELD
+from envelope_sdk.formats.context import PUBLIC_KEY_FIELD, EncryptionContext
+from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.materials import (
     DecryptionMaterials,
     DecryptionRequest,
@@ -21,6 +24,9 @@ from envelope_sdk.materials import (
 from envelope_sdk.primitives.signing import SigningKey, VerificationKey
 
 __all__ = ["DefaultMaterialsManager"]
+
+
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 class DefaultMaterialsManager:
@@ -69,9 +75,10 @@ class DefaultMaterialsManager:
         """
         suite = request.algorithm_suite
         request.commitment_policy.check_decrypt(suite)
-        unstored = _unstored_keys(request)
-        context = request.encryption_context.merged(request.reproduced_encryption_context)
-        materials = DecryptionMaterials(suite, context, unstored, None, _verification_key(request))
+        stored, reproduced = request.encryption_context, request.reproduced_encryption_context
+        unstored = _unstored_keys(stored, reproduced) if reproduced else _NONE
+        verification_key = _verification_key(suite, stored)
+        materials = DecryptionMaterials(suite, stored.merged(reproduced), unstored, None, verification_key)
         try:
             return self._keyring.on_decrypt(materials, request.encrypted_data_keys)
         except NoMatchingKeyError as error:
@@ -81,11 +88,7 @@ class DefaultMaterialsManager:
             raise better from error
 
 
-def _unstored_keys(request: DecryptionRequest) -> frozenset[str]:
-    stored = request.encryption_context
-    reproduced = request.reproduced_encryption_context
-    if not reproduced:
-        return frozenset()
+def _unstored_keys(stored: EncryptionContext, reproduced: EncryptionContext) -> frozenset[str]:
     for key, value in reproduced.items():
         if key in stored and stored[key] != value:
             raise ContextMismatchError(
@@ -94,9 +97,9 @@ def _unstored_keys(request: DecryptionRequest) -> frozenset[str]:
     return frozenset(reproduced.keys() - stored.keys())
 
 
-def _verification_key(request: DecryptionRequest) -> VerificationKey | None:
-    signature = request.algorithm_suite.signature
-    encoded = request.encryption_context.get(PUBLIC_KEY_FIELD)
+def _verification_key(suite: AlgorithmSuite, stored: EncryptionContext) -> VerificationKey | None:
+    signature = suite.signature
+    encoded = stored.get(PUBLIC_KEY_FIELD)
     if signature is None:
         if encoded is not None:
             raise SignatureError(

@@ -42,6 +42,9 @@ ALTERED: Final = "the message was altered after it was encrypted, or the data ke
 """What a tag that does not fit means to the caller."""
 
 
+_FRAMED: Final = ContentType.FRAMED
+
+
 class Header(NamedTuple):
     """An authenticated header. For signed messages the signature still has the last word.
 
@@ -102,12 +105,12 @@ def begin_message(
     message_id = random(suite.message_id_length)
     cipher, commitment = derive_message_key(suite, materials.plaintext_data_key, message_id)
     middle = materials.encoded_context_and_keys
-    raw = encode_header_body(suite, message_id, middle, ContentType.FRAMED, frame_length, commitment)
+    raw = encode_header_body(suite, message_id, middle, _FRAMED, frame_length, commitment)
     context = materials.encryption_context
     required = materials.required_encryption_context_keys
     tag = cipher.tag(HEADER_IV, raw + context.only(required).canonical if required else raw)
     encoded = raw + encode_authentication(suite, HEADER_IV, tag)
-    header = Header(suite, message_id, context, keys, ContentType.FRAMED, frame_length, commitment, len(encoded))
+    header = Header(suite, message_id, context, keys, _FRAMED, frame_length, commitment, len(encoded))
     return header, encoded, cipher
 
 

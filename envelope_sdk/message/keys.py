@@ -8,7 +8,7 @@ from envelope_sdk.errors import CommitmentError, KeyringError
 from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.primitives.aead import MessageCipher
 from envelope_sdk.primitives.commitment import equal_in_constant_time
-from envelope_sdk.primitives.kdf import hkdf_expand, hkdf_extract
+from envelope_sdk.primitives.kdf import hkdf, hkdf_twice
 
 __all__ = ["check_commitment", "derive_message_key"]
 
@@ -30,12 +30,17 @@ def derive_message_key(
     if suite.kdf_hash is None:
         return MessageCipher(plaintext_data_key), b""
     if suite.committing:
-        root = hkdf_extract(suite.kdf_hash, message_id, plaintext_data_key)
-        key = hkdf_expand(suite.kdf_hash, root, suite.id_bytes + _DERIVE_LABEL, suite.key_length)
         # The commitment's label carries no suite id, so that one data key has one commitment a message id.
-        return MessageCipher(key), hkdf_expand(suite.kdf_hash, root, _COMMIT_LABEL, suite.suite_data_length)
-    root = hkdf_extract(suite.kdf_hash, None, plaintext_data_key)
-    return MessageCipher(hkdf_expand(suite.kdf_hash, root, suite.id_bytes + message_id, suite.key_length)), b""
+        key, commitment = hkdf_twice(
+            suite.kdf_hash,
+            message_id,
+            plaintext_data_key,
+            (suite.id_bytes + _DERIVE_LABEL, suite.key_length),
+            (_COMMIT_LABEL, suite.suite_data_length),
+        )
+        return MessageCipher(key), commitment
+    info = suite.id_bytes + message_id
+    return MessageCipher(hkdf(suite.kdf_hash, None, plaintext_data_key, info, suite.key_length)), b""
 
 
 def check_commitment(expected: bytes, found: bytes) -> None:

@@ -45,10 +45,12 @@ _SMALL: Final = 2**14
 _ONLY_FRAME: Final = FINAL_FRAME_MARKER + (1).to_bytes(4, "big")
 """What the final frame begins with where it is the first."""
 
+_FRAMED: Final = ContentType.FRAMED
+
 
 def encrypt_whole(
     materials: EncryptionMaterials,
-    plaintext: memoryview,
+    plaintext: bytes | memoryview,
     *,
     frame_length: int,
     commitment_policy: CommitmentPolicy,
@@ -60,7 +62,7 @@ def encrypt_whole(
 
     Args:
         materials: complete encryption materials.
-        plaintext: the content.
+        plaintext: the content, flat bytes.
         frame_length: bytes of plaintext in a frame, 1 to 2^32 - 1.
         commitment_policy: checked against the suite of the materials, whoever chose it.
         limits: bounds the number of encrypted data keys.
@@ -72,12 +74,12 @@ def encrypt_whole(
         CommitmentPolicyError, LimitExceededError: the materials break the policy or a limit.
         KeyringError: the materials are incomplete.
     """
-    count = frame_count(len(plaintext), frame_length)
+    length = len(plaintext)
+    count = 1 if length <= frame_length else frame_count(length, frame_length)
     header, encoded, cipher = begin_message(
         materials, frame_length=frame_length, commitment_policy=commitment_policy, limits=limits, random=random
     )
     suite = header.algorithm_suite
-    length = len(plaintext)
     if count == 1 and length <= _SMALL:
         head, iv, aad = final_frame_start(header.message_id, 1, length)
         message = b"".join((encoded, head, cipher.aead.encrypt(iv, plaintext, aad)))
@@ -89,9 +91,10 @@ def encrypt_whole(
         frames = FrameCipher(cipher, header.message_id, frame_length, threads)
         start = len(encoded)
         out[:start] = encoded
-        frames.seal(plaintext, out[start:], 1, count - 1)
+        view = memoryview(plaintext)
+        frames.seal(view, out[start:], 1, count - 1)
         end = start + (count - 1) * frames.stride
-        end += frames.seal_final(plaintext[(count - 1) * frame_length :], out[end:], count)
+        end += frames.seal_final(view[(count - 1) * frame_length :], out[end:], count)
         if suite.signature is not None:
             footer = _footer(materials, out[:end])
             out[end : end + len(footer)] = footer
@@ -110,7 +113,7 @@ def _footer(materials: EncryptionMaterials, message: bytes | memoryview) -> byte
 
 
 def decrypt_whole(
-    message: memoryview,
+    message: bytes | memoryview,
     materials_for: MaterialsSource,
     *,
     commitment_policy: CommitmentPolicy,
@@ -131,15 +134,15 @@ def decrypt_whole(
     header, cipher, _ = opened
     start = header.length
     length = len(message) - start - FINAL_FRAME_OVERHEAD
-    head = message[start : start + FINAL_FRAME_HEAD_LENGTH].tobytes() if 0 <= length <= _SMALL else b""
+    head = bytes(message[start : start + FINAL_FRAME_HEAD_LENGTH]) if 0 <= length <= _SMALL else b""
     if (
         head[:8] != _ONLY_FRAME
         or int.from_bytes(head[20:], "big") != length
         or length > header.frame_length
         or header.algorithm_suite.signature is not None
-        or header.content_type is not ContentType.FRAMED
+        or header.content_type is not _FRAMED
     ):
-        return _through_machine(message, opened, limits, threads), header
+        return _through_machine(memoryview(message), opened, limits, threads), header
     sealed = message[start + FINAL_FRAME_HEAD_LENGTH :]
     try:
         return cipher.aead.decrypt(head[8:20], sealed, final_frame_aad(header.message_id, 1, length)), header

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from hmac import compare_digest
 from typing import TYPE_CHECKING
-
-from cryptography.hazmat.primitives.constant_time import bytes_eq
 
 if TYPE_CHECKING:
     from envelope_sdk.formats.cursor import BytesLike
@@ -14,4 +13,4 @@ __all__ = ["equal_in_constant_time"]
 
 def equal_in_constant_time(left: BytesLike, right: BytesLike) -> bool:
     """Return whether two byte strings are equal; for equal lengths the time taken does not depend on the content."""
-    return bytes_eq(left if type(left) is bytes else bytes(left), right if type(right) is bytes else bytes(right))
+    return compare_digest(left, right)

@@ -10,22 +10,36 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 if TYPE_CHECKING:
     from envelope_sdk.formats.cursor import BytesLike
 
-__all__ = ["hkdf_expand", "hkdf_extract"]
+__all__ = ["hkdf", "hkdf_twice"]
 
 _HASHES: Final[dict[str, HashAlgorithm]] = {"sha256": SHA256(), "sha384": SHA384(), "sha512": SHA512()}
 
 
-def hkdf_extract(hash_name: str, salt: bytes | None, key_material: BytesLike) -> bytes:
-    """Return the pseudo-random key of ``key_material`` (RFC 5869 section 2.2).
+def hkdf(hash_name: str, salt: bytes | None, key_material: BytesLike, info: bytes, length: int) -> bytes:
+    """Return a key derived from another.
 
     Args:
         hash_name: ``"sha256"``, ``"sha384"`` or ``"sha512"``.
         salt: any length; ``None`` stands for as many zero bytes as the hash is long.
         key_material: the input key, any length.
+        info: what the derived key is for.
+        length: bytes of the derived key.
     """
-    return HKDF.extract(_HASHES[hash_name], salt, key_material)
+    algorithm = _HASHES[hash_name]
+    return HKDFExpand(algorithm, length, info).derive(HKDF.extract(algorithm, salt, key_material))
 
 
-def hkdf_expand(hash_name: str, pseudo_random_key: bytes, info: bytes, length: int) -> bytes:
-    """Return ``length`` bytes of key for the purpose ``info`` (RFC 5869 section 2.3)."""
-    return HKDFExpand(_HASHES[hash_name], length, info).derive(pseudo_random_key)
+def hkdf_twice(
+    hash_name: str,
+    salt: bytes | None,
+    key_material: BytesLike,
+    first: tuple[bytes, int],
+    second: tuple[bytes, int],
+) -> tuple[bytes, bytes]:
+    """Return two derived keys, each for its own ``info`` and length, of one extraction; else as :func:`hkdf`."""
+    algorithm = _HASHES[hash_name]
+    root = HKDF.extract(algorithm, salt, key_material)
+    return (
+        HKDFExpand(algorithm, first[1], first[0]).derive(root),
+        HKDFExpand(algorithm, second[1], second[0]).derive(root),
+    )

@@ -14,7 +14,7 @@ from envelope_sdk.errors import LimitExceededError, MessageError, UnsupportedMes
 from envelope_sdk.formats import ContentType, HeaderBody, UnverifiedHeader, parse_header
 from envelope_sdk.formats.cursor import Cursor, NeedMoreBytes
 from envelope_sdk.formats.edks import encode_encrypted_data_keys, parse_encrypted_data_keys
-from envelope_sdk.formats.header import encode_header_body
+from envelope_sdk.formats.header import _usual_header, encode_header_body
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 EDKS = st.builds(EncryptedDataKey, TEXT, st.binary(max_size=9), st.binary(max_size=9))
@@ -73,6 +73,32 @@ def test_whatever_parses_encodes_to_the_same_bytes(header: UnverifiedHeader, dat
         return
     assert parsed.encode() == altered[: parsed.length]
     assert parsed.body.encode() == parsed.raw
+
+
+@given(headers(), st.integers(0, 5), st.none() | st.integers(1, 5), st.none() | st.integers(1, 400), st.data())
+def test_the_quick_way_accepts_only_what_the_exact_one_does_and_reads_the_same(
+    header: UnverifiedHeader, changes: int, max_keys: int | None, max_length: int | None, data: st.DataObject
+):
+    altered = bytearray(header.encode())
+    for _ in range(changes):
+        altered[data.draw(st.integers(0, len(altered) - 1))] = data.draw(st.sampled_from([0, 1, 2, 255]))
+    message = bytes(altered[: data.draw(st.integers(0, len(altered)))] if changes == 5 else altered)
+
+    quick = _usual_header(message, max_keys, max_length)
+
+    if quick is None:
+        assert (
+            changes
+            or max_keys
+            or max_length
+            or header.body.algorithm_suite.message_version == 1
+            or (header.body.content_type is ContentType.NON_FRAMED or len(message) > 4096)
+        )
+        return
+    cursor = Cursor(message, "header", limit=max_length)
+    assert HeaderBody.parse(cursor, max_encrypted_data_keys=max_keys) == quick.body
+    assert (message[: cursor.position], cursor.take(16)) == (quick.raw, quick.tag)
+    assert quick.encode() == message[: quick.length]
 
 
 @given(st.binary(max_size=200))
