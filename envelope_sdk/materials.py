@@ -8,13 +8,15 @@ requests are, because pretty printers show those field by field without asking f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple, NoReturn, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.edks import EncryptedDataKey, encode_encrypted_data_keys
 from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.policy import CommitmentPolicy
-from envelope_sdk.primitives.signing import SigningKey, VerificationKey
+
+if TYPE_CHECKING:
+    from envelope_sdk.primitives.signing import SigningKey, VerificationKey
 
 __all__ = [
     "DecryptionMaterials",

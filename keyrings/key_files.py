@@ -9,12 +9,14 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.keyrings.raw_aes import RawAesKeyring
-from envelope_sdk.keyrings.raw_rsa import RawRsaKeyring
-from envelope_sdk.primitives.keywrap import RsaPadding
+
+if TYPE_CHECKING:
+    from envelope_sdk.keyrings.raw_rsa import RawRsaKeyring
+    from envelope_sdk.primitives.rsa import RsaPadding
 
 __all__ = ["MAX_LENGTH", "encode_aes_key_file", "encode_rsa_key_file", "KeyFile", "parse_key_file"]
 
@@ -79,6 +81,10 @@ def _aes_keyring(fields: dict[str, Any]) -> RawAesKeyring:
 
 
 def _rsa_keyring(fields: dict[str, Any]) -> RawRsaKeyring:
+    # Whoever has an AES key does not wait for what only RSA needs.
+    from envelope_sdk.keyrings.raw_rsa import RawRsaKeyring
+    from envelope_sdk.primitives.rsa import RsaPadding
+
     try:
         padding = RsaPadding(_text(fields, "padding"))
     except ValueError:

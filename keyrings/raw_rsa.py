@@ -20,7 +20,7 @@ from envelope_sdk.keyrings.attempts import unwrap_first
 from envelope_sdk.keyrings.names import checked_name
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 from envelope_sdk.primitives.entropy import RandomSource, system_random
-from envelope_sdk.primitives.keywrap import RsaPadding, rsa_unwrap, rsa_wrap
+from envelope_sdk.primitives.rsa import RsaPadding, rsa_unwrap, rsa_wrap
 
 __all__ = ["RawRsaKeyring"]
 

@@ -12,7 +12,6 @@ from typing import IO, Any
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.standard import standard_output
 from envelope_sdk.cli.terminal import text_of
-from envelope_sdk.formats.describe import describe_header
 from envelope_sdk.message.authenticated import Header
 
 __all__ = ["MetadataLog", "opened_metadata"]
@@ -28,6 +27,10 @@ class MetadataLog:
 
     def done(self, item: Item, header: Header) -> None:
         """Note an item that succeeded."""
+        if self._stream is None:
+            return
+        from envelope_sdk.formats.describe import describe_header
+
         self._write(item, status="done", header=describe_header(header))
 
     def failed(self, item: Item, error: BaseException, code: int) -> None:

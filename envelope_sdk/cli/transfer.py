@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,6 +130,9 @@ class _Recording(io.RawIOBase):
     @contextmanager
     def copied(self) -> Generator[IO[bytes]]:
         """Copy the whole source to a file that nobody else can open, and return that at its beginning."""
+        # It takes as long to import as all of the command, and signed messages seldom go to a pipe.
+        import tempfile
+
         # Without a buffer, which would fail once more, and without its words, when it is closed.
         with tempfile.TemporaryFile(buffering=0) as copy:
             piece = self._start.getvalue() if self._start is not None else b""
@@ -150,7 +152,9 @@ def _write_copy(copy: IO[bytes], piece: bytes) -> None:
             view = view[copy.write(view) :]
     except OSError as error:
         # Neither the source nor the target is what is full.
-        raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
+        from tempfile import gettempdir
+
+        raise OSError(error.errno, error.strerror, gettempdir()) from error
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from envelope_sdk.errors import (
     ContextMismatchError,
@@ -21,7 +21,9 @@ from envelope_sdk.materials import (
     EncryptionRequest,
     Keyring,
 )
-from envelope_sdk.primitives.signing import SigningKey, VerificationKey
+
+if TYPE_CHECKING:
+    from envelope_sdk.primitives.signing import VerificationKey
 
 __all__ = ["DefaultMaterialsManager"]
 
@@ -56,6 +58,9 @@ class DefaultMaterialsManager:
             raise EncryptionContextError(f"the encryption context key {PUBLIC_KEY_FIELD!r} belongs to the format")
         signing_key = None
         if suite.signature is not None:
+            # Most messages are not signed, and most programs write no others: they need not wait for the import.
+            from envelope_sdk.primitives.signing import SigningKey
+
             signing_key = SigningKey.generate(suite.signature)
             context = context.merged({PUBLIC_KEY_FIELD: signing_key.encoded_public_key})
         materials = self._keyring.on_encrypt(EncryptionMaterials(suite, context, frozenset(), None, (), signing_key))
@@ -109,6 +114,8 @@ def _verification_key(suite: AlgorithmSuite, stored: EncryptionContext) -> Verif
         return None
     if encoded is None:
         raise SignatureError("the message's algorithm suite signs but it carries no public key", section="header")
+    from envelope_sdk.primitives.signing import VerificationKey
+
     return VerificationKey(signature, encoded)
 
 

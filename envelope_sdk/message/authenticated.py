@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from envelope_sdk.errors import AuthenticationError, KeyringError, LimitExceededError, SignatureError, SignedStreamError
 from envelope_sdk.formats.context import EncryptionContext
@@ -23,7 +23,9 @@ from envelope_sdk.message.keys import check_commitment, derive_message_key
 from envelope_sdk.policy import CommitmentPolicy, Limits
 from envelope_sdk.primitives.aead import InvalidTag, MessageCipher
 from envelope_sdk.primitives.entropy import RandomSource
-from envelope_sdk.primitives.signing import VerificationKey
+
+if TYPE_CHECKING:
+    from envelope_sdk.primitives.signing import VerificationKey
 
 __all__ = [
     "ALTERED",

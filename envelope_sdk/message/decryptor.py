@@ -13,7 +13,7 @@ Its rules:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from envelope_sdk.errors import (
     AuthenticationError,
@@ -42,7 +42,10 @@ from envelope_sdk.message.machine import Machine
 from envelope_sdk.message.output import filled
 from envelope_sdk.policy import CommitmentPolicy, Limits
 from envelope_sdk.primitives.aead import TAG_LENGTH, InvalidTag
-from envelope_sdk.primitives.signing import MessageDigest, VerificationKey
+from envelope_sdk.primitives.digest import MessageDigest
+
+if TYPE_CHECKING:
+    from envelope_sdk.primitives.signing import VerificationKey
 
 __all__ = ["MessageDecryptor"]
 
@@ -197,10 +200,10 @@ class MessageDecryptor(Machine):
         if cipher is None or self._digest is not None or self._step != self._read_frames:
             raise StreamError("frames can be opened apart in an unsigned message of frames only, and before its end")
         view = byte_view(frames)
-        if len(view) < count * cipher.stride or leading_run(view, cipher.frame_length, first, count) < count:
+        if len(view) < count * cipher.stride:
             return False
         try:
-            cipher.open(view, memoryview(out), first, count)
+            cipher.open_run(view, memoryview(out), first, count)
         except FrameNotAuthenticError:
             return False
         return True

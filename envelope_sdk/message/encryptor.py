@@ -23,8 +23,8 @@ from envelope_sdk.message.frames import FrameCipher, FrameRun
 from envelope_sdk.message.machine import Machine
 from envelope_sdk.message.output import filled
 from envelope_sdk.policy import CommitmentPolicy, Limits
+from envelope_sdk.primitives.digest import MessageDigest
 from envelope_sdk.primitives.entropy import RandomSource, system_random
-from envelope_sdk.primitives.signing import MessageDigest
 
 __all__ = ["MessageEncryptor"]
 

@@ -19,6 +19,7 @@ from envelope_sdk.formats.body import (
     FrameAads,
     final_frame_aad,
     final_frame_start,
+    leading_run,
     number_frames,
     sequence_numbers,
 )
@@ -37,9 +38,12 @@ _BATCH: Final = 4096
 """Frames numbered at once: bounds the memory that tiny frames take, and costs large ones nothing."""
 
 _PIECE: Final = 2**20
-"""Bytes that a thread does at a time, where several share the work."""
+"""The least bytes that a thread does at a time, where several share the work."""
 
-_SHARED_FRAME_LENGTH: Final = 2**14
+_PIECES: Final = 4
+"""Pieces that each of several threads does, if all are as fast: few, since every piece begins with handing over."""
+
+_SHARED_FRAME_LENGTH: Final = 2**16
 """Bytes of a frame from which on threads gain more than they lose by handing the interpreter's lock over."""
 
 _SHARED_LENGTH: Final = 4 * _PIECE
@@ -112,6 +116,22 @@ class FrameCipher:
 
         self._share_out(work, count)
 
+    def open_run(self, sealed: memoryview, out: memoryview, first: int, count: int) -> None:
+        """As :meth:`open`, where it is not yet known how the frames are numbered.
+
+        Raises:
+            FrameNotAuthenticError: a number is not the one that is due, or a tag does not fit.
+        """
+
+        def work(start: int, batch: int) -> None:
+            view = sealed[start * self.stride :]
+            run = leading_run(view, self.frame_length, first + start, batch)
+            if run < batch:
+                raise FrameNotAuthenticError(first + start + run)
+            self._open_batch(view, out[start * self.frame_length :], first + start, batch)
+
+        self._share_out(work, count)
+
     def seal_final(self, content: memoryview, out: memoryview, number: int) -> int:
         """Seal the final frame, numbered ``number``, and return the bytes it takes in ``out``."""
         end = FINAL_FRAME_HEAD_LENGTH + len(content) + TAG_LENGTH
@@ -132,7 +152,7 @@ class FrameCipher:
         """Do ``work`` for runs of frames that together are ``count``."""
         length = self.frame_length
         shared = self._threads > 1 and length >= _SHARED_FRAME_LENGTH and count * length >= _SHARED_LENGTH
-        run = max(1, _PIECE // length) if shared else _BATCH
+        run = max(1, _PIECE // length, count // (_PIECES * self._threads)) if shared else _BATCH
         if shared:
             in_parallel(lambda piece: work(piece * run, min(run, count - piece * run)), -(-count // run), self._threads)
             return

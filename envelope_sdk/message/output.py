@@ -20,11 +20,13 @@ def filled(size: int, fill: Callable[[memoryview], int]) -> bytes:
     if size <= _SMALL:
         small = bytearray(size)
         return bytes(small[: fill(memoryview(small))])
-    buffer = BytesIO()
-    buffer.seek(size - 1)
-    buffer.write(b"\0")
+    # Nobody else holds these bytes, so they are the ones written to, and the ones returned. Long ones come untouched
+    # from the system: whichever thread writes to a page first has it made.
+    buffer = BytesIO(bytes(size))
     with buffer.getbuffer() as view:
         written = fill(view)
+    if written == size:
+        return buffer.getvalue()
     try:
         buffer.truncate(written)
     except BufferError:

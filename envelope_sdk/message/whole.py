@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from envelope_sdk.errors import AuthenticationError, TruncatedMessageError
+from envelope_sdk.errors import TruncatedMessageError
 from envelope_sdk.formats.body import (
     FINAL_FRAME_HEAD_LENGTH,
     FINAL_FRAME_MARKER,
     FINAL_FRAME_OVERHEAD,
+    FRAME_OVERHEAD,
+    MAX_FRAMES,
+    FinalFrameHead,
     final_frame_aad,
     final_frame_start,
 )
@@ -21,7 +24,6 @@ from envelope_sdk.formats.geometry import footer_length, frame_count, framed_bod
 from envelope_sdk.formats.header import ContentType
 from envelope_sdk.materials import EncryptionMaterials
 from envelope_sdk.message.authenticated import (
-    ALTERED,
     Header,
     MaterialsSource,
     Opened,
@@ -29,21 +31,18 @@ from envelope_sdk.message.authenticated import (
     open_header,
 )
 from envelope_sdk.message.decryptor import MessageDecryptor
-from envelope_sdk.message.frames import FrameCipher
+from envelope_sdk.message.frames import FrameCipher, FrameNotAuthenticError
 from envelope_sdk.message.output import filled
 from envelope_sdk.policy import CommitmentPolicy, Limits
-from envelope_sdk.primitives.aead import InvalidTag
+from envelope_sdk.primitives.aead import InvalidTag, MessageCipher
+from envelope_sdk.primitives.digest import MessageDigest
 from envelope_sdk.primitives.entropy import RandomSource
-from envelope_sdk.primitives.signing import MessageDigest
 
 __all__ = ["decrypt_whole", "encrypt_whole"]
 
 _SMALL: Final = 2**14
 """Bytes up to which copying content once more costs less than setting up what saves the copy."""
 
-
-_ONLY_FRAME: Final = FINAL_FRAME_MARKER + (1).to_bytes(4, "big")
-"""What the final frame begins with where it is the first."""
 
 _FRAMED: Final = ContentType.FRAMED
 
@@ -131,23 +130,41 @@ def decrypt_whole(
         raise TruncatedMessageError(
             "the message is cut short: its end is missing", section=need.section, offset=len(message)
         ) from None
-    header, cipher, _ = opened
-    start = header.length
-    length = len(message) - start - FINAL_FRAME_OVERHEAD
-    head = bytes(message[start : start + FINAL_FRAME_HEAD_LENGTH]) if 0 <= length <= _SMALL else b""
-    if (
-        head[:8] != _ONLY_FRAME
-        or int.from_bytes(head[20:], "big") != length
-        or length > header.frame_length
-        or header.algorithm_suite.signature is not None
-        or header.content_type is not _FRAMED
-    ):
-        return _through_machine(memoryview(message), opened, limits, threads), header
-    sealed = message[start + FINAL_FRAME_HEAD_LENGTH :]
+    header = opened[0]
+    plaintext = None
+    if header.algorithm_suite.signature is None and header.content_type is _FRAMED:
+        plaintext = _unsigned_frames(message, header, opened[1], threads)
+    # What is not as it should be is found again, and told, by the machine.
+    return _through_machine(memoryview(message), opened, limits, threads) if plaintext is None else plaintext, header
+
+
+def _unsigned_frames(message: bytes | memoryview, header: Header, cipher: MessageCipher, threads: int) -> bytes | None:
+    """Return the content of an unsigned message of frames; ``None`` where anything about it is not as it should be."""
+    start, frame_length = header.length, header.frame_length
+    regular, length = divmod(len(message) - start - FINAL_FRAME_OVERHEAD, frame_length + FRAME_OVERHEAD)
+    if not 0 <= regular < MAX_FRAMES or length > frame_length:
+        return None
+    final = start + regular * (frame_length + FRAME_OVERHEAD)
+    content = final + FINAL_FRAME_HEAD_LENGTH
+    head = bytes(message[final:content])
+    if head[:8] != FINAL_FRAME_MARKER + (regular + 1).to_bytes(4, "big") or head[20:] != length.to_bytes(4, "big"):
+        return None
     try:
-        return cipher.aead.decrypt(head[8:20], sealed, final_frame_aad(header.message_id, 1, length)), header
-    except InvalidTag:
-        raise AuthenticationError(f"final frame does not authenticate: {ALTERED}", section="final frame") from None
+        if regular == 0 and length <= _SMALL:
+            return cipher.aead.decrypt(head[8:20], message[content:], final_frame_aad(header.message_id, 1, length))
+        view = memoryview(message)
+        frames = FrameCipher(cipher, header.message_id, frame_length, threads)
+
+        def fill(out: memoryview) -> int:
+            frames.open_run(view[start:final], out, 1, regular)
+            end = FinalFrameHead(regular + 1, head[8:20], length)
+            frames.open_final(end, view[content:], out[regular * frame_length :])
+            return len(out)
+
+        # The bytes at hand account for this size.
+        return filled(regular * frame_length + length, fill)
+    except (InvalidTag, FrameNotAuthenticError):
+        return None
 
 
 def _through_machine(message: memoryview, opened: Opened, limits: Limits, threads: int) -> bytes:

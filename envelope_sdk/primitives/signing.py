@@ -8,48 +8,24 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384, Hash, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from envelope_sdk.errors import SignatureError
 from envelope_sdk.formats.suites import SignatureAlgorithm
+from envelope_sdk.primitives.digest import HASHES
 
-if TYPE_CHECKING:
-    from envelope_sdk.formats.cursor import BytesLike
-
-__all__ = ["MessageDigest", "SigningKey", "VerificationKey"]
+__all__ = ["SigningKey", "VerificationKey"]
 
 _CURVES: Final[dict[SignatureAlgorithm, ec.EllipticCurve]] = {
     SignatureAlgorithm.ECDSA_P256_SHA256: ec.SECP256R1(),
     SignatureAlgorithm.ECDSA_P384_SHA384: ec.SECP384R1(),
 }
-_HASHES: Final[dict[SignatureAlgorithm, HashAlgorithm]] = {
-    SignatureAlgorithm.ECDSA_P256_SHA256: SHA256(),
-    SignatureAlgorithm.ECDSA_P384_SHA384: SHA384(),
-}
-_SCHEMES: Final = {algorithm: ec.ECDSA(Prehashed(digest)) for algorithm, digest in _HASHES.items()}
-
-
-class MessageDigest:
-    """The running hash of a message: everything before the footer, in the order it is written."""
-
-    __slots__ = ("_hash",)
-
-    def __init__(self, algorithm: SignatureAlgorithm) -> None:
-        self._hash = Hash(_HASHES[algorithm])
-
-    def update(self, data: BytesLike) -> None:
-        """Add ``data`` to the hash."""
-        self._hash.update(data)
-
-    def finalize(self) -> bytes:
-        """Return the digest; nothing can be added afterwards."""
-        return self._hash.finalize()
+_SCHEMES: Final = {algorithm: ec.ECDSA(Prehashed(digest)) for algorithm, digest in HASHES.items()}
 
 
 class SigningKey:

@@ -9,7 +9,8 @@ from envelope_sdk.errors import SignatureError
 from envelope_sdk.formats.context import PUBLIC_KEY_FIELD
 from envelope_sdk.formats.outline import MessageOutline, OutlineReader
 from envelope_sdk.policy import Limits
-from envelope_sdk.primitives.signing import MessageDigest, VerificationKey
+from envelope_sdk.primitives.digest import MessageDigest
+from envelope_sdk.primitives.signing import VerificationKey
 from envelope_sdk.streams.contract import CHUNK
 
 __all__ = ["Inspection", "inspect_message"]

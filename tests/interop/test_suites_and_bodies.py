@@ -14,7 +14,7 @@ from envelope_sdk.keyrings import RawAesKeyring
 from envelope_sdk.managers import DefaultMaterialsManager
 from envelope_sdk.materials import EncryptionRequest
 from envelope_sdk.message.keys import derive_message_key
-from envelope_sdk.primitives.signing import MessageDigest
+from envelope_sdk.primitives.digest import MessageDigest
 
 pytest.importorskip("aws_encryption_sdk")
 pytestmark = pytest.mark.interop

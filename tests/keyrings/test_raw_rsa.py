@@ -24,7 +24,7 @@ from envelope_sdk import AlgorithmSuite, EncryptedDataKey, EncryptionContext
 from envelope_sdk.errors import AuthenticationError, KeyringError, NoMatchingKeyError, UsageError
 from envelope_sdk.keyrings import RawRsaKeyring, RsaPadding
 from envelope_sdk.materials import Keyring
-from envelope_sdk.primitives.keywrap import rsa_wrap
+from envelope_sdk.primitives.rsa import rsa_wrap
 
 OAEP = RsaPadding.OAEP_SHA256
 PASSWORD = b"correct horse"

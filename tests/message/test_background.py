@@ -10,7 +10,7 @@ import pytest
 
 from envelope_sdk.formats.suites import SignatureAlgorithm
 from envelope_sdk.message.background import BackgroundDigest
-from envelope_sdk.primitives.signing import MessageDigest
+from envelope_sdk.primitives.digest import MessageDigest
 
 LARGE = 2**16
 

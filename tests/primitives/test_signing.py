@@ -14,7 +14,8 @@ from testkit.builder import Signer
 
 from envelope_sdk.errors import SignatureError
 from envelope_sdk.formats import SignatureAlgorithm
-from envelope_sdk.primitives.signing import MessageDigest, SigningKey, VerificationKey
+from envelope_sdk.primitives.digest import MessageDigest
+from envelope_sdk.primitives.signing import SigningKey, VerificationKey
 
 ALGORITHMS = list(SignatureAlgorithm)
 P256, P384 = ALGORITHMS

@@ -11,7 +11,8 @@ from testkit.keyrings import StaticDataKeyring
 from testkit.machines import client_for
 
 from envelope_sdk import AlgorithmSuite
-from envelope_sdk.primitives.signing import MessageDigest, VerificationKey
+from envelope_sdk.primitives.digest import MessageDigest
+from envelope_sdk.primitives.signing import VerificationKey
 
 LENGTHS = (0, 1, 15, 16, 17, 32, 40)
 

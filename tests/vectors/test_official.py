@@ -23,7 +23,8 @@ from envelope_sdk.formats.body import (
 from envelope_sdk.formats.context import PUBLIC_KEY_FIELD
 from envelope_sdk.formats.cursor import Cursor
 from envelope_sdk.formats.footer import parse_footer
-from envelope_sdk.primitives.signing import MessageDigest, VerificationKey
+from envelope_sdk.primitives.digest import MessageDigest
+from envelope_sdk.primitives.signing import VerificationKey
 
 READABLE = vectors(expect="ok", offline=True)
 REFUSED = vectors(expect="fail", offline=True)

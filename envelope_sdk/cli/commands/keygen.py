@@ -16,7 +16,7 @@ from envelope_sdk.cli.terminal import say
 from envelope_sdk.errors import UsageError
 from envelope_sdk.keyrings.key_files import encode_aes_key_file, encode_rsa_key_file, parse_key_file
 from envelope_sdk.primitives.entropy import system_random
-from envelope_sdk.primitives.keywrap import RsaPadding
+from envelope_sdk.primitives.rsa import RsaPadding
 from envelope_sdk.streams.files import AtomicFile
 
 __all__ = ["command"]
