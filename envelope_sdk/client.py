@@ -8,7 +8,6 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -50,7 +49,6 @@ DEFAULT_FRAME_LENGTH: Final = 65_536
 """Bytes of plaintext in a frame where the caller says nothing (docs/adr/0012)."""
 
 
-@dataclass(slots=True)
 class EncryptResult:
     """An encrypted message.
 
@@ -59,21 +57,48 @@ class EncryptResult:
         header: its header.
     """
 
-    ciphertext: bytes = field(repr=False)
-    header: Header
+    __slots__ = ("ciphertext", "header")
+
+    def __init__(self, ciphertext: bytes, header: Header) -> None:
+        self.ciphertext = ciphertext
+        self.header = header
+
+    def __repr__(self) -> str:
+        return f"EncryptResult(header={self.header!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, EncryptResult):
+            return NotImplemented
+        return self.ciphertext == other.ciphertext and self.header == other.header
+
+    def __hash__(self) -> int:
+        return hash(self.ciphertext)
 
 
-@dataclass(slots=True)
 class DecryptResult:
-    """A decrypted message, authenticated to its last byte, signature included.
+    """A decrypted message, authenticated to its last byte, signature included. Its repr shows none of its content.
 
     Attributes:
         plaintext: the content.
         header: its header; ``header.encryption_context`` holds every authenticated pair.
     """
 
-    plaintext: bytes = field(repr=False)
-    header: Header
+    __slots__ = ("header", "plaintext")
+
+    def __init__(self, plaintext: bytes, header: Header) -> None:
+        self.plaintext = plaintext
+        self.header = header
+
+    def __repr__(self) -> str:
+        return f"DecryptResult(header={self.header!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DecryptResult):
+            return NotImplemented
+        return self.plaintext == other.plaintext and self.header == other.header
+
+    def __hash__(self) -> int:
+        return hash(self.plaintext)
 
 
 class Client:

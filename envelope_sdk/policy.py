@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 from envelope_sdk.errors import CommitmentPolicyError, UsageError
 from envelope_sdk.formats.edks import MAX_COUNT
@@ -57,8 +56,13 @@ class CommitmentPolicy(Enum):
 _FORBID: Final = CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class _Bounds(NamedTuple):
+    max_encrypted_data_keys: int | None
+    max_header_length: int | None
+    max_body_length: int | None
+
+
+class Limits(_Bounds):
     """Bounds on what a message may make its reader do. ``None`` leaves only the format's own bound.
 
     Attributes:
@@ -71,15 +75,23 @@ class Limits:
             from these fields, so a reader never holds more than it was sent.
     """
 
-    max_encrypted_data_keys: int | None = 100
-    max_header_length: int | None = 2**20
-    max_body_length: int | None = None
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        """Refuse bounds below 1, which no message could meet."""
-        for name in ("max_encrypted_data_keys", "max_header_length", "max_body_length"):
-            value = getattr(self, name)
+    def __new__(
+        cls,
+        max_encrypted_data_keys: int | None = 100,
+        max_header_length: int | None = 2**20,
+        max_body_length: int | None = None,
+    ) -> Self:
+        """Take the bounds.
+
+        Raises:
+            UsageError: one is less than 1, which no message could meet, or more than a message can hold.
+        """
+        limits = super().__new__(cls, max_encrypted_data_keys, max_header_length, max_body_length)
+        for name, value in zip(cls._fields, limits, strict=True):
             if value is not None and value < 1:
                 raise UsageError(f"Limits.{name} is {value}; the least is 1")
-        if (self.max_encrypted_data_keys or 1) > MAX_COUNT:
+        if (max_encrypted_data_keys or 1) > MAX_COUNT:
             raise UsageError(f"Limits.max_encrypted_data_keys is at most {MAX_COUNT}")
+        return limits

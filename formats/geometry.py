@@ -5,7 +5,7 @@ All lengths and offsets are bytes. Frames are counted from 1, as their sequence 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from envelope_sdk.errors import MessageError, UsageError
 from envelope_sdk.formats.body import BLOCK_OVERHEAD, FINAL_FRAME_OVERHEAD, FRAME_OVERHEAD, MAX_FRAMES
@@ -52,8 +52,7 @@ def footer_length(suite: AlgorithmSuite) -> int:
     return LENGTH_FIELD + suite.signature.signature_length if suite.signature else 0
 
 
-@dataclass(frozen=True, slots=True)
-class FramedLayout:
+class FramedLayout(NamedTuple):
     """Where the frames of one message stand.
 
     Attributes:

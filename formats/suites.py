@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -45,15 +44,6 @@ class SignatureAlgorithm(Enum):
         self.curve_order = curve_order
 
 
-@dataclass(frozen=True, slots=True)
-class _Traits:
-    suite_id: int
-    key_length: int
-    kdf_hash: str | None
-    signature: SignatureAlgorithm | None = None
-    committing: bool = False
-
-
 _P256: Final = SignatureAlgorithm.ECDSA_P256_SHA256
 _P384: Final = SignatureAlgorithm.ECDSA_P384_SHA384
 
@@ -74,28 +64,35 @@ class AlgorithmSuite(Enum):
         id_bytes: the identifier as it is written.
     """
 
-    AES_128_GCM_IV12_TAG16 = _Traits(0x0014, 16, None)
-    AES_192_GCM_IV12_TAG16 = _Traits(0x0046, 24, None)
-    AES_256_GCM_IV12_TAG16 = _Traits(0x0078, 32, None)
-    AES_128_GCM_IV12_TAG16_HKDF_SHA256 = _Traits(0x0114, 16, "sha256")
-    AES_192_GCM_IV12_TAG16_HKDF_SHA256 = _Traits(0x0146, 24, "sha256")
-    AES_256_GCM_IV12_TAG16_HKDF_SHA256 = _Traits(0x0178, 32, "sha256")
-    AES_128_GCM_IV12_TAG16_HKDF_SHA256_ECDSA_P256 = _Traits(0x0214, 16, "sha256", _P256)
-    AES_192_GCM_IV12_TAG16_HKDF_SHA384_ECDSA_P384 = _Traits(0x0346, 24, "sha384", _P384)
-    AES_256_GCM_IV12_TAG16_HKDF_SHA384_ECDSA_P384 = _Traits(0x0378, 32, "sha384", _P384)
-    AES_256_GCM_HKDF_SHA512_COMMIT_KEY = _Traits(0x0478, 32, "sha512", None, True)
-    AES_256_GCM_HKDF_SHA512_COMMIT_KEY_ECDSA_P384 = _Traits(0x0578, 32, "sha512", _P384, True)
+    AES_128_GCM_IV12_TAG16 = (0x0014, 16, None)
+    AES_192_GCM_IV12_TAG16 = (0x0046, 24, None)
+    AES_256_GCM_IV12_TAG16 = (0x0078, 32, None)
+    AES_128_GCM_IV12_TAG16_HKDF_SHA256 = (0x0114, 16, "sha256")
+    AES_192_GCM_IV12_TAG16_HKDF_SHA256 = (0x0146, 24, "sha256")
+    AES_256_GCM_IV12_TAG16_HKDF_SHA256 = (0x0178, 32, "sha256")
+    AES_128_GCM_IV12_TAG16_HKDF_SHA256_ECDSA_P256 = (0x0214, 16, "sha256", _P256)
+    AES_192_GCM_IV12_TAG16_HKDF_SHA384_ECDSA_P384 = (0x0346, 24, "sha384", _P384)
+    AES_256_GCM_IV12_TAG16_HKDF_SHA384_ECDSA_P384 = (0x0378, 32, "sha384", _P384)
+    AES_256_GCM_HKDF_SHA512_COMMIT_KEY = (0x0478, 32, "sha512", None, True)
+    AES_256_GCM_HKDF_SHA512_COMMIT_KEY_ECDSA_P384 = (0x0578, 32, "sha512", _P384, True)
 
-    def __init__(self, traits: _Traits) -> None:
-        self.suite_id = traits.suite_id
-        self.key_length = traits.key_length
-        self.kdf_hash = traits.kdf_hash
-        self.signature = traits.signature
-        self.committing = traits.committing
-        self.message_version = 2 if traits.committing else 1
-        self.message_id_length = 32 if traits.committing else 16
-        self.suite_data_length = 32 if traits.committing else 0
-        self.id_bytes = traits.suite_id.to_bytes(2, "big")
+    def __init__(
+        self,
+        suite_id: int,
+        key_length: int,
+        kdf_hash: str | None,
+        signature: SignatureAlgorithm | None = None,
+        committing: bool = False,
+    ) -> None:
+        self.suite_id = suite_id
+        self.key_length = key_length
+        self.kdf_hash = kdf_hash
+        self.signature = signature
+        self.committing = committing
+        self.message_version = 2 if committing else 1
+        self.message_id_length = 32 if committing else 16
+        self.suite_data_length = 32 if committing else 0
+        self.id_bytes = suite_id.to_bytes(2, "big")
 
     @classmethod
     def from_id(cls, suite_id: int) -> AlgorithmSuite | None:

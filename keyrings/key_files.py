@@ -8,8 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.keyrings.raw_aes import RawAesKeyring
@@ -42,8 +41,7 @@ def encode_rsa_key_file(
     return _encode("raw-rsa", namespace, name, padding=padding.value, **halves)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFile:
+class KeyFile(NamedTuple):
     """What a key file holds.
 
     Attributes:

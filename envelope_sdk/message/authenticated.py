@@ -19,7 +19,7 @@ from envelope_sdk.formats.header import (
 )
 from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
-from envelope_sdk.message.keys import check_commitment, derive_message_key
+from envelope_sdk.message.keys import found_message_key, new_message_key
 from envelope_sdk.policy import CommitmentPolicy, Limits
 from envelope_sdk.primitives.aead import InvalidTag, MessageCipher
 from envelope_sdk.primitives.entropy import RandomSource
@@ -105,7 +105,7 @@ def begin_message(
         _check_signing_key(suite, materials)
     check_count(len(keys), limits.max_encrypted_data_keys)
     message_id = random(suite.message_id_length)
-    cipher, commitment = derive_message_key(suite, materials.plaintext_data_key, message_id)
+    cipher, commitment = new_message_key(suite, materials.plaintext_data_key, message_id)
     middle = materials.encoded_context_and_keys
     raw = encode_header_body(suite, message_id, middle, _FRAMED, frame_length, commitment)
     context = materials.encryption_context
@@ -165,8 +165,7 @@ def check_body_length(length: int, what: str, limits: Limits) -> None:
 def _authenticate(unverified: UnverifiedHeader, materials: DecryptionMaterials) -> Opened:
     suite, message_id, _, keys, content_type, frame_length, suite_data = unverified.body
     _check_decryption_materials(suite, materials)
-    cipher, commitment = derive_message_key(suite, materials.plaintext_data_key, message_id)
-    check_commitment(commitment, suite_data)
+    cipher = found_message_key(suite, materials.plaintext_data_key, message_id, suite_data)
     context = materials.encryption_context
     required = materials.required_encryption_context_keys
     covered = unverified.raw + context.only(required).canonical if required else unverified.raw

@@ -7,47 +7,74 @@ from typing import Final
 from envelope_sdk.errors import CommitmentError, KeyringError
 from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.primitives.aead import MessageCipher
-from envelope_sdk.primitives.commitment import equal_in_constant_time
-from envelope_sdk.primitives.kdf import hkdf, hkdf_twice
+from envelope_sdk.primitives.kdf import InvalidKey, hkdf, hkdf_and_verify, hkdf_twice
 
-__all__ = ["check_commitment", "derive_message_key"]
+__all__ = ["found_message_key", "new_message_key"]
 
 _DERIVE_LABEL: Final = b"DERIVEKEY"
 _COMMIT_LABEL: Final = b"COMMITKEY"
 
 
-def derive_message_key(
+def new_message_key(
     suite: AlgorithmSuite, plaintext_data_key: bytes | None, message_id: bytes
 ) -> tuple[MessageCipher, bytes]:
-    """Return the cipher of one message and its commitment (32 bytes; empty for suites that do not commit).
+    """Return the cipher of a message to be written and its commitment: 32 bytes; empty where the suite has none.
 
     Raises:
         KeyringError: the data key is missing or has a length that is not the suite's: a faulty keyring or manager.
     """
-    if plaintext_data_key is None or len(plaintext_data_key) != suite.key_length:
-        found = "no data key" if plaintext_data_key is None else f"a data key of {len(plaintext_data_key)} bytes"
-        raise KeyringError(f"the materials hold {found} where {suite.name} needs {suite.key_length} bytes")
-    if suite.kdf_hash is None:
-        return MessageCipher(plaintext_data_key), b""
+    data_key = _checked(suite, plaintext_data_key)
     if suite.committing:
-        # The commitment's label carries no suite id, so that one data key has one commitment a message id.
-        key, commitment = hkdf_twice(
-            suite.kdf_hash,
-            message_id,
-            plaintext_data_key,
-            (suite.id_bytes + _DERIVE_LABEL, suite.key_length),
-            (_COMMIT_LABEL, suite.suite_data_length),
-        )
+        assert suite.kdf_hash is not None
+        committed = _COMMIT_LABEL, suite.suite_data_length
+        key, commitment = hkdf_twice(suite.kdf_hash, message_id, data_key, _message_key(suite), committed)
         return MessageCipher(key), commitment
-    info = suite.id_bytes + message_id
-    return MessageCipher(hkdf(suite.kdf_hash, None, plaintext_data_key, info, suite.key_length)), b""
+    return MessageCipher(_uncommitted(suite, data_key, message_id)), b""
 
 
-def check_commitment(expected: bytes, found: bytes) -> None:
-    """Raise :class:`CommitmentError` unless the commitment derived is the one the header holds."""
-    if not equal_in_constant_time(expected, found):
+def found_message_key(
+    suite: AlgorithmSuite, plaintext_data_key: bytes | None, message_id: bytes, commitment: bytes
+) -> MessageCipher:
+    """Return the cipher of a message that was read.
+
+    Args:
+        suite: the message's.
+        plaintext_data_key: as unwrapped.
+        message_id: the message's.
+        commitment: what its header holds; without meaning where the suite does not commit.
+
+    Raises:
+        CommitmentError: the header commits to another data key.
+        KeyringError: as for :func:`new_message_key`.
+    """
+    data_key = _checked(suite, plaintext_data_key)
+    if not suite.committing:
+        return MessageCipher(_uncommitted(suite, data_key, message_id))
+    assert suite.kdf_hash is not None
+    committed = _COMMIT_LABEL, commitment
+    try:
+        return MessageCipher(hkdf_and_verify(suite.kdf_hash, message_id, data_key, _message_key(suite), committed))
+    except InvalidKey:
         raise CommitmentError(
             "the message commits to another data key than the one unwrapped: it was altered, or crafted to open to "
             "different plaintexts under different keys",
             section="header",
-        )
+        ) from None
+
+
+def _message_key(suite: AlgorithmSuite) -> tuple[bytes, int]:
+    # The commitment's label carries no suite id, so that one data key has one commitment a message id.
+    return suite.id_bytes + _DERIVE_LABEL, suite.key_length
+
+
+def _uncommitted(suite: AlgorithmSuite, data_key: bytes, message_id: bytes) -> bytes:
+    if suite.kdf_hash is None:
+        return data_key
+    return hkdf(suite.kdf_hash, None, data_key, suite.id_bytes + message_id, suite.key_length)
+
+
+def _checked(suite: AlgorithmSuite, plaintext_data_key: bytes | None) -> bytes:
+    if plaintext_data_key is None or len(plaintext_data_key) != suite.key_length:
+        found = "no data key" if plaintext_data_key is None else f"a data key of {len(plaintext_data_key)} bytes"
+        raise KeyringError(f"the materials hold {found} where {suite.name} needs {suite.key_length} bytes")
+    return plaintext_data_key

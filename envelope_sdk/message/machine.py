@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import threading
-import traceback
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
@@ -79,7 +78,9 @@ def forget_frames(error: BaseException) -> None:
     nor resized for as long as somebody keeps the error.
     """
     if isinstance(error, EnvelopeError):
-        traceback.clear_frames(error.__traceback__)
+        from traceback import clear_frames
+
+        clear_frames(error.__traceback__)
         if error.__suppress_context__ and error.__cause__ is None:
             # Raised "from None": an InvalidTag, as a rule, with frames of its own.
             error.__context__ = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 if TYPE_CHECKING:
     from envelope_sdk.formats.cursor import BytesLike
 
-__all__ = ["hkdf", "hkdf_twice"]
+__all__ = ["InvalidKey", "hkdf", "hkdf_and_verify", "hkdf_twice"]
 
 _HASHES: Final[dict[str, HashAlgorithm]] = {"sha256": SHA256(), "sha384": SHA384(), "sha512": SHA512()}
 
@@ -43,3 +44,27 @@ def hkdf_twice(
         HKDFExpand(algorithm, first[1], first[0]).derive(root),
         HKDFExpand(algorithm, second[1], second[0]).derive(root),
     )
+
+
+def hkdf_and_verify(
+    hash_name: str,
+    salt: bytes | None,
+    key_material: BytesLike,
+    first: tuple[bytes, int],
+    second: tuple[bytes, bytes],
+) -> bytes:
+    """Return one derived key where another, of the same extraction, is the one expected; else as :func:`hkdf_twice`.
+
+    Args:
+        hash_name: as for :func:`hkdf`, like the arguments after it.
+        salt: any length, or ``None``.
+        key_material: the input key.
+        first: the info and the length of the key to return.
+        second: the info of the other key, and that key; it is compared in constant time.
+
+    Raises ``InvalidKey`` where it is another.
+    """
+    algorithm = _HASHES[hash_name]
+    root = HKDF.extract(algorithm, salt, key_material)
+    HKDFExpand(algorithm, len(second[1]), second[0]).verify(root, second[1])
+    return HKDFExpand(algorithm, first[1], first[0]).derive(root)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import secrets
 import stat
 from pathlib import Path
 from types import TracebackType
@@ -58,7 +57,7 @@ class AtomicFile(io.RawIOBase):
             if not stat.S_ISREG(self._target.stat().st_mode):
                 raise OSError(errno.EINVAL, "not a regular file, so it cannot be replaced", str(path))
         # File names have 255 bytes, and a character takes up to four.
-        self._temporary = self._target.with_name(f".{self._target.name[:50]}.{secrets.token_hex(8)}.partial")
+        self._temporary = self._target.with_name(f".{self._target.name[:50]}.{os.urandom(8).hex()}.partial")
         try:
             self._fd, self._named = self._create()
         except OSError as error:

@@ -13,7 +13,7 @@ from envelope_sdk.formats.header import HEADER_IV, ContentType, HeaderBody, enco
 from envelope_sdk.keyrings import RawAesKeyring
 from envelope_sdk.managers import DefaultMaterialsManager
 from envelope_sdk.materials import EncryptionRequest
-from envelope_sdk.message.keys import derive_message_key
+from envelope_sdk.message.keys import new_message_key
 from envelope_sdk.primitives.digest import MessageDigest
 
 pytest.importorskip("aws_encryption_sdk")
@@ -126,7 +126,7 @@ def message_without_frames(suite, policy, plaintext):
     manager = DefaultMaterialsManager(RawAesKeyring("interop", "aes", KEY))
     materials = manager.get_encryption_materials(EncryptionRequest(EncryptionContext({"a": "b"}), policy, suite))
     message_id = bytes(range(suite.message_id_length))
-    cipher, commitment = derive_message_key(suite, materials.plaintext_data_key, message_id)
+    cipher, commitment = new_message_key(suite, materials.plaintext_data_key, message_id)
     header = HeaderBody(
         suite,
         message_id,

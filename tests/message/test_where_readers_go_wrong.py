@@ -36,7 +36,7 @@ from envelope_sdk.errors import (
 from envelope_sdk.formats import parse_header
 from envelope_sdk.formats.body import final_frame_aad
 from envelope_sdk.keyrings import MultiKeyring, RawAesKeyring
-from envelope_sdk.message.keys import derive_message_key
+from envelope_sdk.message.keys import new_message_key
 
 SUITE = AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
 DERIVED = AlgorithmSuite.AES_256_GCM_IV12_TAG16_HKDF_SHA256
@@ -161,7 +161,7 @@ def test_07_version_1_keys_are_derived_from_suite_and_message_id(suite_id: int, 
     info = suite_id.to_bytes(2, "big") + message_id
     key = HKDF(algorithm, length, bytes(algorithm.digest_size), info).derive(data_key)
 
-    cipher, commitment = derive_message_key(suite, data_key, message_id)
+    cipher, commitment = new_message_key(suite, data_key, message_id)
 
     assert (cipher.tag(bytes(12), b"x"), commitment) == (AESGCM(key).encrypt(bytes(12), b"", b"x"), b"")
 
@@ -172,7 +172,7 @@ def test_07_suites_without_derivation_use_the_data_key_itself(suite_id: int, len
     assert suite is not None
     data_key = sample_bytes(length)
 
-    cipher, commitment = derive_message_key(suite, data_key, bytes(16))
+    cipher, commitment = new_message_key(suite, data_key, bytes(16))
 
     assert (cipher.tag(bytes(12), b"x"), commitment) == (AESGCM(data_key).encrypt(bytes(12), b"", b"x"), b"")
 
@@ -185,7 +185,7 @@ def test_08_version_2_keys_carry_the_suite_in_their_label_and_commitments_do_not
     key = HKDF(SHA512(), 32, message_id, suite_id.to_bytes(2, "big") + b"DERIVEKEY").derive(data_key)
     committed = HKDF(SHA512(), 32, message_id, b"COMMITKEY").derive(data_key)
 
-    cipher, commitment = derive_message_key(suite, data_key, message_id)
+    cipher, commitment = new_message_key(suite, data_key, message_id)
 
     assert commitment == committed
     assert cipher.tag(bytes(12), b"x") == AESGCM(key).encrypt(bytes(12), b"", b"x")

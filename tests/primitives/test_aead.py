@@ -10,7 +10,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from testkit.builder import sample_bytes
 
 from envelope_sdk.primitives.aead import ONE_SHOT_LIMIT, TAG_LENGTH, InvalidTag, MessageCipher, wipe
-from envelope_sdk.primitives.commitment import equal_in_constant_time
 
 KEY = sample_bytes(32, "key")
 IV = sample_bytes(12, "iv")
@@ -109,9 +108,3 @@ def test_a_cipher_shows_and_gives_away_no_key():
     for take in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="cannot be pickled"):
             take(cipher)
-
-
-def test_equal_bytes_are_equal_and_others_are_not():
-    assert equal_in_constant_time(b"abc", bytearray(b"abc"))
-    assert not equal_in_constant_time(b"abc", b"abd")
-    assert not equal_in_constant_time(b"abc", b"ab")

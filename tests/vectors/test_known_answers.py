@@ -13,9 +13,9 @@ from envelope_sdk import EncryptedDataKey, EncryptionContext
 from envelope_sdk.formats import AlgorithmSuite
 from envelope_sdk.keyrings import RawAesKeyring, RawRsaKeyring, RsaPadding
 from envelope_sdk.materials import DecryptionMaterials
-from envelope_sdk.message.keys import derive_message_key
+from envelope_sdk.message.keys import new_message_key
 from envelope_sdk.primitives.aead import MessageCipher
-from envelope_sdk.primitives.kdf import hkdf, hkdf_twice
+from envelope_sdk.primitives.kdf import InvalidKey, hkdf, hkdf_and_verify, hkdf_twice
 
 SUITE_OF_KEY_LENGTH = {
     16: AlgorithmSuite.AES_128_GCM_IV12_TAG16,
@@ -43,6 +43,9 @@ def test_hkdf(case: dict[str, Any]):
 
     assert wanted == hkdf(case["hash"], salt or None, ikm, info, case["L"])
     assert (wanted, wanted[:1]) == hkdf_twice(case["hash"], salt or None, ikm, (info, case["L"]), (info, 1))
+    assert wanted == hkdf_and_verify(case["hash"], salt or None, ikm, (info, case["L"]), (info, wanted[:5]))
+    with pytest.raises(InvalidKey):
+        hkdf_and_verify(case["hash"], salt or None, ikm, (info, case["L"]), (info, bytes(5)))
 
 
 @pytest.mark.parametrize("case", known_answers()["raw_aes_edk"], ids=lambda case: f"{len(case['wrapping_key']) * 4}bit")
@@ -81,7 +84,7 @@ def key_bytes(case: dict[str, Any], name: str) -> bytes:
 def derived(case: dict[str, Any]) -> tuple[MessageCipher, bytes]:
     suite = AlgorithmSuite.from_id(int(case["suite"], 16))
     assert suite is not None
-    return derive_message_key(suite, key_bytes(case, "dek"), key_bytes(case, "message_id"))
+    return new_message_key(suite, key_bytes(case, "dek"), key_bytes(case, "message_id"))
 
 
 MESSAGE_KDF = known_answers()["message_kdf"]
