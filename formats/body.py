@@ -29,6 +29,7 @@ __all__ = [
     "BlockHead",
     "FinalFrameHead",
     "FrameAads",
+    "FrameTable",
     "block_aad",
     "final_frame_aad",
     "final_frame_start",
@@ -105,11 +106,42 @@ class FrameAads:
 
     def numbered(self, numbers: array[int]) -> Iterator[tuple[bytes, bytes]]:
         """Return each frame's IV and additional data, for :func:`sequence_numbers` of the frames."""
-        table = memoryview(bytearray(self._template * len(numbers))).cast("I")
-        row = len(self._template) // 4
-        table[IV_LENGTH // 4 - 1 :: row] = numbers
-        table[self._number_at // 4 :: row] = numbers
-        return self._iv_and_aad.iter_unpack(table)
+        table = self.table(len(numbers))
+        table.number(numbers)
+        return self._iv_and_aad.iter_unpack(table.rows)
+
+    def table(self, count: int) -> FrameTable:
+        """Return room for the IVs and additional data of ``count`` frames, to be numbered again and again."""
+        return FrameTable(self._template, count, self._number_at)
+
+
+class FrameTable:
+    """The IV and the additional data of one frame in each row.
+
+    Attributes:
+        rows: the rows, one after the other.
+    """
+
+    __slots__ = ("_number_at", "_row", "_words", "rows")
+
+    def __init__(self, template: bytes, count: int, number_at: int) -> None:
+        self.rows = memoryview(bytearray(template * count))
+        self._words = self.rows.cast("I")
+        self._row = len(template) // 4
+        self._number_at = number_at // 4
+
+    def number(self, numbers: array[int]) -> None:
+        """Write a sequence number into each row."""
+        self._words[IV_LENGTH // 4 - 1 :: self._row] = numbers
+        self._words[self._number_at :: self._row] = numbers
+
+    def cut(self) -> list[tuple[memoryview, memoryview]]:
+        """Return views of each row's IV and additional data, which stay when the rows are numbered anew."""
+        row = self._row * 4
+        return [
+            (self.rows[start : start + IV_LENGTH], self.rows[start + IV_LENGTH : start + row])
+            for start in range(0, len(self.rows), row)
+        ]
 
 
 def sequence_numbers(first: int, count: int) -> array[int]:

@@ -27,6 +27,7 @@ from envelope_sdk.formats.body import (
     BLOCK_HEAD_LENGTH,
     FINAL_FRAME_HEAD_LENGTH,
     FINAL_FRAME_MARKER,
+    MAX_FRAMES,
     BlockHead,
     FinalFrameHead,
     block_aad,
@@ -37,7 +38,7 @@ from envelope_sdk.formats.footer import parse_footer
 from envelope_sdk.formats.header import HEADER_CHUNK, ContentType, UnverifiedHeader
 from envelope_sdk.materials import DecryptionMaterials
 from envelope_sdk.message.authenticated import ALTERED, Header, MaterialsSource, Opened, check_body_length, open_header
-from envelope_sdk.message.frames import FrameCipher, FrameNotAuthenticError
+from envelope_sdk.message.frames import FrameCipher, FrameNotAuthenticError, FrameSlot
 from envelope_sdk.message.machine import Machine
 from envelope_sdk.message.output import filled
 from envelope_sdk.policy import CommitmentPolicy, Limits
@@ -184,26 +185,25 @@ class MessageDecryptor(Machine):
         """How many regular frames have been read."""
         return self._next - 1
 
-    def open_apart(self, frames: BytesLike, out: memoryview, first: int, count: int) -> bool:
-        """Open ``count`` regular frames out of turn, on any thread, and return whether all of them are authentic.
+    def slot(self, count: int) -> FrameSlot:
+        """Return buffers for ``count`` frames of this message, whose header has been read.
 
-        Where they are not, what is wrong is for :meth:`update_into` to say, when it comes to them. Only for unsigned
-        messages in frames whose header has been read.
+        Raises:
+            StreamError: the message is signed or not framed, or its end has been read.
+        """
+        return self._unsigned_frames().slot(count)
+
+    def open_apart(self, slot: FrameSlot, first: int) -> bool:
+        """Open the frames in a slot of this message out of turn, on any thread; return whether all are authentic.
+
+        Where they are not, what is wrong is for :meth:`update_into` to say, when it comes to them.
 
         Args:
-            frames: whole frames, the first numbered ``first`` if all is well.
-            out: at least ``count`` times the frame length, writable; without effect unless this returns ``True``.
-            first: a sequence number.
-            count: frames.
+            slot: its ``sealed`` holds frames; its ``plain`` means nothing unless this returns ``True``.
+            first: the sequence number that the first of them has if all is well.
         """
-        cipher = self._frames
-        if cipher is None or self._digest is not None or self._step != self._read_frames:
-            raise StreamError("frames can be opened apart in an unsigned message of frames only, and before its end")
-        view = byte_view(frames)
-        if len(view) < count * cipher.stride:
-            return False
         try:
-            cipher.open_run(view, memoryview(out), first, count)
+            slot.open(first)
         except FrameNotAuthenticError:
             return False
         return True
@@ -221,10 +221,16 @@ class MessageDecryptor(Machine):
         self._run(self._check_end)
 
     def _skip(self, count: int) -> None:
-        if self._frames is None or self._digest is not None or self._pending:
-            raise StreamError("frames can be skipped in an unsigned message only, and only where none is begun")
+        frames = self._unsigned_frames()
+        if self._pending or not 0 <= count < MAX_FRAMES - self._next + 1:
+            raise StreamError("frames can be skipped only where none is begun, and only those that there can be")
         self._next += count
-        self._offset += count * self._frames.stride
+        self._offset += count * frames.stride
+
+    def _unsigned_frames(self) -> FrameCipher:
+        if self._frames is None or self._digest is not None or self._step != self._read_frames:
+            raise StreamError("frames can be opened apart in an unsigned message of frames only, and before its end")
+        return self._frames
 
     # --- taking bytes ------------------------------------------------------------------------------------------------
 

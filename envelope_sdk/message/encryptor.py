@@ -19,7 +19,7 @@ from envelope_sdk.formats.geometry import footer_length
 from envelope_sdk.formats.header import MAX_FRAME_LENGTH
 from envelope_sdk.materials import EncryptionMaterials
 from envelope_sdk.message.authenticated import begin_message
-from envelope_sdk.message.frames import FrameCipher, FrameRun
+from envelope_sdk.message.frames import FrameCipher, FrameRun, FrameSlot
 from envelope_sdk.message.machine import Machine
 from envelope_sdk.message.output import filled
 from envelope_sdk.policy import CommitmentPolicy, Limits
@@ -155,11 +155,15 @@ class MessageEncryptor(Machine):
         content, and at least one byte more, is there. Only for unsigned messages, and between whole frames.
 
         Raises:
-            UsageError: more plaintext than announced, or more frames than a message holds.
+            UsageError: no frames at all, more plaintext than announced, or more frames than a message holds.
             StreamError: the message is signed, a frame has been begun, or the machine has not started or has finished.
         """
         self._expect("open")
         return self._run(self._take, count)
+
+    def slot(self, count: int) -> FrameSlot:
+        """Return buffers for ``count`` frames of this message, to seal in them what :meth:`take_frames` returns."""
+        return self._frames.slot(count)
 
     def finish(self, data: BytesLike = b"") -> bytes:
         """Take the last plaintext and return the rest of the message: frames, final frame, footer."""
@@ -210,12 +214,14 @@ class MessageEncryptor(Machine):
             raise StreamError(
                 "frames can be sealed apart in an unsigned message only, and only where no frame is begun"
             )
+        if count < 1:
+            raise UsageError(f"{count} frames cannot be sealed")
         self._check_numbers(count)
         self._check_announced(count * self._frame_length, last=False)
         first = self._next
         self._next += count
         self._taken += count * self._frame_length
-        return FrameRun(self._frames, first, count)
+        return FrameRun(first, count)
 
     def _full_frames(self, available: int, incoming: int, *, last: bool, more: bool = False) -> int:
         if not last and not more and self._plaintext_length is not None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from envelope_sdk.errors import MessageError, StreamError
+from envelope_sdk.formats.body import FRAME_OVERHEAD
 from envelope_sdk.formats.geometry import layout_of_body
 from envelope_sdk.formats.header import ContentType
 from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.message.encryptor import MessageEncryptor
+from envelope_sdk.message.frames import SHARED_FRAME_LENGTH, FrameSlot
 from envelope_sdk.message.parallel import in_parallel
 from envelope_sdk.streams.raw import read_at, regular_descriptor, write_at
 
@@ -24,14 +27,20 @@ __all__ = ["OnProgress", "Progress", "decrypt_pieces", "encrypt_pieces"]
 OnProgress = Callable[[int], object]
 """Called in the calling thread, now and then, with how many more bytes were read. What it raises ends the transfer."""
 
-_PIECE: Final = 2**18
-"""Bytes that a thread moves at a time: with eight threads, still little memory."""
+_PIECE: Final = 2**20
+"""Bytes that a thread moves at a time, unless there are many: less means more handing over."""
+
+_LONE_PIECE: Final = 2**18
+"""Bytes that a thread moves at a time where it is the only one: what stays in a processor's own cache."""
 
 _SHARED_LENGTH: Final = 8 * 2**20
 """Bytes from which on starting threads pays."""
 
+_MOST_FRAMES: Final = 512
+"""Frames that a thread moves at a time: each costs a kilobyte beside its bytes."""
+
 _BUFFERS: Final = 8 * 2**20
-"""Bytes that the buffers of all threads may take: long frames get fewer threads."""
+"""Bytes that the buffers of all threads take together: many threads get short ones, long frames few threads."""
 
 
 class Progress:
@@ -55,22 +64,22 @@ class Progress:
         self._on_progress(count)
 
 
-class _Buffers:
-    """One pair of buffers for each thread, made when it is first needed."""
+class _Slots:
+    """Buffers, made when they are first needed: as many as threads use at once."""
 
-    def __init__(self, source_length: int, target_length: int) -> None:
-        self._lengths = source_length, target_length
-        self._free: list[tuple[memoryview, memoryview]] = []
+    def __init__(self, machine: MessageEncryptor | MessageDecryptor, count: int) -> None:
+        self._machine = machine
+        self._count = count
+        self._free: list[FrameSlot] = []
 
-    def take(self) -> tuple[memoryview, memoryview]:
+    def take(self) -> FrameSlot:
         try:
             return self._free.pop()
         except IndexError:
-            source, target = self._lengths
-            return memoryview(bytearray(source)), memoryview(bytearray(target))
+            return self._machine.slot(self._count)
 
-    def give_back(self, pair: tuple[memoryview, memoryview]) -> None:
-        self._free.append(pair)
+    def give_back(self, slot: FrameSlot) -> None:
+        self._free.append(slot)
 
 
 def encrypt_pieces(source: Any, target: Any, encryptor: MessageEncryptor, threads: int, progress: Progress) -> None:
@@ -84,29 +93,27 @@ def encrypt_pieces(source: Any, target: Any, encryptor: MessageEncryptor, thread
     if reading is None or writing is None or encryptor.header.algorithm_suite.signed:
         return
     length = encryptor.header.frame_length
-    stride = encryptor.output_size(length, more=True)
+    stride = length + FRAME_OVERHEAD
     start, begin = source.tell(), os.lseek(writing, 0, os.SEEK_CUR)
     size = os.fstat(reading).st_size - start
+    threads, run = _shares(threads, size, length)
     # The last frame of a message, full or not, is the final frame.
-    run = _frames_of_a_piece(length)
-    pieces = (size - 1) // (length * run)
-    threads = _threads(threads, size, run * (length + stride))
-    if threads < 2:
-        return
-    buffers = _Buffers(run * length, run * stride)
-    turn = threading.Lock()
+    pieces = max(0, size - 1) // (length * run) if run else 0
+    slots = _Slots(encryptor, run)
+    turn, computing = threading.Lock(), _computing(length, threads)
 
     def work(_piece: int) -> None:
-        plain, sealed = pair = buffers.take()
+        slot = slots.take()
         with turn:
             frames = encryptor.take_frames(run)
         before = frames.first - 1
-        if read_at(reading, plain, start + before * length) < len(plain):
+        if read_at(reading, slot.plain, start + before * length) < len(slot.plain):
             raise StreamError("the file became shorter while it was read: another program writes to it")
-        frames.seal(plain, sealed)
-        write_at(writing, sealed, begin + before * stride)
-        buffers.give_back(pair)
-        progress.note(len(plain))
+        with computing:
+            frames.seal(slot)
+        write_at(writing, slot.sealed, begin + before * stride)
+        slots.give_back(slot)
+        progress.note(len(slot.plain))
 
     in_parallel(work, pieces, threads)
     source.seek(start + pieces * run * length)
@@ -135,23 +142,23 @@ def decrypt_pieces(source: Any, target: Any, decryptor: MessageDecryptor, thread
         layout = layout_of_body(0, size, length)
     except MessageError:
         return
-    stride = layout.frame_offset(2)
-    run = _frames_of_a_piece(length)
-    pieces = layout.regular_frames // run
-    threads = _threads(threads, size, run * (length + stride))
-    if threads < 2:
-        return
-    buffers = _Buffers(run * stride, run * length)
+    stride = length + FRAME_OVERHEAD
+    threads, run = _shares(threads, size, length)
+    pieces = layout.regular_frames // run if run else 0
+    slots = _Slots(decryptor, run)
+    computing = _computing(length, threads)
 
     def work(piece: int) -> None:
-        sealed, plain = pair = buffers.take()
+        slot = slots.take()
         before = piece * run
-        count = read_at(reading, sealed, start + before * stride)
-        if not decryptor.open_apart(sealed[:count], plain, done + before + 1, run):
+        whole = read_at(reading, slot.sealed, start + before * stride) == len(slot.sealed)
+        with computing:
+            authentic = whole and decryptor.open_apart(slot, done + before + 1)
+        if not authentic:
             raise _NotAuthenticError(piece)
-        write_at(writing, plain, begin + before * length)
-        buffers.give_back(pair)
-        progress.note(len(sealed))
+        write_at(writing, slot.plain, begin + before * length)
+        slots.give_back(slot)
+        progress.note(len(slot.sealed))
 
     try:
         in_parallel(work, pieces, threads)
@@ -168,9 +175,20 @@ class _NotAuthenticError(Exception):
         self.piece = piece
 
 
-def _frames_of_a_piece(frame_length: int) -> int:
-    return max(1, _PIECE // frame_length)
+def _computing(frame_length: int, threads: int) -> AbstractContextManager[object]:
+    """Return what a thread holds while it encrypts or decrypts.
+
+    Short frames hand the interpreter over so often that two threads hold each other up: one of them reads or writes
+    meanwhile.
+    """
+    return nullcontext() if threads == 1 or frame_length >= SHARED_FRAME_LENGTH else threading.Lock()
 
 
-def _threads(wanted: int, size: int, buffers: int) -> int:
-    return min(wanted, _BUFFERS // buffers) if size >= _SHARED_LENGTH else 1
+def _shares(threads: int, size: int, frame_length: int) -> tuple[int, int]:
+    """Return how many threads move a file, and how many frames each at a time: none where frames are too long."""
+    if size < _SHARED_LENGTH:
+        threads = 1
+    piece = _LONE_PIECE if threads == 1 else min(_PIECE, _BUFFERS // (2 * threads))
+    run = min(max(1, piece // frame_length), _MOST_FRAMES)
+    threads = min(threads, _BUFFERS // (2 * run * frame_length))
+    return (threads, run) if threads else (1, 0)

@@ -19,7 +19,14 @@ from hypothesis import strategies as st
 from testkit.machines import client_for
 
 from envelope_sdk import AlgorithmSuite, Client
-from envelope_sdk.errors import AuthenticationError, EnvelopeError, MessageError, SignatureError, StreamError
+from envelope_sdk.errors import (
+    AuthenticationError,
+    EnvelopeError,
+    MessageError,
+    SignatureError,
+    StreamError,
+    UsageError,
+)
 from envelope_sdk.formats.body import FRAME_OVERHEAD
 from envelope_sdk.keyrings import RawAesKeyring
 from envelope_sdk.streams import pieces, transfer
@@ -36,6 +43,7 @@ SIGNED = AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY_ECDSA_P384
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let files of a few kilobytes be worked on by threads."""
     monkeypatch.setattr(pieces, "_PIECE", 3 * FRAME)
+    monkeypatch.setattr(pieces, "_LONE_PIECE", 2 * FRAME)
     monkeypatch.setattr(pieces, "_SHARED_LENGTH", 1)
 
 
@@ -427,38 +435,37 @@ def test_frames_taken_apart_make_the_message_that_a_stream_makes():
     message = bytearray(encryptor.start())
     parts: dict[int, bytes] = {}
     for run in [encryptor.take_frames(3), encryptor.take_frames(4)][::-1]:
-        out = bytearray(run.count * (FRAME + FRAME_OVERHEAD))
+        slot = encryptor.slot(run.count)
         start = (run.first - 1) * FRAME
-        run.seal(memoryview(plaintext)[start : start + run.count * FRAME], memoryview(out))
-        parts[run.first] = bytes(out)
+        slot.plain[:] = plaintext[start : start + run.count * FRAME]
+        run.seal(slot)
+        parts[run.first] = bytes(slot.sealed)
     message += b"".join(parts[first] for first in sorted(parts)) + encryptor.finish(plaintext[7 * FRAME :])
 
     assert bytes(message) == made.encrypt(plaintext).ciphertext
 
 
-def seal(run: object) -> None:
-    run.seal(memoryview(bytes(FRAME)), memoryview(bytearray(FRAME + FRAME_OVERHEAD)))  # type: ignore[attr-defined]
-
-
-def test_frames_can_be_sealed_once_only():
+def test_frames_can_be_sealed_once_only_and_in_a_slot_for_as_many():
     encryptor = client(1).encryptor()
     encryptor.start()
     run = encryptor.take_frames(1)
-    seal(run)
 
+    with pytest.raises(UsageError, match="does not go with"):
+        run.seal(encryptor.slot(2))
+    run.seal(encryptor.slot(1))
     with pytest.raises(StreamError, match="sealed already"):
-        seal(run)
+        run.seal(encryptor.slot(1))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_frames_taken_before_a_fork_are_the_parents():
     encryptor = client(1).encryptor()
     encryptor.start()
-    run = encryptor.take_frames(1)
+    run, slot = encryptor.take_frames(1), encryptor.slot(1)
     child = os.fork()
     if child == 0:
         try:
-            seal(run)
+            run.seal(slot)
         except StreamError:
             os._exit(0)
         os._exit(1)
@@ -496,24 +503,44 @@ def test_a_full_frame_need_not_wait_where_more_is_promised_and_an_empty_one_ends
 
 
 def test_frames_are_opened_apart_only_where_they_belong():
-    message = client(1).encrypt(bytes(range(256)) * 2).ciphertext
+    plaintext = bytes(range(256)) * 2
+    message = client(1).encrypt(plaintext).ciphertext
     decryptor = client(1).decryptor()
     length = decryptor.read_header(message)
-    stride = FRAME + FRAME_OVERHEAD
-    out = memoryview(bytearray(2 * FRAME))
+    slot = decryptor.slot(2)
+    slot.sealed[:] = message[length + slot.stride : length + 3 * slot.stride]
 
-    assert decryptor.open_apart(message[length + stride : length + 3 * stride], out, 2, 2)
-    assert out == (bytes(range(256)) * 2)[FRAME : 3 * FRAME]
-    assert not decryptor.open_apart(message[length + stride : length + 3 * stride], out, 3, 2)
-    assert not decryptor.open_apart(message[length + stride : length + 2 * stride], out, 2, 2)
+    assert decryptor.open_apart(slot, 2)
+    assert slot.plain == plaintext[FRAME : 3 * FRAME]
+    assert not decryptor.open_apart(slot, 3)
+    slot.sealed[20] ^= 1
+    assert not decryptor.open_apart(slot, 2)
+    assert not any(slot.plain)
+
+
+@pytest.mark.parametrize("count", [-1, 2**32])
+def test_frames_that_there_cannot_be_are_not_skipped(count: int):
+    decryptor = client(1).decryptor()
+    decryptor.read_header(client(1).encrypt(bytes(200)).ciphertext)
+
+    with pytest.raises(StreamError):
+        decryptor.skip_frames(count)
+
+
+@pytest.mark.parametrize("count", [-1, 0])
+def test_no_frames_at_all_are_not_taken(count: int):
+    encryptor = client(1).encryptor()
+    encryptor.start()
+
+    with pytest.raises(UsageError):
+        encryptor.take_frames(count)
 
 
 def test_frames_of_signed_messages_are_not_opened_apart():
-    message = client(1, sign=True).encrypt(bytes(200)).ciphertext
     decryptor = client(1).decryptor()
-    length = decryptor.read_header(message)
+    decryptor.read_header(client(1, sign=True).encrypt(bytes(200)).ciphertext)
 
     with pytest.raises(StreamError):
-        decryptor.open_apart(message[length:], memoryview(bytearray(FRAME)), 1, 1)
+        decryptor.slot(1)
     with pytest.raises(StreamError):
         decryptor.skip_frames(1)
