@@ -23,7 +23,9 @@ def python(code: str, *arguments: str | Path) -> list[str]:
 def surroundings(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of such a process: this folder on its path, the current directory not."""
     path = os.pathsep.join(filter(None, [str(FOLDER), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", **(more or {})}
+    # Nobody who starts a program for the second time compiles it again.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", **(more or {})}
 
 
 def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> str:
