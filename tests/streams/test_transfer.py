@@ -399,7 +399,7 @@ print(status.partition("VmHWM:")[2].split()[0])
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
 @pytest.mark.parametrize("threads", [1, 8])
 @pytest.mark.parametrize("sign", [False, True])
-def test_ten_times_the_file_takes_the_same_memory(threads: int, sign: bool, tmp_path: Path):
+def test_ten_times_the_file_takes_the_same_memory_and_less_than_40_mib(threads: int, sign: bool, tmp_path: Path):
     def peak(mode: str, source: Path, target: Path) -> int:
         run = subprocess.run(
             [sys.executable, "-c", PEAK, mode, str(threads), str(sign), str(source), str(target)],
@@ -423,6 +423,7 @@ def test_ten_times_the_file_takes_the_same_memory(threads: int, sign: bool, tmp_
 
     for small, large in zip(*peaks, strict=True):
         assert large < small + 3 * 1024
+        assert large < 40 * 1024
 
 
 # --- the pieces' own machines ----------------------------------------------------------------------------------------
