@@ -24,6 +24,7 @@ from typing import Final
 import peers
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from interleaved import measure, median, ratio
+from processes import warm
 from report import Report, arguments
 from tables import AtMost, Row, Times, figure, joined, judged, markdown
 
@@ -120,6 +121,7 @@ def by_file_size(largest: int, rounds: int, folder: Path) -> tuple[list[str], li
                 ("encrypt", partial(client().encrypt_file, source, sealed)),
                 ("decrypt", partial(client().decrypt_file, sealed, back)),
             ):
+                warm(folder, min(2 * mib, 4096) * PIECE)
                 start = time.perf_counter()
                 work()
                 if number:

@@ -25,7 +25,7 @@ from os import urandom
 from pathlib import Path
 
 from interleaved import median
-from processes import COMMAND_LINE, python, run, seconds
+from processes import COMMAND_LINE, python, run, seconds, warm
 from report import Report, arguments
 from tables import AtMost, Faster, Row, Table, Target
 
@@ -179,17 +179,8 @@ def measure(programs: Sequence[Program], source: Path, rounds: int, uncounted: i
 
 
 def timed(command: Sequence[str], source: Path) -> float:
-    """Return the seconds that a command takes where the memory that it fills has been in use just before.
-
-    The first touch of a page costs more than all that is measured here where the machine is a virtual one: whoever came
-    first, or last, after the file before was removed, would pay for the others.
-    """
-    used = source.with_suffix(".used")
-    piece = bytes(2**20)
-    with used.open("wb") as file:
-        for _ in range(2 * source.stat().st_size // len(piece) + 1):
-            file.write(piece)
-    used.unlink()
+    """Return the seconds that a command takes on memory that was in use just before."""
+    warm(source.parent, 2 * source.stat().st_size)
     return seconds(command)
 
 

@@ -28,6 +28,19 @@ def surroundings(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", **(more or {})}
 
 
+def warm(folder: Path, size: int) -> None:
+    """Have the system hold ``size`` bytes of memory that were in use just before, by a file in ``folder``.
+
+    The first touch of a page costs more than all that is measured here where the machine is a virtual one: whoever came
+    first, or last, after a file before was removed, would pay for the others.
+    """
+    used, piece = folder / "used", bytes(2**20)
+    with used.open("wb") as file:
+        for _ in range(size // len(piece) + 1):
+            file.write(piece)
+    used.unlink()
+
+
 def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> str:
     """Run a command and return what it writes to standard error; end this process where it fails."""
     done = subprocess.run(
