@@ -30,9 +30,6 @@ OnProgress = Callable[[int], object]
 _PIECE: Final = 2**20
 """Bytes that a thread moves at a time, unless there are many: less means more handing over."""
 
-_LONE_PIECE: Final = 2**18
-"""Bytes that a thread moves at a time where it is the only one: what stays in a processor's own cache."""
-
 _SHARED_LENGTH: Final = 8 * 2**20
 """Bytes from which on starting threads pays."""
 
@@ -188,7 +185,7 @@ def _shares(threads: int, size: int, frame_length: int) -> tuple[int, int]:
     """Return how many threads move a file, and how many frames each at a time: none where frames are too long."""
     if size < _SHARED_LENGTH:
         threads = 1
-    piece = _LONE_PIECE if threads == 1 else min(_PIECE, _BUFFERS // (2 * threads))
+    piece = min(_PIECE, _BUFFERS // (2 * threads))
     run = min(max(1, piece // frame_length), _MOST_FRAMES)
     threads = min(threads, _BUFFERS // (2 * run * frame_length))
     return (threads, run) if threads else (1, 0)

@@ -43,7 +43,6 @@ SIGNED = AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY_ECDSA_P384
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let files of a few kilobytes be worked on by threads."""
     monkeypatch.setattr(pieces, "_PIECE", 3 * FRAME)
-    monkeypatch.setattr(pieces, "_LONE_PIECE", 2 * FRAME)
     monkeypatch.setattr(pieces, "_SHARED_LENGTH", 1)
 
 
