@@ -50,18 +50,23 @@ DEFAULT_FRAME_LENGTH: Final = 65_536
 
 
 class EncryptResult:
-    """An encrypted message.
+    """An encrypted message."""
 
-    Attributes:
-        ciphertext: the whole message.
-        header: its header.
-    """
-
-    __slots__ = ("ciphertext", "header")
+    __slots__ = ("_ciphertext", "_header")
 
     def __init__(self, ciphertext: bytes, header: Header) -> None:
-        self.ciphertext = ciphertext
-        self.header = header
+        self._ciphertext = ciphertext
+        self._header = header
+
+    @property
+    def ciphertext(self) -> bytes:
+        """The whole message."""
+        return self._ciphertext
+
+    @property
+    def header(self) -> Header:
+        """Its header."""
+        return self._header
 
     def __repr__(self) -> str:
         return f"EncryptResult(header={self.header!r})"
@@ -76,18 +81,23 @@ class EncryptResult:
 
 
 class DecryptResult:
-    """A decrypted message, authenticated to its last byte, signature included. Its repr shows none of its content.
+    """A decrypted message, authenticated to its last byte, signature included. Its repr shows none of its content."""
 
-    Attributes:
-        plaintext: the content.
-        header: its header; ``header.encryption_context`` holds every authenticated pair.
-    """
-
-    __slots__ = ("header", "plaintext")
+    __slots__ = ("_header", "_plaintext")
 
     def __init__(self, plaintext: bytes, header: Header) -> None:
-        self.plaintext = plaintext
-        self.header = header
+        self._plaintext = plaintext
+        self._header = header
+
+    @property
+    def plaintext(self) -> bytes:
+        """The content."""
+        return self._plaintext
+
+    @property
+    def header(self) -> Header:
+        """Its header; ``header.encryption_context`` holds every authenticated pair."""
+        return self._header
 
     def __repr__(self) -> str:
         return f"DecryptResult(header={self.header!r})"

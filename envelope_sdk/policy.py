@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, NamedTuple, Self
+from typing import Final
 
 from envelope_sdk.errors import CommitmentPolicyError, UsageError
 from envelope_sdk.formats.edks import MAX_COUNT
@@ -56,13 +56,7 @@ class CommitmentPolicy(Enum):
 _FORBID: Final = CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
 
 
-class _Bounds(NamedTuple):
-    max_encrypted_data_keys: int | None
-    max_header_length: int | None
-    max_body_length: int | None
-
-
-class Limits(_Bounds):
+class Limits:
     """Bounds on what a message may make its reader do. ``None`` leaves only the format's own bound.
 
     Attributes:
@@ -75,23 +69,48 @@ class Limits(_Bounds):
             from these fields, so a reader never holds more than it was sent.
     """
 
-    __slots__ = ()
+    __slots__ = ("_bounds",)
 
-    def __new__(
-        cls,
+    def __init__(
+        self,
         max_encrypted_data_keys: int | None = 100,
         max_header_length: int | None = 2**20,
         max_body_length: int | None = None,
-    ) -> Self:
+    ) -> None:
         """Take the bounds.
 
         Raises:
             UsageError: one is less than 1, which no message could meet, or more than a message can hold.
         """
-        limits = super().__new__(cls, max_encrypted_data_keys, max_header_length, max_body_length)
-        for name, value in zip(cls._fields, limits, strict=True):
+        self._bounds = (max_encrypted_data_keys, max_header_length, max_body_length)
+        for name in ("max_encrypted_data_keys", "max_header_length", "max_body_length"):
+            value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"Limits.{name} is {value}; the least is 1")
         if (max_encrypted_data_keys or 1) > MAX_COUNT:
             raise UsageError(f"Limits.max_encrypted_data_keys is at most {MAX_COUNT}")
-        return limits
+
+    @property
+    def max_encrypted_data_keys(self) -> int | None:
+        """Count of encrypted data keys."""
+        return self._bounds[0]
+
+    @property
+    def max_header_length(self) -> int | None:
+        """Bytes of a header."""
+        return self._bounds[1]
+
+    @property
+    def max_body_length(self) -> int | None:
+        """Bytes held before they are authenticated."""
+        return self._bounds[2]
+
+    def __eq__(self, other: object) -> bool:
+        return self._bounds == other._bounds if isinstance(other, Limits) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._bounds)
+
+    def __repr__(self) -> str:
+        keys, header, body = self._bounds
+        return f"Limits(max_encrypted_data_keys={keys}, max_header_length={header}, max_body_length={body})"

@@ -12,6 +12,7 @@ Its rules:
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -210,7 +211,7 @@ class MessageDecryptor(Machine):
 
     def skip_frames(self, count: int) -> None:
         """Go on behind the next ``count`` frames, all of which :meth:`open_apart` has found authentic."""
-        self._run(self._skip, count)
+        self._run(self._skip, operator.index(count))
 
     def finish(self) -> None:
         """Say that no more bytes come.
@@ -329,10 +330,12 @@ class MessageDecryptor(Machine):
         return consumed, written
 
     def _fail(self, error: BaseException) -> None:
-        super()._fail(error)
-        self._pending = bytearray()
-        self._withheld = memoryview(b"")
-        self._frames = None
+        try:
+            super()._fail(error)
+        finally:
+            self._pending = bytearray()
+            self._withheld = memoryview(b"")
+            self._frames = None
 
     # --- header ------------------------------------------------------------------------------------------------------
 

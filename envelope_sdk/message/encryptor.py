@@ -11,6 +11,8 @@ Its rules:
 
 from __future__ import annotations
 
+import operator
+
 from envelope_sdk.errors import StreamError, UsageError
 from envelope_sdk.formats.body import FINAL_FRAME_OVERHEAD, MAX_FRAMES
 from envelope_sdk.formats.cursor import BytesLike, byte_view
@@ -101,7 +103,9 @@ class MessageEncryptor(Machine):
 
     def start(self) -> bytes:
         """Return the header, the first bytes of the message."""
-        self._expect("new")
+        self._check_usable()
+        if self._state != "new":
+            raise StreamError(f"the message is {self._state}, not new: start, update, finish is the order")
         self._state = "open"
         if self._digest:
             self._digest.update(self._start)
@@ -128,7 +132,6 @@ class MessageEncryptor(Machine):
 
     def update(self, data: BytesLike) -> bytes:
         """Take more plaintext and return the frames it completes, possibly none."""
-        self._expect("open")
         with byte_view(data) as view:
             return self._run(self._filled, view, False)
 
@@ -145,7 +148,6 @@ class MessageEncryptor(Machine):
             UsageError: more plaintext than announced, more frames than a message holds, or too little room.
             StreamError: the machine has not started or has finished.
         """
-        self._expect("open")
         return self._run(self._consume, byte_view(data), memoryview(out), False, more)
 
     def take_frames(self, count: int) -> FrameRun:
@@ -158,8 +160,7 @@ class MessageEncryptor(Machine):
             UsageError: no frames at all, more plaintext than announced, or more frames than a message holds.
             StreamError: the message is signed, a frame has been begun, or the machine has not started or has finished.
         """
-        self._expect("open")
-        return self._run(self._take, count)
+        return self._run(self._take, operator.index(count))
 
     def slot(self, count: int) -> FrameSlot:
         """Return buffers for ``count`` frames of this message, to seal in them what :meth:`take_frames` returns."""
@@ -167,7 +168,6 @@ class MessageEncryptor(Machine):
 
     def finish(self, data: BytesLike = b"") -> bytes:
         """Take the last plaintext and return the rest of the message: frames, final frame, footer."""
-        self._expect("open")
         with byte_view(data) as view:
             return self._run(self._filled, view, True)
 
@@ -178,7 +178,6 @@ class MessageEncryptor(Machine):
             UsageError: less or more plaintext than announced, or more frames than a message holds.
             StreamError: the machine has not started or has finished.
         """
-        self._expect("open")
         return self._run(self._consume, byte_view(data), memoryview(out), True)
 
     # --- inside ------------------------------------------------------------------------------------------------------
@@ -253,12 +252,15 @@ class MessageEncryptor(Machine):
         if self._pending:
             self._pending += rest
             rest = memoryview(self._pending)
-        end = written + self._frames.seal_final(rest, out[written:], self._next)
+        # As for other frames: nothing that goes wrong makes the number be used again.
+        number = self._next
+        self._next += 1
+        self._state = "finished"
+        end = written + self._frames.seal_final(rest, out[written:], number)
         footer = self._sign(out[:end])
         out[end : end + len(footer)] = footer
         rest.release()
         self._pending = bytearray()
-        self._state = "finished"
         return end + len(footer) - written
 
     def _sign(self, tail: memoryview) -> bytes:
@@ -268,7 +270,6 @@ class MessageEncryptor(Machine):
         assert self._signing_key is not None
         return encode_footer(self._signing_key.sign(self._digest.finalize()))
 
-    def _expect(self, state: str) -> None:
-        self._check_usable()
-        if self._state != state:
-            raise StreamError(f"the message is {self._state}, not {state}: start, update, finish is the order")
+    def _check_order(self) -> None:
+        if self._state != "open":
+            raise StreamError(f"the message is {self._state}, not open: start, update, finish is the order")

@@ -51,15 +51,22 @@ def found_message_key(
     if not suite.committing:
         return MessageCipher(_uncommitted(suite, data_key, message_id))
     assert suite.kdf_hash is not None
+    # As many bytes would be compared as are given.
+    if len(commitment) != suite.suite_data_length:
+        raise _another_data_key()
     committed = _COMMIT_LABEL, commitment
     try:
         return MessageCipher(hkdf_and_verify(suite.kdf_hash, message_id, data_key, _message_key(suite), committed))
     except InvalidKey:
-        raise CommitmentError(
-            "the message commits to another data key than the one unwrapped: it was altered, or crafted to open to "
-            "different plaintexts under different keys",
-            section="header",
-        ) from None
+        raise _another_data_key() from None
+
+
+def _another_data_key() -> CommitmentError:
+    return CommitmentError(
+        "the message commits to another data key than the one unwrapped: it was altered, or crafted to open to "
+        "different plaintexts under different keys",
+        section="header",
+    )
 
 
 def _message_key(suite: AlgorithmSuite) -> tuple[bytes, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import threading
@@ -57,16 +58,25 @@ class Machine:
         if not self._busy.acquire(blocking=False):
             raise StreamError("two threads use one message at the same time")
         try:
-            return work(*arguments)
-        except BaseException as error:
-            self._fail(error)
-            raise
+            # Only now nobody else can change the state between this check and the work.
+            self._check_usable()
+            self._check_order()
+            try:
+                return work(*arguments)
+            except BaseException as error:
+                self._fail(error)
+                raise
         finally:
             self._busy.release()
             # This frame is among those that an error on its way holds.
             del work, arguments
 
+    def _check_order(self) -> None:
+        """Raise :class:`StreamError` where this is not the time for work."""
+
     def _fail(self, error: BaseException) -> None:
+        # Whatever goes wrong below, the machine has failed.
+        self._failure = StreamError("an earlier call failed")
         forget_frames(error)
         self._failure = again(error)
 
@@ -78,9 +88,12 @@ def forget_frames(error: BaseException) -> None:
     nor resized for as long as somebody keeps the error.
     """
     if isinstance(error, EnvelopeError):
-        from traceback import clear_frames
-
-        clear_frames(error.__traceback__)
+        trace = error.__traceback__
+        while trace is not None:
+            # Those that still run cannot be cleared.
+            with contextlib.suppress(RuntimeError):
+                trace.tb_frame.clear()
+            trace = trace.tb_next
         if error.__suppress_context__ and error.__cause__ is None:
             # Raised "from None": an InvalidTag, as a rule, with frames of its own.
             error.__context__ = None
@@ -92,9 +105,9 @@ def again(error: BaseException) -> EnvelopeError:
     For what is not this package's (an interruption, an operating-system error) it is a :class:`StreamError` that names
     it.
     """
-    if not isinstance(error, EnvelopeError):
-        return StreamError(f"an earlier call failed: {type(error).__name__}: {error}")
     try:
-        return copy.copy(error)
-    except Exception:  # noqa: BLE001 - a third party's error may have arguments of its own
-        return StreamError(f"an earlier call failed: {error}")
+        if isinstance(error, EnvelopeError):
+            return copy.copy(error)
+        return StreamError(f"an earlier call failed: {type(error).__name__}: {error}")
+    except Exception:  # noqa: BLE001 - a third party's error may have arguments, and words, of its own
+        return StreamError(f"an earlier call failed: {type(error).__name__}")

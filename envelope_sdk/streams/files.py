@@ -158,8 +158,9 @@ class AtomicFile(io.RawIOBase):
         try:
             if not self._take_free_name(directory):
                 if not self._named:
-                    self._link(self._temporary.name, directory)
+                    # Noted first: an interruption may come before it could be noted afterwards.
                     self._named = True
+                    self._link(self._temporary.name, directory, unnamed=True)
                 self._temporary.replace(self._target)
                 self._named = False
         finally:
@@ -171,16 +172,16 @@ class AtomicFile(io.RawIOBase):
         if self._overwrite and (self._named or self._target.exists()):
             return False
         try:
-            self._link(self._target.name, directory)
+            self._link(self._target.name, directory, unnamed=not self._named)
         except FileExistsError:
             if self._overwrite:
                 return False
             raise
         return True
 
-    def _link(self, name: str, directory: int) -> None:
+    def _link(self, name: str, directory: int, *, unnamed: bool) -> None:
         # With a descriptor for the directory the link of the unnamed file is followed; without, it is not.
-        source = str(self._temporary) if self._named else f"/proc/self/fd/{self._fd}"
+        source = f"/proc/self/fd/{self._fd}" if unnamed else str(self._temporary)
         os.link(source, name, dst_dir_fd=directory, follow_symlinks=True)
 
 

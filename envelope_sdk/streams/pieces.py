@@ -22,7 +22,7 @@ from envelope_sdk.message.frames import SHARED_FRAME_LENGTH, FrameSlot
 from envelope_sdk.message.parallel import in_parallel
 from envelope_sdk.streams.raw import read_at, regular_descriptor, write_at
 
-__all__ = ["OnProgress", "Progress", "decrypt_pieces", "encrypt_pieces"]
+__all__ = ["OnProgress", "Progress", "decrypt_pieces", "encrypt_pieces", "shorter"]
 
 OnProgress = Callable[[int], object]
 """Called in the calling thread, now and then, with how many more bytes were read. What it raises ends the transfer."""
@@ -79,6 +79,30 @@ class _Slots:
         self._free.append(slot)
 
 
+class _Ends:
+    """Both files, under descriptors of their own, which live as long as anything that uses them.
+
+    A thread that an interruption leaves at its last piece would otherwise write to whatever file has got the number of
+    one that has been closed meanwhile.
+    """
+
+    def __init__(self, source: int, target: int) -> None:
+        self.source = self.target = -1
+        self.source = os.dup(source)
+        self.target = os.dup(target)
+
+    def __del__(self) -> None:
+        for descriptor in (self.source, self.target):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    @classmethod
+    def of(cls, source: Any, target: Any) -> _Ends | None:
+        """Return the ends where both are regular files."""
+        reading, writing = regular_descriptor(source), regular_descriptor(target)
+        return None if reading is None or writing is None else cls(reading, writing)
+
+
 def encrypt_pieces(source: Any, target: Any, encryptor: MessageEncryptor, threads: int, progress: Progress) -> None:
     """Encrypt as much of ``source`` as pays to share, and leave both files where to go on.
 
@@ -86,13 +110,12 @@ def encrypt_pieces(source: Any, target: Any, encryptor: MessageEncryptor, thread
         StreamError: the source became shorter meanwhile.
         OSError: reading or writing failed.
     """
-    reading, writing = regular_descriptor(source), regular_descriptor(target)
-    if reading is None or writing is None or encryptor.header.algorithm_suite.signed:
+    if encryptor.header.algorithm_suite.signed or (ends := _Ends.of(source, target)) is None:
         return
     length = encryptor.header.frame_length
     stride = length + FRAME_OVERHEAD
-    start, begin = source.tell(), os.lseek(writing, 0, os.SEEK_CUR)
-    size = os.fstat(reading).st_size - start
+    start, begin = source.tell(), os.lseek(ends.target, 0, os.SEEK_CUR)
+    size = os.fstat(ends.source).st_size - start
     threads, run = _shares(threads, size, length)
     # The last frame of a message, full or not, is the final frame.
     pieces = max(0, size - 1) // (length * run) if run else 0
@@ -104,17 +127,17 @@ def encrypt_pieces(source: Any, target: Any, encryptor: MessageEncryptor, thread
         with turn:
             frames = encryptor.take_frames(run)
         before = frames.first - 1
-        if read_at(reading, slot.plain, start + before * length) < len(slot.plain):
-            raise StreamError("the file became shorter while it was read: another program writes to it")
+        if read_at(ends.source, slot.plain, start + before * length) < len(slot.plain):
+            raise shorter()
         with computing:
             frames.seal(slot)
-        write_at(writing, slot.sealed, begin + before * stride)
+        write_at(ends.target, slot.sealed, begin + before * stride)
         slots.give_back(slot)
         progress.note(len(slot.plain))
 
     in_parallel(work, pieces, threads)
     source.seek(start + pieces * run * length)
-    os.lseek(writing, begin + pieces * run * stride, os.SEEK_SET)
+    os.lseek(ends.target, begin + pieces * run * stride, os.SEEK_SET)
 
 
 def decrypt_pieces(source: Any, target: Any, decryptor: MessageDecryptor, threads: int, progress: Progress) -> None:
@@ -127,33 +150,30 @@ def decrypt_pieces(source: Any, target: Any, decryptor: MessageDecryptor, thread
     """
     header = decryptor.header
     assert header is not None
-    reading, writing = regular_descriptor(source), regular_descriptor(target)
-    if reading is None or writing is None or decryptor.finished or decryptor.missing:
+    if decryptor.finished or decryptor.missing:
         return
     if header.algorithm_suite.signed or header.content_type is not ContentType.FRAMED:
         return
-    length, done = header.frame_length, decryptor.frames_read
-    start, begin = source.tell(), os.lseek(writing, 0, os.SEEK_CUR)
-    size = os.fstat(reading).st_size - start
-    try:
-        layout = layout_of_body(0, size, length)
-    except MessageError:
+    if (ends := _Ends.of(source, target)) is None:
         return
+    length, done = header.frame_length, decryptor.frames_read
     stride = length + FRAME_OVERHEAD
+    start, begin = source.tell(), os.lseek(ends.target, 0, os.SEEK_CUR)
+    size = os.fstat(ends.source).st_size - start
     threads, run = _shares(threads, size, length)
-    pieces = layout.regular_frames // run if run else 0
+    pieces = _whole_frames(size, length) // run if run else 0
     slots = _Slots(decryptor, run)
     computing = _computing(length, threads)
 
     def work(piece: int) -> None:
         slot = slots.take()
         before = piece * run
-        whole = read_at(reading, slot.sealed, start + before * stride) == len(slot.sealed)
+        whole = read_at(ends.source, slot.sealed, start + before * stride) == len(slot.sealed)
         with computing:
             authentic = whole and decryptor.open_apart(slot, done + before + 1)
         if not authentic:
             raise _NotAuthenticError(piece)
-        write_at(writing, slot.plain, begin + before * length)
+        write_at(ends.target, slot.plain, begin + before * length)
         slots.give_back(slot)
         progress.note(len(slot.sealed))
 
@@ -161,9 +181,24 @@ def decrypt_pieces(source: Any, target: Any, decryptor: MessageDecryptor, thread
         in_parallel(work, pieces, threads)
     except _NotAuthenticError as error:
         pieces = error.piece
+        # Pieces behind it may have been written already.
+        os.ftruncate(ends.target, begin + pieces * run * length)
     decryptor.skip_frames(pieces * run)
     source.seek(start + pieces * run * stride)
-    os.lseek(writing, begin + pieces * run * length, os.SEEK_SET)
+    os.lseek(ends.target, begin + pieces * run * length, os.SEEK_SET)
+
+
+def shorter() -> StreamError:
+    """Return the error for a file that is not as long any more as it was."""
+    return StreamError("the file became shorter while it was read: another program writes to it")
+
+
+def _whole_frames(size: int, frame_length: int) -> int:
+    """Return how many regular frames stand before the final one in what is left of a message: 0 where none can."""
+    try:
+        return layout_of_body(0, size, frame_length).regular_frames
+    except MessageError:
+        return 0
 
 
 class _NotAuthenticError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import stat
@@ -57,12 +58,14 @@ def write_all(raw: Any, data: BytesLike) -> None:
 def regular_descriptor(file: Any) -> int | None:
     """Return the descriptor of a regular file whose bytes are those that ``file`` reads or writes, else ``None``.
 
-    Only for file objects that certainly add nothing: a compressed file, for one, has a descriptor too.
+    Only for file objects that certainly add nothing: a compressed file, for one, has a descriptor too. And only where a
+    position means something: what is opened to append is written at its end, wherever that is.
     """
     if type(file) is not io.FileIO and not isinstance(file, AtomicFile):
         return None
     descriptor = file.fileno()
-    return descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    appending = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND
+    return descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) and not appending else None
 
 
 def read_at(descriptor: int, buffer: memoryview, offset: int) -> int:

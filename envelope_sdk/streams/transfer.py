@@ -21,7 +21,7 @@ from envelope_sdk.message.encryptor import MessageEncryptor
 from envelope_sdk.message.machine import Machine
 from envelope_sdk.streams.contract import CHUNK
 from envelope_sdk.streams.files import AtomicFile
-from envelope_sdk.streams.pieces import OnProgress, Progress, decrypt_pieces, encrypt_pieces
+from envelope_sdk.streams.pieces import OnProgress, Progress, decrypt_pieces, encrypt_pieces, shorter
 from envelope_sdk.streams.raw import read_some, regular_descriptor, write_all
 
 __all__ = ["OnProgress", "decrypt_file", "decrypt_stream", "encrypt_file", "encrypt_stream"]
@@ -46,7 +46,7 @@ def encrypt_file(
 
     ``encryptor`` is called once both files are open.
     """
-    with io.FileIO(source) as read, AtomicFile(target, overwrite=overwrite) as written:
+    with io.FileIO(os.fspath(source)) as read, AtomicFile(target, overwrite=overwrite) as written:
         return encrypt_stream(read, written, encryptor(), threads=threads, on_progress=on_progress)
 
 
@@ -63,7 +63,7 @@ def decrypt_file(
 
     ``decryptor`` is called once both files are open.
     """
-    with io.FileIO(source) as read, AtomicFile(target, overwrite=overwrite) as written:
+    with io.FileIO(os.fspath(source)) as read, AtomicFile(target, overwrite=overwrite) as written:
         return decrypt_stream(read, written, decryptor(), threads=threads, on_progress=on_progress)
 
 
@@ -98,6 +98,9 @@ def encrypt_stream(
             written = encryptor.update_into(plain[:count], out, more=more)
             write_all(target, out[:written])
             progress.note(count)
+        # Some files hold less than the size they tell, and always did; only one whose size changed was cut.
+        if left and (now := _size_left(source)) is not None and now < left:
+            raise shorter()
         write_all(target, encryptor.finish())
     return encryptor.header
 
@@ -130,7 +133,8 @@ def decrypt_stream(
     with _Ring(decryptor, threads) as ring:
         while True:
             # With what is missing of a frame first, all the others are whole and need not be put together.
-            size = decryptor.missing + whole
+            # But what is missing is only what the message says, and may be anything.
+            size = min(decryptor.missing, whole) + whole
             sealed = ring.room(size if left is None else min(size, max(left, _SMALLEST)))
             count = read_some(source, sealed)
             if count == 0:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -12,6 +14,8 @@ import pytest
 from envelope_sdk import Client
 from envelope_sdk.errors import KmsUnavailableError, StreamError, UsageError
 from envelope_sdk.keyrings import RawAesKeyring
+from envelope_sdk.message import encryptor as encryptor_module
+from envelope_sdk.message.machine import Machine
 
 FRAME = 1000
 
@@ -145,3 +149,80 @@ def test_output_into_a_bytearray_arrives_there(client: Client):
 def test_a_negative_plaintext_length_is_refused_at_once(client: Client):
     with pytest.raises(UsageError, match="less than 0"):
         client.encryptor(plaintext_length=-1)
+
+
+def test_what_finishes_a_message_while_another_call_begins_leaves_that_call_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+):
+    """A signal handler, or another thread: both would find the message open, and both seal under one number."""
+    machine = client.encryptor()
+    machine.start()
+    view = encryptor_module.byte_view
+
+    def interrupted(data: bytes) -> memoryview:
+        monkeypatch.setattr(encryptor_module, "byte_view", view)
+        machine.finish(b"B" * 40)
+        return view(data)
+
+    monkeypatch.setattr(encryptor_module, "byte_view", interrupted)
+    with pytest.raises(StreamError):
+        machine.finish(b"A" * 40)
+
+
+def test_the_final_number_is_not_used_twice_even_where_the_failure_cannot_be_kept(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+):
+    machine = client.encryptor()
+    machine.start()
+    out = memoryview(bytearray(machine.output_size(40, last=True)))
+
+    def interrupted(*_: object) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encryptor_module.MessageEncryptor, "_sign", interrupted)
+        patch.setattr(Machine, "_fail", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            machine.finish_into(b"A" * 40, out)
+    with pytest.raises(StreamError):
+        machine.finish_into(b"B" * 40, out)
+
+
+def test_an_error_that_cannot_say_what_it_is_still_ends_the_message(client: Client, monkeypatch: pytest.MonkeyPatch):
+    class Speechless(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    def fail(*_: object) -> int:
+        raise Speechless
+
+    machine = client.encryptor()
+    machine.start()
+    monkeypatch.setattr(encryptor_module.MessageEncryptor, "_consume", fail)
+    with pytest.raises(Speechless):
+        machine.update(b"A")
+
+    with pytest.raises(StreamError, match="an earlier call failed: Speechless"):
+        machine.finish()
+
+
+def test_a_failure_without_a_free_descriptor_is_told_as_what_it_is():
+    """In a process that has not imported what prints tracebacks: nothing may have to be imported then."""
+    program = """
+import resource, sys
+from envelope_sdk import Client
+from envelope_sdk.errors import AuthenticationError
+from envelope_sdk.keyrings import RawAesKeyring
+client = Client(RawAesKeyring("test", "key", bytes(32)))
+message = bytearray(client.encrypt(b"content").ciphertext)
+message[-1] ^= 1
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+try:
+    client.decrypt(message)
+except AuthenticationError:
+    print("told")
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+
+    assert run.stdout == "told\n", run.stderr

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
 from envelope_sdk import Client
-from envelope_sdk.errors import UsageError
+from envelope_sdk.errors import StreamError, UsageError
 from envelope_sdk.keyrings import RawAesKeyring
 from envelope_sdk.message import parallel
 from envelope_sdk.message.parallel import in_parallel, threads_for
@@ -82,6 +83,71 @@ def test_an_interrupted_caller_waits_for_the_others():
     assert len(finished) == 1
 
 
+def test_a_thread_whose_start_is_interrupted_is_waited_for(monkeypatch: pytest.MonkeyPatch):
+    start, begun, go_on, ended = threading.Thread.start, threading.Event(), threading.Event(), threading.Event()
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        begun.wait(5)
+        start(threading.Timer(0.2, go_on.set))
+        raise KeyboardInterrupt
+
+    def work(_: int) -> None:
+        begun.set()
+        go_on.wait(5)
+        ended.set()
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel(work, 4, 2)
+
+    assert ended.is_set()
+
+
+def test_waiting_goes_on_after_an_interruption(monkeypatch: pytest.MonkeyPatch):
+    wait_for, interruptions = threading.Condition.wait_for, [KeyboardInterrupt(), KeyboardInterrupt()]
+    done: list[int] = []
+
+    def interrupted(condition: threading.Condition, predicate: Callable[[], bool]) -> bool:
+        if interruptions:
+            raise interruptions.pop()
+        return wait_for(condition, predicate)
+
+    monkeypatch.setattr(threading.Condition, "wait_for", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel(lambda number: (time.sleep(0.01), done.append(number)), 4, 2)
+
+    assert sorted(done) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("when", ["before it is begun", "after it is done"])
+def test_a_piece_that_a_dying_thread_took_is_missed(when: str, monkeypatch: pytest.MonkeyPatch):
+    caller, method = threading.current_thread(), "_take" if when == "before it is begun" else "_move"
+    original, died = getattr(parallel._Share, method), list[int]()
+
+    def dying(share: parallel._Share, **options: int) -> object:
+        result = original(share, **options)
+        if threading.current_thread() is not caller and not died and options != {"inside": 1}:
+            died.append(1)
+            raise MemoryError
+        return result
+
+    monkeypatch.setattr(parallel._Share, method, dying)
+    with pytest.raises(MemoryError):
+        in_parallel(lambda _: time.sleep(0.01), 20, 2)
+
+
+def test_a_thread_that_ends_without_a_word_is_missed(monkeypatch: pytest.MonkeyPatch):
+    move = parallel._Share._move
+
+    def forgetful(share: parallel._Share, *, inside: int = 0, done: int = 0) -> None:
+        move(share, inside=inside)
+
+    monkeypatch.setattr(parallel._Share, "_move", forgetful)
+    with pytest.raises(StreamError, match="before its work was done"):
+        in_parallel(lambda _: None, 3, 1)
+
+
 def test_where_no_thread_can_be_started_the_caller_does_it_all(monkeypatch: pytest.MonkeyPatch):
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -103,6 +169,12 @@ def test_where_encryption_holds_the_interpreter_there_is_one_thread(monkeypatch:
     monkeypatch.setattr(parallel, "RELEASES_GIL", False)
 
     assert (threads_for(None), threads_for(8)) == (1, 1)
+
+
+@pytest.mark.parametrize("threads", [2.5, "2", float("nan")])
+def test_threads_come_in_whole_numbers(threads: object):
+    with pytest.raises(TypeError):
+        Client(RawAesKeyring("test", "key", bytes(32)), threads=threads)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("threads", [0, -1])

@@ -197,9 +197,9 @@ def test_a_new_file_is_never_named_anything_but_its_name(tmp_path: Path):
     class Watched(AtomicFile):
         names: list[str]
 
-        def _link(self, name: str, directory: int) -> None:
+        def _link(self, name: str, directory: int, *, unnamed: bool) -> None:
             self.names = [*getattr(self, "names", []), name]
-            super()._link(name, directory)
+            super()._link(name, directory, unnamed=unnamed)
 
     file = Watched(tmp_path / "new")
     if file._named:
