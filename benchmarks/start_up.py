@@ -2,11 +2,11 @@
 
     python benchmarks/start_up.py
 
-Proves that little is imported besides the parts of cryptography that are needed. The baseline imports exactly the
-modules of cryptography that the package has loaded once a client and a raw AES keyring are at hand (they are listed
-below the table), and nothing of this package. Every run is a fresh interpreter, from its start to its end; "without the
-interpreter" takes off, round by round, what an interpreter takes that does nothing; the import has to keep to its
-target by that measure too.
+Proves that little is imported besides the parts of cryptography that are needed, and that a command on a small file
+costs at most as much again. The baseline imports exactly the modules of cryptography that the package has loaded once a
+client and a raw AES keyring are at hand (they are listed below the table), and nothing of this package. Every run is a
+fresh interpreter, from its start to its end; "without the interpreter" takes off, round by round, what an interpreter
+takes that does nothing. Install the wheel for this: an editable checkout brings an import hook of its own.
 """
 
 from __future__ import annotations
@@ -71,12 +71,15 @@ def main() -> None:
     report = Report(options.check)
     report.begin(f"whole processes, {rounds} rounds")
     package = Row(PACKAGE, (AtMost(1.5, PARTS),))
-    whole = (AtMost(2, PARTS),)
+    whole = (AtMost(2, PACKAGE),)
     report.add(
-        times, Table("start-up", [Row(START), Row(PARTS), package, Row(ENCRYPT, whole), Row(DECRYPT, whole)], [PARTS])
+        times,
+        Table(
+            "start-up", [Row(START), Row(PARTS), package, Row(ENCRYPT, whole), Row(DECRYPT, whole)], [PARTS, PACKAGE]
+        ),
     )
-    rows = [Row(PARTS), package, Row(ENCRYPT), Row(DECRYPT)]
-    report.add(net, Table("without the interpreter", rows, [PARTS]))
+    rows = [Row(PARTS), Row(PACKAGE), Row(ENCRYPT), Row(DECRYPT)]
+    report.add(net, Table("without the interpreter", rows, [PARTS, PACKAGE]))
     inner = {name.rpartition(".")[0] for name in modules}
     print(f"\n{PARTS}: {', '.join(name for name in modules if name not in inner)}.")
     report.end()
