@@ -26,6 +26,22 @@ entry()
 """
 """Gets a signal at the import of that number."""
 
+IMPORTS = """
+import sys
+sys.argv[0] = "envelope"
+from envelope_sdk.cli.main import entry
+imports = 0
+def count(event, arguments):
+    global imports
+    imports += event == "import"
+sys.addaudithook(count)
+try:
+    entry()
+finally:
+    print(imports)
+"""
+"""Tells how many imports there are."""
+
 LOST = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -49,10 +65,12 @@ SAID = {signal.SIGINT: "envelope: interrupted\n", signal.SIGTERM: "", signal.SIG
 
 
 @pytest.mark.parametrize("number", SAID, ids=lambda number: number.name)
-@pytest.mark.parametrize("at", [1, 2, 5, 10, 20, 40, 60, 80, 100, 120])
-def test_a_signal_while_it_starts(envelope: Any, number: signal.Signals, at: int) -> None:
+@pytest.mark.parametrize("share", [0, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9])
+def test_a_signal_while_it_starts(envelope: Any, number: signal.Signals, share: float) -> None:
     envelope.write("a", b"hello")
     key = envelope.key()
+    at = 1 + int(share * int(envelope.process("encrypt", "-q", "-k", key, "a", "-o", "b", launcher=IMPORTS).out))
+    (envelope.home / "b").unlink()
 
     ran = envelope.process(str(int(number)), str(at), "encrypt", "-k", key, "a", launcher=AT_AN_IMPORT)
 
