@@ -20,7 +20,8 @@ import peers
 from cached_materials import CachedMaterials
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.hashes import SHA384, SHA512
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from interleaved import measure
 from report import Report, arguments
 from tables import AtMost, Faster, Row, Table
@@ -28,6 +29,7 @@ from tables import AtMost, Faster, Row, Table
 from envelope_sdk import Client
 from envelope_sdk.keyrings import RawAesKeyring
 
+NEEDED = "all calls it needs, bare"
 BARE, VERIFY, SIGN, KEY_AND_SIGN = "bare call", "bare verification", "bare signature", "bare key pair and signature"
 CACHED, RAW = "cached materials", "raw AES keyring"
 CACHED_SIGNED, RAW_SIGNED = "cached materials and key pair, signed", "raw AES keyring, signed"
@@ -53,18 +55,45 @@ def bare_calls(data: bytes) -> tuple[Subjects, Subjects]:
     """Return the baselines of both directions."""
     bare, iv, curve, scheme = AESGCM(bytes(32)), bytes(12), ec.SECP384R1(), ec.ECDSA(SHA384())
     sealed = bare.encrypt(iv, data, b"")
+    wrapped, salt = bare.encrypt(iv, bytes(32), b""), bytes(32)
+    tag = bare.encrypt(iv, b"", b"")
+    commitment = HKDFExpand(SHA512(), 32, b"COMMITKEY").derive(HKDF.extract(SHA512(), salt, bytes(32)))
     key = ec.generate_private_key(curve)
     public, signature = key.public_key(), key.sign(data, scheme)
     encrypting: Subjects = {
         BARE: lambda: bare.encrypt(iv, data, b""),
+        NEEDED: lambda: needed_to_encrypt(bare, data),
         SIGN: lambda: key.sign(data, scheme),
         KEY_AND_SIGN: lambda: ec.generate_private_key(curve).sign(data, scheme),
     }
     decrypting: Subjects = {
         BARE: lambda: bare.decrypt(iv, sealed, b""),
+        NEEDED: lambda: needed_to_decrypt(bare, sealed, tag, wrapped, salt, commitment),
         VERIFY: lambda: public.verify(signature, data, scheme),
     }
     return encrypting, decrypting
+
+
+def needed_to_encrypt(wrapping: AESGCM, data: bytes) -> None:
+    """Call what a message under a raw key cannot do without: randomness, wrapping, key derivation, two tags."""
+    data_key, iv, salt, zeros = os.urandom(32), os.urandom(12), os.urandom(32), bytes(12)
+    wrapping.encrypt(iv, data_key, b"")
+    root = HKDF.extract(SHA512(), salt, data_key)
+    cipher = AESGCM(HKDFExpand(SHA512(), 32, b"??DERIVEKEY").derive(root))
+    HKDFExpand(SHA512(), 32, b"COMMITKEY").derive(root)
+    cipher.encrypt(zeros, b"", salt * 6)
+    cipher.encrypt(iv, data, b"")
+
+
+def needed_to_decrypt(bare: AESGCM, sealed: bytes, tag: bytes, wrapped: bytes, salt: bytes, commitment: bytes) -> None:
+    """As :func:`needed_to_encrypt`, the other way."""
+    zeros = bytes(12)
+    data_key = bare.decrypt(zeros, wrapped, b"")
+    root = HKDF.extract(SHA512(), salt, data_key)
+    HKDFExpand(SHA512(), 32, b"COMMITKEY").verify(root, commitment)
+    AESGCM(HKDFExpand(SHA512(), 32, b"??DERIVEKEY").derive(root))
+    bare.decrypt(zeros, tag, b"")
+    bare.decrypt(zeros, sealed, b"")
 
 
 def subjects_of(data: bytes) -> tuple[Subjects, Subjects, list[peers.Peer], dict[str, str]]:
@@ -90,6 +119,7 @@ def tables(size: int, direction: str, found: list[peers.Peer]) -> list[Table]:
     ahead = (Faster(7.5, CACHING), Faster(60, MPL))
     rows = [
         Row(BARE),
+        Row(NEEDED),
         Row(CACHED, (AtMost(1, BARE, plus_us=over[0]), *ahead)),
         Row(RAW, (AtMost(1, BARE, plus_us=over[1]), Faster(60, MPL))),
     ]
@@ -104,7 +134,7 @@ def tables(size: int, direction: str, found: list[peers.Peer]) -> list[Table]:
     signed_peers = [peer.name for peer in found if peer.name.endswith(SIGNED)]
     title = f"{direction} {size:,} B"
     return [
-        Table(title, [*rows, *map(Row, unsigned_peers)], [BARE], unsigned_peers, unit="us", difference=True),
+        Table(title, [*rows, *map(Row, unsigned_peers)], [BARE, NEEDED], unsigned_peers, unit="us", difference=True),
         Table(f"{title}{SIGNED}", [*signed, *map(Row, signed_peers)], bounds, signed_peers, unit="us"),
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import Final, NoReturn
 
 from envelope_sdk.errors import CommitmentPolicyError, UsageError
 from envelope_sdk.formats.edks import MAX_COUNT
@@ -69,7 +69,11 @@ class Limits:
             from these fields, so a reader never holds more than it was sent.
     """
 
-    __slots__ = ("_bounds",)
+    __slots__ = ("max_body_length", "max_encrypted_data_keys", "max_header_length")
+
+    max_encrypted_data_keys: int | None
+    max_header_length: int | None
+    max_body_length: int | None
 
     def __init__(
         self,
@@ -82,35 +86,32 @@ class Limits:
         Raises:
             UsageError: one is less than 1, which no message could meet, or more than a message can hold.
         """
-        self._bounds = (max_encrypted_data_keys, max_header_length, max_body_length)
-        for name in ("max_encrypted_data_keys", "max_header_length", "max_body_length"):
-            value = getattr(self, name)
+        for name, value in zip(
+            self.__match_args__, (max_encrypted_data_keys, max_header_length, max_body_length), strict=True
+        ):
             if value is not None and value < 1:
                 raise UsageError(f"Limits.{name} is {value}; the least is 1")
+            object.__setattr__(self, name, value)
         if (max_encrypted_data_keys or 1) > MAX_COUNT:
             raise UsageError(f"Limits.max_encrypted_data_keys is at most {MAX_COUNT}")
 
-    @property
-    def max_encrypted_data_keys(self) -> int | None:
-        """Count of encrypted data keys."""
-        return self._bounds[0]
+    __match_args__ = ("max_encrypted_data_keys", "max_header_length", "max_body_length")
 
-    @property
-    def max_header_length(self) -> int | None:
-        """Bytes of a header."""
-        return self._bounds[1]
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"Limits do not change: make others instead of setting {name!r}")
 
-    @property
-    def max_body_length(self) -> int | None:
-        """Bytes held before they are authenticated."""
-        return self._bounds[2]
+    def _bounds(self) -> tuple[int | None, int | None, int | None]:
+        return self.max_encrypted_data_keys, self.max_header_length, self.max_body_length
 
     def __eq__(self, other: object) -> bool:
-        return self._bounds == other._bounds if isinstance(other, Limits) else NotImplemented
+        return self._bounds() == other._bounds() if isinstance(other, Limits) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._bounds)
+        return hash(self._bounds())
+
+    def __reduce__(self) -> tuple[type[Limits], tuple[int | None, int | None, int | None]]:
+        return Limits, self._bounds()
 
     def __repr__(self) -> str:
-        keys, header, body = self._bounds
+        keys, header, body = self._bounds()
         return f"Limits(max_encrypted_data_keys={keys}, max_header_length={header}, max_body_length={body})"

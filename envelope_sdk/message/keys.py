@@ -14,6 +14,9 @@ __all__ = ["found_message_key", "new_message_key"]
 _DERIVE_LABEL: Final = b"DERIVEKEY"
 _COMMIT_LABEL: Final = b"COMMITKEY"
 
+# The commitment's label carries no suite id, so that one data key has one commitment a message id.
+_MESSAGE_KEYS: Final = {suite.id_bytes: (suite.id_bytes + _DERIVE_LABEL, suite.key_length) for suite in AlgorithmSuite}
+
 
 def new_message_key(
     suite: AlgorithmSuite, plaintext_data_key: bytes | None, message_id: bytes
@@ -23,13 +26,16 @@ def new_message_key(
     Raises:
         KeyringError: the data key is missing or has a length that is not the suite's: a faulty keyring or manager.
     """
-    data_key = _checked(suite, plaintext_data_key)
+    if plaintext_data_key is None or len(plaintext_data_key) != suite.key_length:
+        raise _unusable(suite, plaintext_data_key)
     if suite.committing:
         assert suite.kdf_hash is not None
         committed = _COMMIT_LABEL, suite.suite_data_length
-        key, commitment = hkdf_twice(suite.kdf_hash, message_id, data_key, _message_key(suite), committed)
+        key, commitment = hkdf_twice(
+            suite.kdf_hash, message_id, plaintext_data_key, _MESSAGE_KEYS[suite.id_bytes], committed
+        )
         return MessageCipher(key), commitment
-    return MessageCipher(_uncommitted(suite, data_key, message_id)), b""
+    return MessageCipher(_uncommitted(suite, plaintext_data_key, message_id)), b""
 
 
 def found_message_key(
@@ -47,16 +53,19 @@ def found_message_key(
         CommitmentError: the header commits to another data key.
         KeyringError: as for :func:`new_message_key`.
     """
-    data_key = _checked(suite, plaintext_data_key)
+    if plaintext_data_key is None or len(plaintext_data_key) != suite.key_length:
+        raise _unusable(suite, plaintext_data_key)
     if not suite.committing:
-        return MessageCipher(_uncommitted(suite, data_key, message_id))
+        return MessageCipher(_uncommitted(suite, plaintext_data_key, message_id))
     assert suite.kdf_hash is not None
     # As many bytes would be compared as are given.
     if len(commitment) != suite.suite_data_length:
         raise _another_data_key()
     committed = _COMMIT_LABEL, commitment
     try:
-        return MessageCipher(hkdf_and_verify(suite.kdf_hash, message_id, data_key, _message_key(suite), committed))
+        return MessageCipher(
+            hkdf_and_verify(suite.kdf_hash, message_id, plaintext_data_key, _MESSAGE_KEYS[suite.id_bytes], committed)
+        )
     except InvalidKey:
         raise _another_data_key() from None
 
@@ -69,19 +78,12 @@ def _another_data_key() -> CommitmentError:
     )
 
 
-def _message_key(suite: AlgorithmSuite) -> tuple[bytes, int]:
-    # The commitment's label carries no suite id, so that one data key has one commitment a message id.
-    return suite.id_bytes + _DERIVE_LABEL, suite.key_length
-
-
 def _uncommitted(suite: AlgorithmSuite, data_key: bytes, message_id: bytes) -> bytes:
     if suite.kdf_hash is None:
         return data_key
     return hkdf(suite.kdf_hash, None, data_key, suite.id_bytes + message_id, suite.key_length)
 
 
-def _checked(suite: AlgorithmSuite, plaintext_data_key: bytes | None) -> bytes:
-    if plaintext_data_key is None or len(plaintext_data_key) != suite.key_length:
-        found = "no data key" if plaintext_data_key is None else f"a data key of {len(plaintext_data_key)} bytes"
-        raise KeyringError(f"the materials hold {found} where {suite.name} needs {suite.key_length} bytes")
-    return plaintext_data_key
+def _unusable(suite: AlgorithmSuite, plaintext_data_key: bytes | None) -> KeyringError:
+    found = "no data key" if plaintext_data_key is None else f"a data key of {len(plaintext_data_key)} bytes"
+    return KeyringError(f"the materials hold {found} where {suite.name} needs {suite.key_length} bytes")

@@ -5,6 +5,7 @@ A small message costs little more than the derivation of its key, so nothing is 
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final
 
 from envelope_sdk.errors import TruncatedMessageError
@@ -45,6 +46,9 @@ _SMALL: Final = 2**14
 
 
 _FRAMED: Final = ContentType.FRAMED
+
+_NUMBER_AND_LENGTH: Final = Struct(">4xI12xI").unpack
+"""Reads the head of a final frame, but for its marker and IV."""
 
 
 def encrypt_whole(
@@ -147,7 +151,7 @@ def _unsigned_frames(message: bytes | memoryview, header: Header, cipher: Messag
     final = start + regular * (frame_length + FRAME_OVERHEAD)
     content = final + FINAL_FRAME_HEAD_LENGTH
     head = bytes(message[final:content])
-    if head[:8] != FINAL_FRAME_MARKER + (regular + 1).to_bytes(4, "big") or head[20:] != length.to_bytes(4, "big"):
+    if head[:4] != FINAL_FRAME_MARKER or _NUMBER_AND_LENGTH(head) != (regular + 1, length):
         return None
     try:
         if regular == 0 and length <= _SMALL:
