@@ -510,8 +510,10 @@ def test_ten_times_the_file_takes_the_same_memory_and_less_than_40_mib(threads: 
             ]
         )
 
+    # Of several threads on a short file, some may find nothing left to do and make no buffers.
+    buffers = 0 if threads == 1 else pieces._BUFFERS // 1024
     for small, large in zip(*peaks, strict=True):
-        assert large < small + 3 * 1024
+        assert large < small + buffers + 3 * 1024
         assert large < 40 * 1024
 
 
