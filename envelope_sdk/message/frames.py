@@ -24,6 +24,7 @@ from envelope_sdk.formats.body import (
     number_frames,
     sequence_numbers,
 )
+from envelope_sdk.formats.cursor import BytesLike
 from envelope_sdk.message.parallel import in_parallel
 from envelope_sdk.primitives.aead import (
     ONE_SHOT_LIMIT,
@@ -133,6 +134,16 @@ class FrameCipher:
 
         self._share_out(work, count)
 
+    @property
+    def seal_one(self) -> Callable[[BytesLike, memoryview, BytesLike, memoryview], object]:
+        """What seals one frame: IV, content, additional data, output. Long frames differ in what they cost alone."""
+        return self.cipher.aead.encrypt_into if self.frame_length <= ONE_SHOT_LIMIT else self.cipher.seal_into
+
+    @property
+    def open_one(self) -> Callable[[BytesLike, memoryview, BytesLike, memoryview], object]:
+        """What opens one frame, likewise. What it leaves in the output where the tag does not fit is to be wiped."""
+        return self.cipher.aead.decrypt_into if self.frame_length <= ONE_SHOT_LIMIT else self.cipher.open_into
+
     def slot(self, count: int) -> FrameSlot:
         """Return buffers for ``count`` regular frames of this message."""
         return FrameSlot(self, self._aads.table(count), count)
@@ -166,8 +177,7 @@ class FrameCipher:
 
     def _seal_batch(self, content: memoryview, out: memoryview, first: int, count: int) -> None:
         length, stride = self.frame_length, self.stride
-        # The two differ in what they cost, not in what they do: see MessageCipher.seal_into.
-        seal_into = self.cipher.aead.encrypt_into if length <= ONE_SHOT_LIMIT else self.cipher.seal_into
+        seal_into = self.seal_one
         numbers = sequence_numbers(first, count)
         number_frames(out, length, numbers)
         sealed_length = length + TAG_LENGTH
@@ -179,8 +189,7 @@ class FrameCipher:
 
     def _open_batch(self, sealed: memoryview, out: memoryview, first: int, count: int) -> None:
         length, stride = self.frame_length, self.stride
-        # The two differ in what they cost, not in what they do: see MessageCipher.open_into.
-        open_into = self.cipher.aead.decrypt_into if length <= ONE_SHOT_LIMIT else self.cipher.open_into
+        open_into = self.open_one
         start = frame = 0
         try:
             for _, aad in self._aads.numbered(sequence_numbers(first, count)):
@@ -234,7 +243,7 @@ class FrameSlot:
         numbers = sequence_numbers(first, self.count)
         number_frames(self.sealed, self._cipher.frame_length, numbers)
         self._table.number(numbers)
-        seal_into = self._cipher.cipher.seal_into if self._long else self._cipher.cipher.aead.encrypt_into
+        seal_into = self._cipher.seal_one
         for iv, aad, content, _, sealed in self._cut:
             seal_into(iv, content, aad, sealed)
 
@@ -249,18 +258,13 @@ class FrameSlot:
         if run < self.count:
             raise FrameNotAuthenticError(first + run)
         self._table.number(sequence_numbers(first, self.count))
-        open_into = self._cipher.cipher.open_into if self._long else self._cipher.cipher.aead.decrypt_into
+        open_into = self._cipher.open_one
         try:
             for _, aad, content, iv, sealed in self._cut:
                 open_into(iv, sealed, aad, content)
         except InvalidTag:
             wipe(self.plain)
             raise FrameNotAuthenticError(first) from None
-
-    @property
-    def _long(self) -> bool:
-        # The two differ in what they cost, not in what they do: see MessageCipher.seal_into.
-        return self._cipher.frame_length > ONE_SHOT_LIMIT
 
 
 class FrameRun:
