@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import io
 import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -210,6 +214,35 @@ def fifo(envelope: Envelope) -> str:
     """A named pipe in the command's folder."""
     os.mkfifo(envelope.home / "pipe", 0o600)
     return "pipe"
+
+
+def wait_for_more(process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
+    """Return when a process has read all that a pipe holds, and sleeps until there is more.
+
+    A signal that comes earlier may fall into the measuring of coverage, which keeps its lock for good then.
+    """
+    until = time.monotonic() + 60
+    asleep = 0
+    while asleep < 3:
+        assert time.monotonic() < until, "the process does not wait"
+        time.sleep(0.01)
+        left = struct.unpack("i", fcntl.ioctl(pipe.fileno(), termios.FIONREAD, bytes(4)))[0]
+        asleep = asleep + 1 if left == 0 and _sleeps(process.pid) else 0
+
+
+def _sleeps(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+    except FileNotFoundError:
+        # No such folder on this system: be slow instead.
+        time.sleep(0.2)
+        return True
+
+
+@pytest.fixture
+def waiting() -> Callable[..., None]:
+    """Waits for a process to wait for more from a pipe."""
+    return wait_for_more
 
 
 # --- AWS KMS on this machine -----------------------------------------------------------------------------------------

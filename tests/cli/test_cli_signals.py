@@ -79,10 +79,11 @@ def test_a_signal_while_it_starts(envelope: Any, number: signal.Signals, share: 
 
 
 @pytest.mark.parametrize("number", SAID, ids=lambda number: number.name)
-def test_a_signal_while_it_waits(envelope: Any, fifo: str, ended: Any, number: signal.Signals) -> None:
+def test_a_signal_while_it_waits(envelope: Any, fifo: str, waiting: Any, ended: Any, number: signal.Signals) -> None:
     process = envelope.start("encrypt", "-k", envelope.key(), fifo, "-o", "out")
     with (envelope.home / fifo).open("wb", buffering=0) as pipe:
         pipe.write(b"x" * 2**20)
+        waiting(process, pipe)
         process.send_signal(number)
         ran = ended(process)
 
@@ -100,13 +101,14 @@ def test_a_signal_whose_exception_is_lost_is_remembered(envelope: Any) -> None:
     assert envelope.names() == {"a", key}
 
 
-def test_the_message_has_a_line_of_its_own(envelope: Any, fifo: str) -> None:
+def test_the_message_has_a_line_of_its_own(envelope: Any, fifo: str, waiting: Any) -> None:
     """A terminal has shown ^C before."""
     master, terminal = pty.openpty()
     process = envelope.start("encrypt", "-q", "-k", envelope.key(), fifo, "-o", "out", stderr=terminal)
     os.close(terminal)
     with (envelope.home / fifo).open("wb", buffering=0) as pipe:
         pipe.write(b"x" * 2**20)
+        waiting(process, pipe)
         process.send_signal(signal.SIGINT)
         code = process.wait(timeout=60)
 

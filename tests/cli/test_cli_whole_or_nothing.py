@@ -174,15 +174,23 @@ def has_unnamed_files(folder: Path) -> bool:
     ],
 )
 def test_a_signal_in_the_middle(
-    envelope: Any, message: bytes, untouched: Any, fifo: str, ended: Any, command: str, number: int, code: int
+    envelope: Any,
+    message: bytes,
+    untouched: Any,
+    fifo: str,
+    waiting: Any,
+    ended: Any,
+    command: str,
+    number: int,
+    code: int,
 ) -> None:
     if number == signal.SIGKILL and not has_unnamed_files(envelope.home):
         pytest.skip("a killed process leaves its hidden file behind on this file system")
     before = envelope.names()
     process = envelope.start(command, "-k", "a.key", fifo, "-o", "old", "--force")
     with (envelope.home / fifo).open("wb", buffering=0) as pipe:
-        # More than a pipe holds: when this returns, the process has read and worked on what came before.
         pipe.write(message[: 2 * 2**20])
+        waiting(process, pipe)
         process.send_signal(number)
         ran = ended(process)
 
@@ -206,11 +214,14 @@ def test_who_ignores_hangups_is_let_to(envelope: Any, fifo: str, ended: Any) -> 
     assert ended(process).code == 0
 
 
-def test_an_interrupt_while_a_folder_is_done_keeps_what_was_finished(envelope: Any, fifo: str, ended: Any) -> None:
+def test_an_interrupt_while_a_folder_is_done_keeps_what_was_finished(
+    envelope: Any, fifo: str, waiting: Any, ended: Any
+) -> None:
     envelope.write("a", BIG)
     process = envelope.start("encrypt", "-k", envelope.key(), "a", fifo, "-o", "out")
     with (envelope.home / fifo).open("wb", buffering=0) as pipe:
         pipe.write(b"x" * 2**20)
+        waiting(process, pipe)
         process.send_signal(signal.SIGINT)
         ran = ended(process)
 
