@@ -261,22 +261,26 @@ class KmsError(EnvelopeError):
         operation: the API operation, for instance ``"Decrypt"``.
         code: the service's error code, for instance ``"AccessDeniedException"``; the exception's name where the
             service gave none.
+        request_id: what the service's operator finds the request by; ``None`` where the service gave none.
         retryable: whether the same call may succeed later without anybody changing anything.
     """
 
     retryable = False
 
-    def __init__(self, message: str, *, operation: str, code: str) -> None:
+    def __init__(self, message: str, *, operation: str, code: str, request_id: str | None = None) -> None:
         super().__init__(message)
         self.operation = operation
         self.code = code
+        self.request_id = request_id
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild_kms_error, (type(self), str(self), self.operation, self.code))
+        return (_rebuild_kms_error, (type(self), str(self), self.operation, self.code, self.request_id))
 
 
-def _rebuild_kms_error(kind: type[KmsError], text: str, operation: str, code: str) -> KmsError:
-    return kind(text, operation=operation, code=code)
+def _rebuild_kms_error(
+    kind: type[KmsError], text: str, operation: str, code: str, request_id: str | None = None
+) -> KmsError:
+    return kind(text, operation=operation, code=code, request_id=request_id)
 
 
 class KmsAccessError(KmsError):

@@ -124,7 +124,9 @@ def _most_useful(error: NoMatchingKeyError, unstored: frozenset[str]) -> NoMatch
     for failure in error.failures:
         if isinstance(failure.error, KmsUnavailableError):
             cause = failure.error
-            return KmsUnavailableError(str(error), operation=cause.operation, code=cause.code)
+            return KmsUnavailableError(
+                str(error), operation=cause.operation, code=cause.code, request_id=cause.request_id
+            )
     if unstored:
         keys = ", ".join(sorted(repr(key) for key in unstored))
         return NoMatchingKeyError(

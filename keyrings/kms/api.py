@@ -6,12 +6,12 @@ never imported here: its errors are told by what they carry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
-from envelope_sdk.errors import KmsAccessError, KmsError, KmsUnavailableError
+from envelope_sdk.errors import KmsAccessError, KmsError, KmsUnavailableError, UsageError
 
-__all__ = ["KmsApi", "call_kms"]
+__all__ = ["BranchKeyKmsApi", "EcdhKmsApi", "KmsApi", "RsaKmsApi", "call_kms", "checked_grant_tokens"]
 
 
 class KmsApi(Protocol):
@@ -49,6 +49,117 @@ class KmsApi(Protocol):
     ) -> Mapping[str, Any]:
         """Return ``Plaintext`` and ``KeyId`` (API_Decrypt)."""
         ...
+
+
+class RsaKmsApi(Protocol):
+    """What a keyring over an asymmetric RSA key of a KMS needs."""
+
+    def decrypt(
+        self,
+        *,
+        CiphertextBlob: bytes,  # noqa: N803
+        KeyId: str = ...,  # noqa: N803
+        GrantTokens: Sequence[str] = ...,  # noqa: N803
+        EncryptionAlgorithm: Any = ...,  # noqa: N803
+    ) -> Mapping[str, Any]:
+        """Return ``Plaintext``, ``KeyId`` and ``EncryptionAlgorithm`` (API_Decrypt)."""
+        ...
+
+    def get_public_key(
+        self,
+        *,
+        KeyId: str,  # noqa: N803
+        GrantTokens: Sequence[str] = ...,  # noqa: N803
+    ) -> Mapping[str, Any]:
+        """Return ``PublicKey``, in DER, and what the key is for (API_GetPublicKey)."""
+        ...
+
+
+class EcdhKmsApi(Protocol):
+    """What a keyring over a key agreement key of a KMS needs."""
+
+    def derive_shared_secret(
+        self,
+        *,
+        KeyId: str,  # noqa: N803
+        KeyAgreementAlgorithm: Any,  # noqa: N803
+        PublicKey: bytes,  # noqa: N803
+        GrantTokens: Sequence[str] = ...,  # noqa: N803
+    ) -> Mapping[str, Any]:
+        """Return ``SharedSecret`` and ``KeyId`` (API_DeriveSharedSecret)."""
+        ...
+
+    def get_public_key(
+        self,
+        *,
+        KeyId: str,  # noqa: N803
+        GrantTokens: Sequence[str] = ...,  # noqa: N803
+    ) -> Mapping[str, Any]:
+        """Return ``PublicKey``, in DER, and what the key is for (API_GetPublicKey)."""
+        ...
+
+
+class BranchKeyKmsApi(Protocol):
+    """What a store of branch keys needs: keys made and moved without being seen, and opened when they are used."""
+
+    def generate_data_key_without_plaintext(
+        self,
+        *,
+        KeyId: str,  # noqa: N803
+        NumberOfBytes: int = ...,  # noqa: N803
+        EncryptionContext: Mapping[str, str] = ...,  # noqa: N803
+        GrantTokens: Sequence[str] = ...,  # noqa: N803
+    ) -> Mapping[str, Any]:
+        """Return ``CiphertextBlob`` and ``KeyId`` (API_GenerateDataKeyWithoutPlaintext)."""
+        ...
+
+    def re_encrypt(
+        self,
+        *,
+        CiphertextBlob: bytes,  # noqa: N803
+        DestinationKeyId: str,  # noqa: N803
+        SourceKeyId: str = ...,  # noqa: N803
+        SourceEncryptionContext: Mapping[str, str] = ...,  # noqa: N803
+        DestinationEncryptionContext: Mapping[str, str] = ...,  # noqa: N803
+        GrantTokens: Sequence[str] = ...,  # noqa: N803
+    ) -> Mapping[str, Any]:
+        """Return ``CiphertextBlob``, ``SourceKeyId`` and ``KeyId`` (API_ReEncrypt)."""
+        ...
+
+    def decrypt(
+        self,
+        *,
+        CiphertextBlob: bytes,  # noqa: N803
+        KeyId: str = ...,  # noqa: N803
+        EncryptionContext: Mapping[str, str] = ...,  # noqa: N803
+        GrantTokens: Sequence[str] = ...,  # noqa: N803
+    ) -> Mapping[str, Any]:
+        """Return ``Plaintext`` and ``KeyId`` (API_Decrypt)."""
+        ...
+
+
+_MAX_GRANT_TOKENS: Final = 10
+_MAX_GRANT_TOKEN_LENGTH: Final = 8192
+
+
+def checked_grant_tokens(grant_tokens: Iterable[str]) -> tuple[str, ...]:
+    """Return grant tokens as they are passed on with every call.
+
+    Raises:
+        UsageError: they are more than 10, or one does not have 1 to 8,192 characters.
+        TypeError: they are one text, or one of them is not text.
+    """
+    if isinstance(grant_tokens, str):
+        raise TypeError("grant_tokens is a collection of tokens, not one text")
+    tokens = tuple(grant_tokens)
+    if len(tokens) > _MAX_GRANT_TOKENS:
+        raise UsageError(f"KMS takes at most {_MAX_GRANT_TOKENS} grant tokens, not {len(tokens)}")
+    for token in tokens:
+        if not isinstance(token, str):  # pyright: ignore[reportUnnecessaryIsInstance] - bytes, most often
+            raise TypeError(f"a grant token is text, not {type(token).__name__}")
+        if not 1 <= len(token) <= _MAX_GRANT_TOKEN_LENGTH:
+            raise UsageError(f"a grant token has 1 to {_MAX_GRANT_TOKEN_LENGTH} characters, not {len(token)}")
+    return tokens
 
 
 _TEMPORARY: Final = frozenset(
@@ -143,12 +254,15 @@ def _from_response(operation: str, response: Mapping[str, Any]) -> KmsError:
     error = response.get("Error", {})
     code = str(error.get("Code", "Unknown"))
     message = str(error.get("Message", ""))
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+    metadata = response.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode", 400)
+    request_id = metadata.get("RequestId")
     kind = KmsError
     if code in _TEMPORARY or status >= 500 or status == 429:
         kind = KmsUnavailableError
     elif code in _REFUSED:
         kind = KmsAccessError
-    return kind(
-        f"KMS {operation} answered {code}" + (f": {message}" if message else ""), operation=operation, code=code
-    )
+    text = f"KMS {operation} answered {code}" + (f": {message}" if message else "")
+    if request_id:
+        text += f" (request {request_id})"
+    return kind(text, operation=operation, code=code, request_id=request_id or None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from envelope_sdk.errors import KmsError, UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.attempts import unwrap_first
-from envelope_sdk.keyrings.kms.api import KmsApi, call_kms
+from envelope_sdk.keyrings.kms.answers import bytes_of, is_key_arn, key_arn_of, named_key, odd_answer
+from envelope_sdk.keyrings.kms.api import KmsApi, call_kms, checked_grant_tokens
 from envelope_sdk.keyrings.kms.arn import KmsArn, check_key_identifier
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 
@@ -16,8 +16,6 @@ __all__ = ["PROVIDER_ID", "KmsKeyring"]
 
 PROVIDER_ID: Final = "aws-kms"
 """The key provider id of data keys that a KMS wrapped."""
-
-_MAX_GRANT_TOKENS: Final = 10
 
 
 class KmsKeyring:
@@ -32,19 +30,15 @@ class KmsKeyring:
             kms: ``boto3.client("kms")``, a :class:`~envelope_sdk.local_kms.LocalKms`, or anything with their methods.
             key_id: a key ARN; to encrypt only, also an alias ARN, ``alias/NAME`` or a key id. Messages name the key's
                 ARN, and decryption compares with it, so a keyring that decrypts needs the ARN.
-            grant_tokens: at most 10, passed on with every call.
+            grant_tokens: at most 10 of 1 to 8,192 characters, passed on with every call.
 
         Raises:
             UsageError: the identifier cannot name a key, or there are too many grant tokens.
             TypeError: the identifier is not text, or the grant tokens are one text.
         """
-        if isinstance(grant_tokens, str):
-            raise TypeError("grant_tokens is a collection of tokens, not one text")
         self._kms = kms
         self._key_id = check_key_identifier(key_id)
-        self._grant_tokens = tuple(grant_tokens)
-        if len(self._grant_tokens) > _MAX_GRANT_TOKENS:
-            raise UsageError(f"KMS takes at most {_MAX_GRANT_TOKENS} grant tokens, not {len(self._grant_tokens)}")
+        self._grant_tokens = checked_grant_tokens(grant_tokens)
 
     def __repr__(self) -> str:
         return f"KmsKeyring({self._key_id!r})"
@@ -59,17 +53,17 @@ class KmsKeyring:
         if materials.plaintext_data_key is None:
             operation = "GenerateDataKey"
             answer = self._call(operation, self._kms.generate_data_key, materials, NumberOfBytes=length)
-            data_key = self._bytes_of(operation, answer, "Plaintext")
+            data_key = bytes_of(operation, answer, "Plaintext")
             if len(data_key) != length:
-                raise self._odd(operation, f"a data key of {len(data_key)} bytes where {length} were asked for")
+                raise odd_answer(operation, f"a data key of {len(data_key)} bytes where {length} were asked for")
         else:
             data_key = materials.plaintext_data_key
             operation = "Encrypt"
             answer = self._call(operation, self._kms.encrypt, materials, Plaintext=data_key)
-        arn = self._key_arn_of(operation, answer)
+        arn = key_arn_of(operation, answer)
         return materials.with_data_key(
             data_key,
-            EncryptedDataKey(PROVIDER_ID, arn.encode("utf-8"), self._bytes_of(operation, answer, "CiphertextBlob")),
+            EncryptedDataKey(PROVIDER_ID, arn.encode("utf-8"), bytes_of(operation, answer, "CiphertextBlob")),
         )
 
     def on_decrypt(
@@ -82,11 +76,11 @@ class KmsKeyring:
         """
 
         def unwrap(key: EncryptedDataKey) -> bytes:
-            _require_key_arn(key.provider_info)
+            named_key(key.provider_info)
             answer = self._call("Decrypt", self._kms.decrypt, materials, CiphertextBlob=key.ciphertext)
             if answer.get("KeyId") != self._key_id:
-                raise self._odd("Decrypt", f"the key {answer.get('KeyId')!r} where {self._key_id!r} was asked for")
-            return self._bytes_of("Decrypt", answer, "Plaintext")
+                raise odd_answer("Decrypt", f"the key {answer.get('KeyId')!r} where {self._key_id!r} was asked for")
+            return bytes_of("Decrypt", answer, "Plaintext")
 
         mine = (key for key in encrypted_data_keys if key.provider_id == PROVIDER_ID and self._is_named(key))
         return unwrap_first(self, materials, mine, unwrap, otherwise=self._why_nothing_matches())
@@ -103,41 +97,9 @@ class KmsKeyring:
     def _is_named(self, key: EncryptedDataKey) -> bool:
         # Malformed names pass, so that they are reported as the failures they are.
         info = key.provider_info
-        return info == self._key_id.encode("utf-8") or not _is_key_arn(info)
-
-    def _key_arn_of(self, operation: str, answer: Mapping[str, Any]) -> str:
-        arn = str(answer.get("KeyId"))
-        if not _is_key_arn(arn.encode("utf-8")):
-            raise self._odd(operation, f"{arn!r}, which is not a key ARN")
-        return arn
-
-    def _bytes_of(self, operation: str, answer: Mapping[str, Any], field: str) -> bytes:
-        value = answer.get(field)
-        if not isinstance(value, bytes | bytearray):
-            raise self._odd(operation, f"no {field}")
-        return bytes(value)
-
-    def _odd(self, operation: str, found: str) -> KmsError:
-        return KmsError(f"KMS {operation} answered with {found}", operation=operation, code="UnexpectedAnswer")
+        return info == self._key_id.encode("utf-8") or not is_key_arn(info)
 
     def _why_nothing_matches(self) -> str:
         if self._key_id.startswith("arn:") and KmsArn.parse(self._key_id).resource_type == "key":
             return "none of the message's data keys is wrapped for this key"
         return "it names its key by an alias or a bare id; to decrypt, give the key's ARN"
-
-
-def _is_key_arn(info: bytes) -> bool:
-    try:
-        _require_key_arn(info)
-    except UsageError:
-        return False
-    return True
-
-
-def _require_key_arn(info: bytes) -> None:
-    try:
-        arn = KmsArn.parse(info.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise UsageError("the message names a KMS key by bytes that are not UTF-8") from None
-    if arn.resource_type != "key":
-        raise UsageError(f"the message names a KMS key by an alias: {str(arn)!r}")

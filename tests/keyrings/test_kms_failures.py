@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import botocore.exceptions
 import botocore.session
 import pytest
@@ -362,3 +364,16 @@ def test_an_answer_to_decrypt_that_lacks_a_field_opens_nothing(missing):
     client = Client(KmsKeyring(Forgetful(), KEY))
     with pytest.raises(NoMatchingKeyError, match="Decrypt answered with"):
         client.decrypt(client.encrypt(PLAINTEXT).ciphertext)
+
+
+def test_the_request_s_id_is_kept_and_told():
+    response = {
+        "Error": {"Code": "AccessDeniedException", "Message": "because"},
+        "ResponseMetadata": {"HTTPStatusCode": 400, "RequestId": "9f2c"},
+    }
+
+    error = encrypting_raises(botocore.exceptions.ClientError(response, "GenerateDataKey"))
+
+    assert (error.code, error.request_id) == ("AccessDeniedException", "9f2c")
+    assert str(error).endswith("(request 9f2c)")
+    assert pickle.loads(pickle.dumps(error)).request_id == "9f2c"
