@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "decrypt": "envelope_sdk.cli.commands.decrypt",
     "inspect": "envelope_sdk.cli.commands.inspect",
     "keygen": "envelope_sdk.cli.commands.keygen",
+    "keyrings": "envelope_sdk.cli.commands.keyrings",
     "kms": "envelope_sdk.cli.commands.kms",
 }
 

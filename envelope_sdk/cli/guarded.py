@@ -7,8 +7,10 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from envelope_sdk.cli.keys import key_file_path
 from envelope_sdk.cli.local_store import LocalStore
+from envelope_sdk.keyrings.places import configuration_path
+from envelope_sdk.keyrings.registry import files_named_by
+from envelope_sdk.keyrings.uri import KeyringUri
 
 __all__ = ["FileIdentity", "Guarded", "identity_of"]
 
@@ -27,12 +29,15 @@ def identity_of(path: str | os.PathLike[str]) -> FileIdentity:
 
 
 class Guarded:
-    """The key files that were named, and the files of the local KMS."""
+    """The files that keys in use are made of, the configuration file, and the files of the local KMS."""
 
-    def __init__(self, keys: Sequence[str], store: LocalStore) -> None:
-        paths = [path for path in map(key_file_path, keys) if path is not None]
-        self._files = {identity_of(path): "part of the local KMS" for path in store.files()}
-        self._files |= {identity_of(path): "a key in use" for path in paths}
+    def __init__(self, keys: Sequence[KeyringUri], store: LocalStore) -> None:
+        stores = [store, *(store.at(key.path(name)) for key in keys for name in key.every("store"))]
+        configuration = configuration_path()
+        self._files = {identity_of(path): "part of the local KMS" for each in stores for path in each.files()}
+        if configuration is not None:
+            self._files[identity_of(configuration)] = "the configuration of keys"
+        self._files |= {identity_of(path): "a key in use" for key in keys for path in files_named_by(key)}
 
     def what(self, path: str | Path) -> str | None:
         """Return what the file at ``path`` is, or ``None`` where it is none of them."""

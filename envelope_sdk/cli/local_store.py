@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from envelope_sdk.cli.folders import make_folders
 from envelope_sdk.cli.terminal import say
 from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
+from envelope_sdk.keyrings.places import local_store_path
 
 if TYPE_CHECKING:
     from envelope_sdk.local_kms import LocalKms
 
-__all__ = ["DEFAULT_ALIAS", "LocalStore"]
+__all__ = ["DEFAULT_ALIAS", "LocalStore", "StoreDoor"]
 
 DEFAULT_ALIAS: Final = "alias/envelope-default"
 """The alias of the key that 'envelope encrypt' makes on first use."""
@@ -26,6 +26,7 @@ class LocalStore:
         """Take the path, or ``None`` for the usual one: ``envelope/kms.db`` under ``$XDG_DATA_HOME``."""
         self._path = Path(path) if path else None
         self._kms: LocalKms | None = None
+        self._others: dict[str, LocalStore] = {}
 
     @property
     def path(self) -> Path:
@@ -35,7 +36,7 @@ class LocalStore:
             UsageError: none was named, and there is no home folder to look in.
         """
         if self._path is None:
-            self._path = _usual_path()
+            self._path = local_store_path()
         return self._path
 
     def files(self) -> list[Path]:
@@ -65,8 +66,14 @@ class LocalStore:
             self._kms = LocalKms.open(self.path)
         return self._kms
 
+    def at(self, path: str | None) -> LocalStore:
+        """Return the store in another file, which is closed with this one; this one for ``None``."""
+        return self if path is None else self._others.setdefault(path, LocalStore(path))
+
     def close(self) -> None:
         """Close the local KMS if it was opened."""
+        for other in self._others.values():
+            other.close()
         if self._kms is not None:
             self._kms.close()
             self._kms = None
@@ -111,10 +118,17 @@ class LocalStore:
             raise KeyStoreError(f"the key store {self.path} cannot be used: {error.filename}: {reason}") from None
 
 
-def _usual_path() -> Path:
-    base = os.environ.get("XDG_DATA_HOME")
-    try:
-        folder = Path(base) if base else Path.home() / ".local" / "share"
-    except RuntimeError:
-        raise UsageError("there is no home folder to keep a local KMS in: name its file with --kms-store") from None
-    return folder / "envelope" / "kms.db"
+class StoreDoor:
+    """The local KMSs of this command, for keyrings that are named by URI."""
+
+    def __init__(self, usual: LocalStore) -> None:
+        """Take the one that is meant where a URI names none."""
+        self._usual = usual
+
+    def path(self, store: str | None) -> str:
+        """Return the file of a store."""
+        return str(self._usual.at(store).path)
+
+    def kms(self, store: str | None) -> LocalKms:
+        """Open a store, to be closed with the usual one."""
+        return self._usual.at(store).kms()

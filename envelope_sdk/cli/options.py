@@ -30,6 +30,13 @@ def transfer_options(command: _Command) -> _Command:
             click.argument("inputs", nargs=-1, required=True, metavar="FILE..."),
             click.option("-o", "--output", metavar="PATH", help="File, folder, or '-' for standard output."),
             click.option("-k", "--key", "keys", multiple=True, metavar="KEY", help="Key to use; may be repeated."),
+            click.option(
+                "-w",
+                "--wrapping-keys",
+                multiple=True,
+                metavar="WORD=VALUE...",
+                help="Keys of AWS KMS as aws-encryption-cli takes them: key=ARN region= profile= discovery=true ...",
+            ),
             click.option("-r", "--recursive", is_flag=True, help="Take everything in folders."),
             click.option("-f", "--force", is_flag=True, help="Replace existing files."),
             click.option(

@@ -342,4 +342,7 @@ def test_key_names_and_namespaces_cannot_add_lines_to_inspect(envelope: Any) -> 
     lines = envelope.ok("inspect", "a").text.splitlines()
 
     assert [line for line in lines if line.startswith("  signature")] == ["  signature   none"]
-    assert lines[-1] == r"  keys        'b\n  signature   valid'  'a\n  signature   valid'"
+    assert lines[-2] == r"  keys        'b\n  signature   valid'  'a\n  signature   valid'"
+    assert lines[-1].startswith(
+        r"              --key raw-aes://FILE   FILE holds an AES key of the namespace 'b\n  sig"
+    )

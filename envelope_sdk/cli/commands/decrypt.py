@@ -8,19 +8,20 @@ from typing import Any
 import click
 
 from envelope_sdk.cli.guarded import Guarded
-from envelope_sdk.cli.keys import decrypting_keyring
+from envelope_sdk.cli.keys import chosen_keys, decrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.options import context_pairs, transfer_options
 from envelope_sdk.cli.plan import plan
 from envelope_sdk.cli.running import check_outputs, run_items
 from envelope_sdk.cli.transfer import decrypt_item
+from envelope_sdk.cli.wrapping_keys import WrappingKeysCommand, uris_of_wrapping_keys
 from envelope_sdk.client import Client
 from envelope_sdk.policy import CommitmentPolicy, Limits
 
 __all__ = ["command"]
 
 
-@click.command("decrypt")
+@click.command("decrypt", cls=WrappingKeysCommand)
 @transfer_options
 @click.option(
     "-c", "--context", "context", multiple=True, metavar="KEY[=VALUE]", help="Pair or key the message must have."
@@ -32,11 +33,15 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     """Decrypt files, folders or standard input ('-').
 
     FILE.enc becomes FILE beside it unless --output says otherwise. A file appears only when all of its message is
-    authentic. Without --key every key of the local KMS is tried that the message names.
+    authentic.
+
+    KEY is what it is to 'envelope encrypt'. Without it, the keys in ENVELOPE_KEY are tried, or the configuration's
+    default, or else every key of the local KMS that the message names.
     """
     pairs, required_keys = context_pairs(context, bare_keys=True)
     store = LocalStore(options["kms_store"])
-    guarded = Guarded(options["keys"], store)
+    keys = chosen_keys(options["keys"], uris_of_wrapping_keys(options["wrapping_keys"], encrypting=False))
+    guarded = Guarded(keys, store)
     items = plan(
         inputs,
         options["output"],
@@ -48,7 +53,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     check_outputs(items, options["metadata"], binary=False, force=options["force"], guarded=guarded)
     with closing(store):
         client = Client(
-            decrypting_keyring(options["keys"], store),
+            decrypting_keyring(keys, store),
             commitment_policy=(
                 CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT
                 if options["allow_uncommitted"]

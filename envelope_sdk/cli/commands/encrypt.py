@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from envelope_sdk.cli.guarded import Guarded
-from envelope_sdk.cli.keys import encrypting_keyring
+from envelope_sdk.cli.keys import chosen_keys, encrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.options import context_pairs, transfer_options
 from envelope_sdk.cli.plan import plan
 from envelope_sdk.cli.running import check_outputs, run_items
 from envelope_sdk.cli.transfer import encrypt_item
+from envelope_sdk.cli.wrapping_keys import WrappingKeysCommand, uris_of_wrapping_keys
 from envelope_sdk.client import DEFAULT_FRAME_LENGTH, Client
 from envelope_sdk.formats.header import MAX_FRAME_LENGTH
 from envelope_sdk.formats.suites import AlgorithmSuite
@@ -24,7 +25,7 @@ __all__ = ["command"]
 _SUITES = {f"0x{suite.suite_id:04x}": suite for suite in AlgorithmSuite}
 
 
-@click.command("encrypt")
+@click.command("encrypt", cls=WrappingKeysCommand)
 @transfer_options
 @click.option("-c", "--context", "context", multiple=True, metavar="KEY=VALUE", help="Pair to store and authenticate.")
 @click.option("--sign", is_flag=True, help="Sign with ECDSA: who may only decrypt cannot forge.")
@@ -40,8 +41,12 @@ _SUITES = {f"0x{suite.suite_id:04x}": suite for suite in AlgorithmSuite}
 def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, ...], **options: Any) -> None:
     """Encrypt files, folders or standard input ('-').
 
-    FILE becomes FILE.enc beside it unless --output says otherwise. Without --key the local KMS's default key is used,
-    and made on first use. KEY is local-kms://alias/NAME, aws-kms://ARN, or the path of a key file.
+    FILE becomes FILE.enc beside it unless --output says otherwise.
+
+    KEY is local-kms://alias/NAME, aws-kms://ARN, the path of a key file, keyring://NAME for what the configuration
+    lists under that name, or any other URI that 'envelope keyrings' shows. Every one wraps, any one opens. Without it,
+    the keys in ENVELOPE_KEY are used, or the configuration's default, or else the local KMS's default key, which is
+    made on first use.
     """
     pairs, _ = context_pairs(context, bare_keys=False)
     suite = _SUITES.get(options["suite"])
@@ -49,7 +54,8 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     if options["sign"] and suite is not None and suite.signature is None:
         raise click.UsageError(f"--sign does not go with --suite {options['suite']}, which has no signature")
     store = LocalStore(options["kms_store"])
-    guarded = Guarded(options["keys"], store)
+    keys = chosen_keys(options["keys"], uris_of_wrapping_keys(options["wrapping_keys"], encrypting=True))
+    guarded = Guarded(keys, store)
     items = plan(
         inputs,
         options["output"],
@@ -61,7 +67,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     check_outputs(items, options["metadata"], binary=True, force=options["force"], guarded=guarded)
     with closing(store):
         client = Client(
-            encrypting_keyring(options["keys"], store),
+            encrypting_keyring(keys, store),
             algorithm_suite=suite,
             commitment_policy=(
                 CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT

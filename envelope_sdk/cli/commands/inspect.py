@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import json
+import shlex
 from collections.abc import Iterator
 from typing import IO, Any, Final
 
@@ -15,6 +16,7 @@ from envelope_sdk.cli.standard import standard_input
 from envelope_sdk.cli.terminal import ExitCode, printable_name, report
 from envelope_sdk.errors import EnvelopeError
 from envelope_sdk.formats.describe import describe_outline
+from envelope_sdk.keyrings.openers import openers_of
 from envelope_sdk.policy import Limits
 from envelope_sdk.streams.inspecting import Inspection, inspect_message
 
@@ -46,7 +48,7 @@ def command(ctx: click.Context, /, files: tuple[str, ...], as_json: bool) -> Non
         except (EnvelopeError, OSError) as error:
             codes.append(report(error, name))
             continue
-        fields = {"file": name, **describe_outline(inspection.outline), "signature": _verdict(inspection)}
+        fields = _fields(name, inspection)
         click.echo(json.dumps(fields) if as_json else "\n".join(_lines(fields)))
         if inspection.signature_error is not None:
             codes.append(report(inspection.signature_error, name))
@@ -59,6 +61,14 @@ def _inspect(name: str) -> Inspection:
     with io.FileIO(name) as file:
         source: IO[bytes] = io.BufferedReader(file)
         return inspect_message(source, _LIMITS)
+
+
+def _fields(name: str, inspection: Inspection) -> dict[str, Any]:
+    fields = {"file": name, **describe_outline(inspection.outline), "signature": _verdict(inspection)}
+    keys = inspection.outline.header.body.encrypted_data_keys
+    for shown, key in zip(fields["encrypted_data_keys"], keys, strict=True):
+        shown["keyrings"] = [opener._asdict() for opener in openers_of(key)]
+    return fields
 
 
 def _verdict(inspection: Inspection) -> str:
@@ -90,6 +100,9 @@ def _lines(fields: dict[str, Any]) -> Iterator[str]:
     for index, key in enumerate(fields["encrypted_data_keys"]):
         line = f"  {'keys' if index == 0 else '':<10}  {_printable(key['provider_id'])}  {_key_name(key)}"
         yield line.rstrip()
+        for opener in key["keyrings"]:
+            needs = f"   {_printable(opener['needs'])}" if opener["needs"] else ""
+            yield f"{'':<14}--key {shlex.quote(_printable(opener['uri']))}{needs}"
 
 
 def _key_name(key: dict[str, Any]) -> str:

@@ -1,0 +1,52 @@
+"""The local KMS for keyrings that are named by URI: ``local-kms://alias/NAME`` and its like.
+
+Keyrings do not import the local KMS. They find this door by its name, unless the caller brings one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Final
+
+from envelope_sdk.errors import KeyStoreError
+from envelope_sdk.keyrings.places import local_store_path
+from envelope_sdk.keyrings.schemes import LocalKmsApi, LocalKmsDoor
+from envelope_sdk.local_kms import LocalKms
+
+__all__ = ["DOOR", "SharedStores"]
+
+
+class SharedStores:
+    """Opens each file once a process; it stays open as long as the process runs, for keyrings have no end of theirs."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[tuple[int, int, int], LocalKms] = {}
+
+    def path(self, store: str | None) -> str:
+        """Return the file of a store, the usual one for ``None``."""
+        return str(local_store_path() if store is None else store)
+
+    def kms(self, store: str | None) -> LocalKmsApi:
+        """Return the KMS in a file that is there.
+
+        Raises:
+            KeyStoreError: it is not, or cannot be used.
+        """
+        path = Path(self.path(store))
+        try:
+            status = path.stat()
+        except OSError:
+            raise KeyStoreError(f"there is no local KMS in {path}: 'envelope kms create-key' makes one") from None
+        # A store does not outlive a fork, and another file of the same name is another store.
+        key = (os.getpid(), status.st_dev, status.st_ino)
+        with self._lock:
+            if key not in self._open:
+                self._open[key] = LocalKms.open(path)
+            return self._open[key]
+
+
+DOOR: Final[LocalKmsDoor] = SharedStores()
+"""The process's own."""

@@ -1,0 +1,115 @@
+"""Which keyrings could open a wrapped data key, as URIs: what to say to whoever asks which key a message needs.
+
+The message says so, and it is not authenticated yet: a hint, no more.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from envelope_sdk.errors import UsageError
+from envelope_sdk.formats.edks import EncryptedDataKey
+from envelope_sdk.keyrings.kms.arn import KmsArn
+from envelope_sdk.keyrings.uri import KeyringUri
+
+__all__ = ["Opener", "openers_of"]
+
+# Tag bits and IV length, then the IV (framework/raw-aes-keyring.md, Key Provider Information).
+_RAW_AES: Final = (128).to_bytes(4, "big") + (12).to_bytes(4, "big")
+_RAW_AES_LENGTH: Final = len(_RAW_AES) + 12
+# AWS gives it to nobody: keys of this account are a local KMS's.
+_LOCAL_ACCOUNT: Final = "000000000000"
+# Compressed points by their length (framework/raw-ecdh-keyring.md).
+_CURVES: Final = {33: "P-256", 49: "P-384", 67: "P-521"}
+
+
+class Opener(NamedTuple):
+    """One keyring that could open a data key.
+
+    Attributes:
+        uri: its URI; words in capitals stand for what the message does not say.
+        needs: what has to stand for those, in words; empty where the URI is whole.
+    """
+
+    uri: str
+    needs: str = ""
+
+
+def openers_of(key: EncryptedDataKey) -> tuple[Opener, ...]:
+    """Return the keyrings that could open ``key``; none where it is some other provider's, or malformed."""
+    find = _BY_PROVIDER.get(key.provider_id)
+    if find is None:
+        return () if key.provider_id.startswith("aws-kms") else _raw(key)
+    try:
+        return find(key)
+    except (UnicodeDecodeError, UsageError):
+        return ()
+
+
+def _kms(key: EncryptedDataKey) -> tuple[Opener, ...]:
+    arn = _key_arn(key)
+    if arn.account == _LOCAL_ACCOUNT:
+        return (_named("local-kms", str(arn)),)
+    related = (_named("aws-kms-mrk", str(arn)),) if arn.resource_id.startswith("mrk-") else ()
+    return (_named("aws-kms", str(arn)), *related)
+
+
+def _kms_rsa(key: EncryptedDataKey) -> tuple[Opener, ...]:
+    return (_named("aws-kms-rsa", str(_key_arn(key))),)
+
+
+def _key_arn(key: EncryptedDataKey) -> KmsArn:
+    arn = KmsArn.parse(key.provider_info.decode("utf-8"))
+    if arn.resource_type != "key":
+        raise UsageError("an alias wraps no data key")
+    return arn
+
+
+def _hierarchical(key: EncryptedDataKey) -> tuple[Opener, ...]:
+    branch = key.provider_info.decode("utf-8")
+    needs = "with table= or file= and kms-key= of the store that holds the branch key"
+    return (_named("hierarchical", branch, needs),)
+
+
+def _ecdh(key: EncryptedDataKey) -> tuple[Opener, ...]:
+    # Version, then each public key after its length (framework/raw-ecdh-keyring.md, Key Provider Information).
+    info = key.provider_info
+    lengths = info[1:5]
+    length = int.from_bytes(lengths, "big")
+    curve = _CURVES.get(length)
+    if curve is None or len(info) != 9 + 2 * length or info[:5] + info[5 + length :][:4] != b"\x01" + 2 * lengths:
+        raise UsageError("no public keys of an ECDH keyring")
+    recipient = base64.b64encode(info[5 : 5 + length]).decode("ascii")
+    sender = base64.b64encode(info[9 + length :]).decode("ascii")
+    pair = f"the {curve} key pair whose public key is {recipient} (recipient), or {sender} (sender)"
+    return (
+        Opener("raw-ecdh://FILE", f"FILE holds {pair}"),
+        Opener("aws-kms-ecdh://KEY", f"KEY is {pair}"),
+    )
+
+
+def _raw(key: EncryptedDataKey) -> tuple[Opener, ...]:
+    name, parameters = key.provider_info[:-_RAW_AES_LENGTH], key.provider_info[-_RAW_AES_LENGTH:]
+    is_aes = parameters.startswith(_RAW_AES)
+    try:
+        text = (name if is_aes else key.provider_info).decode("utf-8")
+    except UnicodeDecodeError:
+        return ()
+    kind = "aes" if is_aes else "rsa"
+    needs = f"FILE holds an {kind.upper()} key of the namespace {key.provider_id!r} and name {text!r}"
+    return (Opener(f"raw-{kind}://FILE", needs),)
+
+
+def _named(scheme: str, rest: str, needs: str = "") -> Opener:
+    return Opener(str(KeyringUri(scheme, rest)), needs)
+
+
+_BY_PROVIDER: Final[dict[str, Callable[[EncryptedDataKey], tuple[Opener, ...]]]] = {
+    "aws-kms": _kms,
+    "aws-kms-rsa": _kms_rsa,
+    "aws-kms-hierarchy": _hierarchical,
+    "aws-kms-ecdh": _ecdh,
+    "raw-ecdh": _ecdh,
+}

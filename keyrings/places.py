@@ -1,0 +1,50 @@
+"""Where on this machine things lie unless told otherwise (XDG Base Directory Specification)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from envelope_sdk.errors import UsageError
+
+__all__ = ["CONFIGURATION_VARIABLE", "KEY_VARIABLE", "STORE_VARIABLE", "configuration_path", "local_store_path"]
+
+CONFIGURATION_VARIABLE: Final = "ENVELOPE_CONFIG"
+"""The environment variable that names the configuration file."""
+
+KEY_VARIABLE: Final = "ENVELOPE_KEY"
+"""The environment variable that names the keys to use where none is named otherwise, one a line."""
+
+STORE_VARIABLE: Final = "ENVELOPE_KMS_STORE"
+"""The environment variable that names the local KMS's file."""
+
+
+def local_store_path() -> Path:
+    """Return the file of the local KMS: ``$ENVELOPE_KMS_STORE``, or ``envelope/kms.db`` under ``$XDG_DATA_HOME``.
+
+    Raises:
+        UsageError: neither is set, and there is no home folder to look in.
+    """
+    named = os.environ.get(STORE_VARIABLE)
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_DATA_HOME")
+    try:
+        folder = Path(base) if base else Path.home() / ".local" / "share"
+    except RuntimeError:
+        raise UsageError("there is no home folder to keep a local KMS in: name its file with --kms-store") from None
+    return folder / "envelope" / "kms.db"
+
+
+def configuration_path() -> Path | None:
+    """Return ``$ENVELOPE_CONFIG``, or ``envelope/config.toml`` under ``$XDG_CONFIG_HOME``; ``None`` without a home."""
+    named = os.environ.get(CONFIGURATION_VARIABLE)
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CONFIG_HOME")
+    try:
+        folder = Path(base) if base else Path.home() / ".config"
+    except RuntimeError:
+        return None
+    return folder / "envelope" / "config.toml"

@@ -1,0 +1,166 @@
+"""The schemes of keyrings' URIs that come with this package, and what their makers may ask for.
+
+The table says where each is made; nothing is imported before it is wanted. ``docs/keyring-uris.md`` shows the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, Protocol
+
+from envelope_sdk.keyrings.kms.api import BranchKeyKmsApi, KmsApi
+from envelope_sdk.keyrings.uri import KEY_FILE
+
+__all__ = ["BUILT_IN", "LocalKmsApi", "LocalKmsDoor", "Scheme"]
+
+
+class LocalKmsApi(KmsApi, BranchKeyKmsApi, Protocol):
+    """What keyrings need of the local KMS, which is not theirs to import."""
+
+    @property
+    def region(self) -> str:
+        """The Region its ARNs name."""
+        ...
+
+    @property
+    def account(self) -> str:
+        """The account its ARNs name."""
+        ...
+
+    def describe_key(self, *, KeyId: str) -> dict[str, Any]:  # noqa: N803
+        """Return ``KeyMetadata`` of a key that an id, ARN or alias names."""
+        ...
+
+
+class LocalKmsDoor(Protocol):
+    """Opens local KMSs for the schemes that use one."""
+
+    def path(self, store: str | None) -> str:
+        """Return the file of the store that a URI names; of the usual one for ``None``."""
+        ...
+
+    def kms(self, store: str | None) -> LocalKmsApi:
+        """Open that store.
+
+        Raises:
+            KeyStoreError: it is not there or cannot be used.
+        """
+        ...
+
+
+class Scheme(NamedTuple):
+    """A built-in scheme.
+
+    Attributes:
+        form: how its URIs look, without parameters.
+        opens: what it names, in words.
+        maker: module and function, which takes the URI and a :class:`LocalKmsDoor`; empty where URIs of this scheme are
+            replaced by others.
+        single: parameters that stand at most once.
+        several: parameters that may be repeated.
+        files: those of the parameters whose values are paths.
+        rest: what follows ``://``: ``"file"``, ``"name"``, ``"none"``, or ``"own"`` for a syntax of its own.
+    """
+
+    form: str
+    opens: str
+    maker: str
+    single: tuple[str, ...] = ()
+    several: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    rest: str = "name"
+
+
+_HERE: Final = "envelope_sdk.keyrings.schemes"
+_AWS: Final = ("profile", "endpoint-url")
+_FILTER: Final = ("partition",)
+
+BUILT_IN: Final[dict[str, Scheme]] = {
+    KEY_FILE: Scheme(
+        "key-file://FILE",
+        "a key file of any kind; FILE alone is the same",
+        f"{_HERE}.key_files:keyring",
+        rest="file",
+    ),
+    "raw-aes": Scheme(
+        "raw-aes://FILE", "the AES key in a file made by `envelope keygen`", f"{_HERE}.key_files:keyring", rest="file"
+    ),
+    "raw-rsa": Scheme(
+        "raw-rsa://FILE", "the RSA key in a file made by `envelope keygen`", f"{_HERE}.key_files:keyring", rest="file"
+    ),
+    "raw-ecdh": Scheme("raw-ecdh://FILE", "the ECDH keys in a key file", f"{_HERE}.key_files:keyring", rest="file"),
+    "local-kms": Scheme(
+        "local-kms://KEY",
+        "a key of the local KMS, by `alias/NAME`, key id or ARN",
+        f"{_HERE}.local_kms:keyring",
+        single=("store",),
+        files=("store",),
+    ),
+    "local-kms-discovery": Scheme(
+        "local-kms-discovery://",
+        "every key of the local KMS, to decrypt",
+        f"{_HERE}.local_kms:discovery_keyring",
+        single=("store",),
+        files=("store",),
+        rest="none",
+    ),
+    "aws-kms": Scheme(
+        "aws-kms://KEY",
+        "a key of AWS KMS, by ARN; to encrypt only, also by key id, `alias/NAME` or alias ARN",
+        f"{_HERE}.aws_kms:keyring",
+        single=("region", *_AWS),
+        several=("grant-token",),
+    ),
+    "aws-kms-discovery": Scheme(
+        "aws-kms-discovery://",
+        "every key of AWS KMS that the caller may use, to decrypt; without `region=`, wherever messages say",
+        f"{_HERE}.aws_kms:discovery_keyring",
+        single=(*_FILTER, *_AWS),
+        several=("region", "account", "grant-token"),
+        rest="none",
+    ),
+    "aws-kms-mrk": Scheme(
+        "aws-kms-mrk://ARN",
+        "a multi-Region key of AWS KMS; opens what any of its replicas wrapped",
+        f"{_HERE}.aws_kms:mrk_keyring",
+        single=_AWS,
+        several=("grant-token",),
+    ),
+    "aws-kms-mrk-discovery": Scheme(
+        "aws-kms-mrk-discovery://REGION",
+        "every key that the caller may use in that Region, replicas of other Regions' keys included, to decrypt",
+        f"{_HERE}.aws_kms:mrk_discovery_keyring",
+        single=(*_FILTER, *_AWS),
+        several=("account", "grant-token"),
+    ),
+    "aws-kms-rsa": Scheme(
+        "aws-kms-rsa://ARN",
+        "an RSA key of AWS KMS; with `public-key=` it encrypts without asking AWS",
+        f"{_HERE}.aws_kms_asymmetric:rsa_keyring",
+        single=("public-key", "algorithm", *_AWS),
+        several=("grant-token",),
+        files=("public-key",),
+    ),
+    "aws-kms-ecdh": Scheme(
+        "aws-kms-ecdh://KEY",
+        "a key agreement key of AWS KMS: towards `recipient=`; without it, to decrypt what others sent to KEY",
+        f"{_HERE}.aws_kms_asymmetric:ecdh_keyring",
+        single=("recipient", "sender", "region", *_AWS),
+        several=("grant-token",),
+        files=("recipient", "sender"),
+    ),
+    "hierarchical": Scheme(
+        "hierarchical://BRANCH-KEY-ID",
+        "a branch key, kept in the DynamoDB table `table=` or the SQLite file `file=` and wrapped by `kms-key=`",
+        f"{_HERE}.hierarchical:keyring",
+        single=("table", "file", "logical-name", "kms-key", "ttl", *_AWS),
+        files=("file",),
+    ),
+    "pkcs11": Scheme(
+        "pkcs11:token=...;object=...?module-path=...&pin-source=...",
+        "a key in a PKCS #11 token, such as an HSM or a smart card (RFC 7512)",
+        f"{_HERE}.pkcs11:keyring",
+        rest="own",
+    ),
+    "keyring": Scheme("keyring://NAME", "the keys that the configuration file lists under that name", ""),
+}
+"""By name, in the order in which they are shown."""
