@@ -9,20 +9,61 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from envelope_sdk.keyrings.kms.clients import (
+        Boto3ClientSupplier,
+        ClientSupplier,
+        LimitedRegionsClientSupplier,
+    )
+    from envelope_sdk.keyrings.kms.discovery import DiscoveryFilter, KmsDiscoveryKeyring
+    from envelope_sdk.keyrings.kms.mrk import KmsMrkDiscoveryKeyring, KmsMrkKeyring
+    from envelope_sdk.keyrings.kms.multi import (
+        kms_discovery_multi_keyring,
+        kms_mrk_discovery_multi_keyring,
+        kms_mrk_multi_keyring,
+        kms_multi_keyring,
+    )
     from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
     from envelope_sdk.keyrings.multi import MultiKeyring
     from envelope_sdk.keyrings.raw_aes import RawAesKeyring
     from envelope_sdk.keyrings.raw_rsa import RawRsaKeyring
     from envelope_sdk.primitives.rsa import RsaPadding
 
-__all__ = ["KmsKeyring", "MultiKeyring", "RawAesKeyring", "RawRsaKeyring", "RsaPadding"]
+__all__ = [
+    "Boto3ClientSupplier",
+    "ClientSupplier",
+    "DiscoveryFilter",
+    "KmsDiscoveryKeyring",
+    "KmsKeyring",
+    "KmsMrkDiscoveryKeyring",
+    "KmsMrkKeyring",
+    "LimitedRegionsClientSupplier",
+    "MultiKeyring",
+    "RawAesKeyring",
+    "RawRsaKeyring",
+    "RsaPadding",
+    "kms_discovery_multi_keyring",
+    "kms_mrk_discovery_multi_keyring",
+    "kms_mrk_multi_keyring",
+    "kms_multi_keyring",
+]
 
 _HOMES: Final = {
+    "Boto3ClientSupplier": "envelope_sdk.keyrings.kms.clients",
+    "ClientSupplier": "envelope_sdk.keyrings.kms.clients",
+    "DiscoveryFilter": "envelope_sdk.keyrings.kms.discovery",
+    "KmsDiscoveryKeyring": "envelope_sdk.keyrings.kms.discovery",
     "KmsKeyring": "envelope_sdk.keyrings.kms.symmetric",
+    "KmsMrkDiscoveryKeyring": "envelope_sdk.keyrings.kms.mrk",
+    "KmsMrkKeyring": "envelope_sdk.keyrings.kms.mrk",
+    "LimitedRegionsClientSupplier": "envelope_sdk.keyrings.kms.clients",
     "MultiKeyring": "envelope_sdk.keyrings.multi",
     "RawAesKeyring": "envelope_sdk.keyrings.raw_aes",
     "RawRsaKeyring": "envelope_sdk.keyrings.raw_rsa",
     "RsaPadding": "envelope_sdk.primitives.rsa",
+    "kms_discovery_multi_keyring": "envelope_sdk.keyrings.kms.multi",
+    "kms_mrk_discovery_multi_keyring": "envelope_sdk.keyrings.kms.multi",
+    "kms_mrk_multi_keyring": "envelope_sdk.keyrings.kms.multi",
+    "kms_multi_keyring": "envelope_sdk.keyrings.kms.multi",
 }
 
 

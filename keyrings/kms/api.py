@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, cast
 
 from envelope_sdk.errors import KmsAccessError, KmsError, KmsUnavailableError, UsageError
 
-__all__ = ["BranchKeyKmsApi", "EcdhKmsApi", "KmsApi", "RsaKmsApi", "call_kms", "checked_grant_tokens"]
+__all__ = ["BranchKeyKmsApi", "EcdhKmsApi", "KmsApi", "RsaKmsApi", "call_kms", "checked_grant_tokens", "kms_error"]
 
 
 class KmsApi(Protocol):
@@ -225,13 +225,14 @@ def call_kms(operation: str, method: Callable[..., Mapping[str, Any]], **paramet
     try:
         return method(**parameters)
     except Exception as error:
-        translated = _translated(operation, error)
+        translated = kms_error(operation, error)
         if translated is None:
             raise
         raise translated from error
 
 
-def _translated(operation: str, error: Exception) -> KmsError | None:
+def kms_error(operation: str, error: Exception) -> KmsError | None:
+    """Return what an exception of a KMS client, or of the network, means; ``None`` where it is neither's."""
     response: Any = getattr(error, "response", None)
     if isinstance(response, dict):
         return _from_response(operation, cast("dict[str, Any]", response))

@@ -1,12 +1,32 @@
-"""AWS KMS key identifiers (framework/aws-kms/aws-kms-key-arn.md)."""
+"""AWS KMS key identifiers, and when two of them mean one key.
+
+The rules are those of framework/aws-kms/aws-kms-key-arn.md, aws-kms-mrk-match-for-decrypt.md and
+aws-kms-mrk-are-unique.md. An identifier that a caller configures may be a key ARN, an alias ARN, ``alias/NAME`` or a
+key id; one that a message names is a key ARN.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from envelope_sdk.errors import UsageError
 
-__all__ = ["KmsArn", "check_key_identifier"]
+__all__ = [
+    "KmsArn",
+    "check_arn_part",
+    "check_key_identifier",
+    "check_multi_region_keys_are_unique",
+    "is_multi_region",
+    "matches_for_decrypt",
+    "region_of",
+]
+
+_MULTI_REGION_PREFIX: Final = "mrk-"
+_MAX_LENGTH: Final = 2048
+"""Characters of a key identifier (API_Decrypt, ``KeyId``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +70,21 @@ class KmsArn:
     def __str__(self) -> str:
         return f"arn:{self.partition}:kms:{self.region}:{self.account}:{self.resource_type}/{self.resource_id}"
 
+    @property
+    def is_multi_region(self) -> bool:
+        """Whether it names a multi-Region key. An alias never does, whatever its name begins with."""
+        return self.resource_type == "key" and self.resource_id.startswith(_MULTI_REGION_PREFIX)
+
+    def in_region(self, region: str) -> KmsArn:
+        """Return the ARN with another Region, as the replica of a multi-Region key there is named."""
+        return replace(self, region=region)
+
 
 def check_key_identifier(text: str) -> str:
     """Return ``text`` if it can name a KMS key: a key ARN, an alias ARN, ``alias/NAME`` or a key id.
 
     Raises:
-        UsageError: it is empty or not ASCII, or begins like an ARN and is not one.
+        UsageError: it is empty, not ASCII or too long, or is none of these.
         TypeError: it is not text.
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - the commonest: arguments swapped
@@ -64,8 +93,76 @@ def check_key_identifier(text: str) -> str:
         raise UsageError("the KMS key identifier is empty")
     if not text.isascii():
         raise UsageError(f"a KMS key identifier is ASCII text: {text!r}")
+    if len(text) > _MAX_LENGTH:
+        raise UsageError(f"a KMS key identifier has at most {_MAX_LENGTH} characters, not {len(text)}")
     if text.startswith("arn:"):
         KmsArn.parse(text)
     elif text == "alias/":
         raise UsageError("the KMS alias has no name after 'alias/'")
+    elif text.startswith("key/"):
+        raise UsageError(f"a KMS key id stands without 'key/' before it: {text!r}")
+    elif "/" in text and not text.startswith("alias/"):
+        raise UsageError(f"neither an ARN, nor alias/NAME, nor a KMS key id: {text!r}")
     return text
+
+
+def check_arn_part(what: str, text: str) -> str:
+    """Return ``text`` if it can be the partition, Region or account of an ARN; ``what`` is its name in errors.
+
+    Raises:
+        UsageError: it is empty, or holds a colon or white space.
+        TypeError: it is not text.
+    """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - accounts as numbers, most often
+        raise TypeError(f"the {what} is text, not {type(text).__name__}")
+    if not text.strip():
+        raise UsageError(f"the {what} is empty")
+    if ":" in text or len(text.split()) > 1 or text != text.strip():
+        raise UsageError(f"the {what} is one part of an ARN, without colons and white space: {text!r}")
+    return text
+
+
+def region_of(identifier: str) -> str:
+    """Return the Region that a valid key identifier names; the empty text where it names none, as only ARNs do."""
+    return KmsArn.parse(identifier).region if identifier.startswith("arn:") else ""
+
+
+def is_multi_region(identifier: str) -> bool:
+    """Return whether a valid key identifier names a multi-Region key by its ARN or id; aliases never tell."""
+    if identifier.startswith("arn:"):
+        return KmsArn.parse(identifier).is_multi_region
+    return identifier.startswith(_MULTI_REGION_PREFIX)
+
+
+def matches_for_decrypt(configured: str, named: str) -> bool:
+    """Return whether the key ``configured`` may open what the key ``named`` in a message wrapped.
+
+    The two are equal, or ARNs of multi-Region keys that differ in nothing but the Region. A bare id is not enough: it
+    says neither account nor partition.
+    """
+    if configured == named:
+        return True
+    if not (configured.startswith("arn:") and named.startswith("arn:")):
+        return False
+    ours, theirs = KmsArn.parse(configured), KmsArn.parse(named)
+    return ours.is_multi_region and theirs.is_multi_region and ours.in_region(theirs.region) == theirs
+
+
+def check_multi_region_keys_are_unique(identifiers: Sequence[str]) -> None:
+    """Raise where one multi-Region key is named more than once, in several Regions or in one.
+
+    Raises:
+        UsageError: it is; the text has every identifier concerned.
+    """
+    related = [(identifier, _resource_id(identifier)) for identifier in identifiers if is_multi_region(identifier)]
+    count = Counter(resource_id for _, resource_id in related)
+    repeated = [identifier for identifier, resource_id in related if count[resource_id] > 1]
+    if repeated:
+        raise UsageError(
+            "each multi-Region key is given once, in the Region that is to be asked; these name the same: "
+            + ", ".join(repeated)
+        )
+
+
+def _resource_id(identifier: str) -> str:
+    return KmsArn.parse(identifier).resource_id if identifier.startswith("arn:") else identifier

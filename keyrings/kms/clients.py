@@ -1,0 +1,201 @@
+"""Where the clients of several Regions come from (framework/aws-kms/aws-kms-multi-keyrings.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from envelope_sdk.errors import EnvelopeError, KmsAccessError, UsageError
+from envelope_sdk.keyrings.kms.api import KmsApi, kms_error
+from envelope_sdk.keyrings.kms.arn import check_arn_part
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+    from botocore.config import Config
+
+__all__ = [
+    "Boto3ClientSupplier",
+    "ClientSupplier",
+    "LimitedRegionsClientSupplier",
+    "checked_regions",
+    "region_of_client",
+    "supplied_client",
+]
+
+ClientSupplier = Callable[[str], KmsApi]
+"""Takes a Region, for instance ``"eu-west-1"``, and returns a client that asks the KMS there.
+
+Anything callable will do, for instance a function that returns a :class:`~envelope_sdk.local_kms.LocalKms` for each
+Region. Builders of keyrings ask it once for each key or Region, when they build. The empty text stands for the Region
+that the service's own configuration names: keys that are named by an alias or a bare id leave it open.
+"""
+
+
+class Boto3ClientSupplier:
+    """Makes boto3 clients, one for each Region, when it is first asked for. Safe to share between threads.
+
+    boto3 sessions are not: leave the session to this supplier alone, or let it make its own.
+    """
+
+    __slots__ = ("_clients", "_config", "_endpoint_url", "_lock", "_session")
+
+    def __init__(
+        self, session: Session | None = None, *, config: Config | None = None, endpoint_url: str | None = None
+    ) -> None:
+        """Take what clients are made with. Neither boto3 nor the network is touched before a client is asked for.
+
+        Args:
+            session: a ``boto3.session.Session``; left out, one of its own with boto3's usual search for credentials.
+            config: a ``botocore.config.Config``: timeouts, retries, connections kept open.
+            endpoint_url: where to ask instead of AWS, for all Regions.
+        """
+        self._session = session
+        self._config = config
+        self._endpoint_url = endpoint_url
+        self._clients: dict[str, KmsApi] = {}
+        self._lock = Lock()
+
+    def __repr__(self) -> str:
+        shown = "" if self._endpoint_url is None else f"endpoint_url={self._endpoint_url!r}"
+        return f"Boto3ClientSupplier({shown})"
+
+    def __call__(self, region: str) -> KmsApi:
+        """Return the client of a Region; the empty text stands for the one of boto3's configuration.
+
+        Raises:
+            UsageError: boto3 cannot make one: no such Region or profile, no Region configured, a wrong endpoint.
+            KmsAccessError: boto3 finds credentials and cannot use them.
+            TypeError: the Region is not text.
+        """
+        if region != "":
+            check_arn_part("Region", region)
+        client = self._clients.get(region)
+        if client is None:
+            with self._lock:
+                client = self._clients.get(region)
+                if client is None:
+                    client = self._made(region)
+                    self._clients[region] = client
+        return client
+
+    def _made(self, region: str) -> KmsApi:
+        try:
+            client = self._boto3_client(region or None)
+        except Exception as error:
+            refusal = _refusal(error)
+            if refusal is None:
+                raise
+            raise refusal from error
+        # The Region that boto3 chose may have been asked for by its name.
+        known = None if region else self._clients.setdefault(region_of_client(client) or "", client)
+        return client if known is None else known
+
+    def _boto3_client(self, region: str | None) -> KmsApi:
+        if self._session is None:
+            import boto3.session
+
+            self._session = boto3.session.Session()
+        client: KmsApi = self._session.client(  # pyright: ignore[reportUnknownMemberType]
+            "kms", region_name=region, config=self._config, endpoint_url=self._endpoint_url
+        )
+        return client
+
+
+_ADVICE: Final = {
+    "ConfigParseError": ": correct that file",
+    "InvalidRegionError": ": Regions are named like 'eu-west-1'",
+    "ModuleNotFoundError": ": install boto3",
+    "NoRegionError": ": name keys by their ARNs, which say the Region, or set AWS_DEFAULT_REGION",
+    "ProfileNotFound": ": correct AWS_PROFILE, or give a session of another profile",
+}
+
+
+def _refusal(error: Exception) -> EnvelopeError | None:
+    translated = kms_error("CreateClient", error)
+    if isinstance(translated, KmsAccessError):
+        return translated
+    if translated is None and not isinstance(error, ImportError | ValueError):
+        return None
+    reason = str(error).rstrip(".")
+    return UsageError(f"boto3 makes no KMS client: {reason}{_ADVICE.get(type(error).__name__, '')}")
+
+
+class LimitedRegionsClientSupplier:
+    """Passes on the clients of some Regions and refuses to go elsewhere."""
+
+    __slots__ = ("_regions", "_supplier")
+
+    def __init__(self, supplier: ClientSupplier, regions: Iterable[str]) -> None:
+        """Take the supplier to ask, and the Regions it may be asked for.
+
+        Args:
+            supplier: takes a Region and returns its client.
+            regions: at least one. The default Region is none of them, as nobody knows which it is: with this supplier,
+                name keys by ARNs.
+
+        Raises:
+            UsageError: there is no Region, or one can be none or stands there twice.
+            TypeError: the supplier cannot be called, or the Regions are not texts.
+        """
+        if not callable(supplier):
+            raise TypeError(f"a client supplier is called with a Region, which {type(supplier).__name__} cannot be")
+        self._supplier = supplier
+        self._regions = checked_regions(regions)
+
+    def __repr__(self) -> str:
+        return f"LimitedRegionsClientSupplier({self._supplier!r}, {list(self._regions)!r})"
+
+    def __call__(self, region: str) -> KmsApi:
+        """Return the client of a Region.
+
+        Raises:
+            UsageError: it is none of those allowed.
+        """
+        if region not in self._regions:
+            raise UsageError(f"{_shown(region)} is none of those that may be asked: {', '.join(self._regions)}")
+        return self._supplier(region)
+
+
+def _shown(region: str) -> str:
+    return f"the Region {region!r}" if region else "the default Region"
+
+
+def supplied_client(supplier: ClientSupplier, region: str) -> KmsApi:
+    """Return what the supplier has for a Region.
+
+    Raises:
+        UsageError: it has none.
+    """
+    client = supplier(region)
+    if client is None:  # pyright: ignore[reportUnnecessaryComparison] - suppliers are anybody's
+        raise UsageError(f"the client supplier has no client for {_shown(region)}")
+    return client
+
+
+def checked_regions(regions: Iterable[str]) -> tuple[str, ...]:
+    """Return names of Regions, in their order.
+
+    Raises:
+        UsageError: there is none, or one is blank, is no part of an ARN, or stands there twice.
+        TypeError: they are one text, or one of them is not text.
+    """
+    if isinstance(regions, str):
+        raise TypeError("regions is a collection of Regions, not one text")
+    checked = tuple(check_arn_part("Region", region) for region in regions)
+    if not checked:
+        raise UsageError("at least one Region is needed")
+    if len(set(checked)) < len(checked):
+        raise UsageError(f"each Region is given once: {', '.join(checked)}")
+    return checked
+
+
+def region_of_client(kms: object) -> str | None:
+    """Return the Region that a client asks; ``None`` where it does not tell.
+
+    boto3 clients say it in ``meta.region_name``, a local KMS in ``region``.
+    """
+    region = getattr(getattr(kms, "meta", None), "region_name", None)
+    if region is None:
+        region = getattr(kms, "region", None)
+    return region if isinstance(region, str) else None
