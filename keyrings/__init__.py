@@ -12,15 +12,27 @@ if TYPE_CHECKING:
     from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
     from envelope_sdk.keyrings.multi import MultiKeyring
     from envelope_sdk.keyrings.raw_aes import RawAesKeyring
+    from envelope_sdk.keyrings.raw_ecdh import RawEcdhKeyring
     from envelope_sdk.keyrings.raw_rsa import RawRsaKeyring
+    from envelope_sdk.primitives.ecdh import EcdhCurve
     from envelope_sdk.primitives.rsa import RsaPadding
 
-__all__ = ["KmsKeyring", "MultiKeyring", "RawAesKeyring", "RawRsaKeyring", "RsaPadding"]
+__all__ = [
+    "EcdhCurve",
+    "KmsKeyring",
+    "MultiKeyring",
+    "RawAesKeyring",
+    "RawEcdhKeyring",
+    "RawRsaKeyring",
+    "RsaPadding",
+]
 
 _HOMES: Final = {
+    "EcdhCurve": "envelope_sdk.primitives.ecdh",
     "KmsKeyring": "envelope_sdk.keyrings.kms.symmetric",
     "MultiKeyring": "envelope_sdk.keyrings.multi",
     "RawAesKeyring": "envelope_sdk.keyrings.raw_aes",
+    "RawEcdhKeyring": "envelope_sdk.keyrings.raw_ecdh",
     "RawRsaKeyring": "envelope_sdk.keyrings.raw_rsa",
     "RsaPadding": "envelope_sdk.primitives.rsa",
 }

@@ -25,7 +25,15 @@ SURFACE = {
         "Limits",
         "open",
     ],
-    "envelope_sdk.keyrings": ["KmsKeyring", "MultiKeyring", "RawAesKeyring", "RawRsaKeyring", "RsaPadding"],
+    "envelope_sdk.keyrings": [
+        "EcdhCurve",
+        "KmsKeyring",
+        "MultiKeyring",
+        "RawAesKeyring",
+        "RawEcdhKeyring",
+        "RawRsaKeyring",
+        "RsaPadding",
+    ],
     "envelope_sdk.managers": ["DefaultMaterialsManager"],
     "envelope_sdk.materials": [
         "DecryptionMaterials",
