@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from envelope_sdk.keyrings.kms.ecdh import KmsEcdhKeyring
+    from envelope_sdk.keyrings.kms.rsa import KmsRsaKeyring
     from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
     from envelope_sdk.keyrings.multi import MultiKeyring
     from envelope_sdk.keyrings.raw_aes import RawAesKeyring
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EcdhCurve",
+    "KmsEcdhKeyring",
     "KmsKeyring",
+    "KmsRsaKeyring",
     "MultiKeyring",
     "RawAesKeyring",
     "RawEcdhKeyring",
@@ -29,7 +33,9 @@ __all__ = [
 
 _HOMES: Final = {
     "EcdhCurve": "envelope_sdk.primitives.ecdh",
+    "KmsEcdhKeyring": "envelope_sdk.keyrings.kms.ecdh",
     "KmsKeyring": "envelope_sdk.keyrings.kms.symmetric",
+    "KmsRsaKeyring": "envelope_sdk.keyrings.kms.rsa",
     "MultiKeyring": "envelope_sdk.keyrings.multi",
     "RawAesKeyring": "envelope_sdk.keyrings.raw_aes",
     "RawEcdhKeyring": "envelope_sdk.keyrings.raw_ecdh",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from envelope_sdk.errors import UsageError
 
-__all__ = ["KmsArn", "check_key_identifier"]
+__all__ = ["KmsArn", "check_key_arn", "check_key_identifier"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,14 @@ class KmsArn:
             raise UsageError(f"the ARN names neither key/ID nor alias/NAME: {text!r}")
         return cls(partition, region, account, resource_type, resource_id)
 
+    def same_multi_region_key(self, other: KmsArn) -> bool:
+        """Return whether both are keys of one multi-Region key, in whatever Regions (aws-kms-mrk-match-for-decrypt)."""
+        return (
+            self.resource_type == "key"
+            and self.resource_id.startswith("mrk-")
+            and replace(self, region=other.region) == other
+        )
+
     def __str__(self) -> str:
         return f"arn:{self.partition}:kms:{self.region}:{self.account}:{self.resource_type}/{self.resource_id}"
 
@@ -68,4 +76,17 @@ def check_key_identifier(text: str) -> str:
         KmsArn.parse(text)
     elif text == "alias/":
         raise UsageError("the KMS alias has no name after 'alias/'")
+    return text
+
+
+def check_key_arn(text: str) -> str:
+    """Return ``text`` if it is the ARN of a key, which cannot come to mean another as an alias can.
+
+    Raises:
+        UsageError: it is not.
+        TypeError: it is not text.
+    """
+    check_key_identifier(text)
+    if not text.startswith("arn:") or KmsArn.parse(text).resource_type != "key":
+        raise UsageError(f"this keyring needs the ARN of a key, arn:...:key/ID, not {text!r}")
     return text

@@ -27,7 +27,9 @@ SURFACE = {
     ],
     "envelope_sdk.keyrings": [
         "EcdhCurve",
+        "KmsEcdhKeyring",
         "KmsKeyring",
+        "KmsRsaKeyring",
         "MultiKeyring",
         "RawAesKeyring",
         "RawEcdhKeyring",
