@@ -9,12 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from envelope_sdk.keyrings.kms.clients import (
-        Boto3ClientSupplier,
-        ClientSupplier,
-        LimitedRegionsClientSupplier,
-    )
+    from envelope_sdk.keyrings.kms.clients import Boto3ClientSupplier, ClientSupplier, LimitedRegionsClientSupplier
     from envelope_sdk.keyrings.kms.discovery import DiscoveryFilter, KmsDiscoveryKeyring
+    from envelope_sdk.keyrings.kms.ecdh import KmsEcdhKeyring
     from envelope_sdk.keyrings.kms.mrk import KmsMrkDiscoveryKeyring, KmsMrkKeyring
     from envelope_sdk.keyrings.kms.multi import (
         kms_discovery_multi_keyring,
@@ -22,48 +19,69 @@ if TYPE_CHECKING:
         kms_mrk_multi_keyring,
         kms_multi_keyring,
     )
+    from envelope_sdk.keyrings.kms.rsa import KmsRsaKeyring
     from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
     from envelope_sdk.keyrings.multi import MultiKeyring
     from envelope_sdk.keyrings.raw_aes import RawAesKeyring
+    from envelope_sdk.keyrings.raw_ecdh import RawEcdhKeyring
     from envelope_sdk.keyrings.raw_rsa import RawRsaKeyring
+    from envelope_sdk.keyrings.registry import keyring_from_uri, keyrings_from_uris, known_schemes
+    from envelope_sdk.keyrings.uri import KeyringUri
+    from envelope_sdk.primitives.ecdh import EcdhCurve
     from envelope_sdk.primitives.rsa import RsaPadding
 
 __all__ = [
     "Boto3ClientSupplier",
     "ClientSupplier",
     "DiscoveryFilter",
+    "EcdhCurve",
+    "KeyringUri",
     "KmsDiscoveryKeyring",
+    "KmsEcdhKeyring",
     "KmsKeyring",
     "KmsMrkDiscoveryKeyring",
     "KmsMrkKeyring",
+    "KmsRsaKeyring",
     "LimitedRegionsClientSupplier",
     "MultiKeyring",
     "RawAesKeyring",
+    "RawEcdhKeyring",
     "RawRsaKeyring",
     "RsaPadding",
+    "keyring_from_uri",
+    "keyrings_from_uris",
     "kms_discovery_multi_keyring",
     "kms_mrk_discovery_multi_keyring",
     "kms_mrk_multi_keyring",
     "kms_multi_keyring",
+    "known_schemes",
 ]
 
 _HOMES: Final = {
     "Boto3ClientSupplier": "envelope_sdk.keyrings.kms.clients",
     "ClientSupplier": "envelope_sdk.keyrings.kms.clients",
     "DiscoveryFilter": "envelope_sdk.keyrings.kms.discovery",
+    "EcdhCurve": "envelope_sdk.primitives.ecdh",
+    "KeyringUri": "envelope_sdk.keyrings.uri",
     "KmsDiscoveryKeyring": "envelope_sdk.keyrings.kms.discovery",
+    "KmsEcdhKeyring": "envelope_sdk.keyrings.kms.ecdh",
     "KmsKeyring": "envelope_sdk.keyrings.kms.symmetric",
     "KmsMrkDiscoveryKeyring": "envelope_sdk.keyrings.kms.mrk",
     "KmsMrkKeyring": "envelope_sdk.keyrings.kms.mrk",
+    "KmsRsaKeyring": "envelope_sdk.keyrings.kms.rsa",
     "LimitedRegionsClientSupplier": "envelope_sdk.keyrings.kms.clients",
     "MultiKeyring": "envelope_sdk.keyrings.multi",
     "RawAesKeyring": "envelope_sdk.keyrings.raw_aes",
+    "RawEcdhKeyring": "envelope_sdk.keyrings.raw_ecdh",
     "RawRsaKeyring": "envelope_sdk.keyrings.raw_rsa",
     "RsaPadding": "envelope_sdk.primitives.rsa",
+    "keyring_from_uri": "envelope_sdk.keyrings.registry",
+    "keyrings_from_uris": "envelope_sdk.keyrings.registry",
     "kms_discovery_multi_keyring": "envelope_sdk.keyrings.kms.multi",
     "kms_mrk_discovery_multi_keyring": "envelope_sdk.keyrings.kms.multi",
     "kms_mrk_multi_keyring": "envelope_sdk.keyrings.kms.multi",
     "kms_multi_keyring": "envelope_sdk.keyrings.kms.multi",
+    "known_schemes": "envelope_sdk.keyrings.registry",
 }
 
 

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.serialization import (
-    load_der_private_key,
-    load_der_public_key,
-    load_pem_private_key,
-    load_pem_public_key,
-)
 
 from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
@@ -20,12 +12,9 @@ from envelope_sdk.keyrings.attempts import unwrap_first
 from envelope_sdk.keyrings.names import checked_name
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 from envelope_sdk.primitives.entropy import RandomSource, system_random
-from envelope_sdk.primitives.rsa import RsaPadding, rsa_unwrap, rsa_wrap
+from envelope_sdk.primitives.rsa import RsaPadding, rsa_private_key, rsa_public_key, rsa_unwrap, rsa_wrap
 
 __all__ = ["RawRsaKeyring"]
-
-_MIN_ENCRYPT_BITS: Final = 2048
-_PEM_START: Final = b"-----BEGIN"
 
 
 class RawRsaKeyring:
@@ -68,8 +57,8 @@ class RawRsaKeyring:
         self._namespace = namespace
         self._name = name
         self._padding = _checked_padding(padding)
-        self._public_key = None if public_key is None else _load_public(public_key)
-        self._private_key = None if private_key is None else _load_private(private_key, password)
+        self._public_key = None if public_key is None else rsa_public_key(public_key)
+        self._private_key = None if private_key is None else rsa_private_key(private_key, password)
         self._random = random
 
     def __repr__(self) -> str:
@@ -117,39 +106,3 @@ def _checked_padding(padding: RsaPadding) -> RsaPadding:
     except ValueError:
         known = ", ".join(known.value for known in RsaPadding)
         raise UsageError(f"the RSA padding {padding!r} is none of {known}") from None
-
-
-def _load_public(key: bytes | RSAPublicKey) -> RSAPublicKey:
-    if isinstance(key, bytes):
-        try:
-            loaded = load_pem_public_key(key) if key.lstrip().startswith(_PEM_START) else load_der_public_key(key)
-        except (ValueError, UnsupportedAlgorithm):
-            raise UsageError("the RSA public key is neither PEM nor DER of a public key") from None
-    else:
-        loaded = key
-    if not isinstance(loaded, RSAPublicKey):
-        raise UsageError(f"the public key is not RSA but {type(loaded).__name__}")
-    if loaded.key_size < _MIN_ENCRYPT_BITS:
-        raise UsageError(
-            f"an RSA key of {loaded.key_size} bits is too weak to encrypt; use {_MIN_ENCRYPT_BITS} or more"
-        )
-    return loaded
-
-
-def _load_private(key: bytes | RSAPrivateKey, password: bytes | None) -> RSAPrivateKey:
-    if isinstance(key, bytes):
-        try:
-            pem = key.lstrip().startswith(_PEM_START)
-            loaded = load_pem_private_key(key, password) if pem else load_der_private_key(key, password)
-        except TypeError:
-            need = "is encrypted: give its password" if password is None else "is not encrypted: give no password"
-            raise UsageError(f"the RSA private key {need}") from None
-        except (ValueError, UnsupportedAlgorithm):
-            raise UsageError(
-                "the RSA private key is not PEM or DER of a private key, or the password is wrong"
-            ) from None
-    else:
-        loaded = key
-    if not isinstance(loaded, RSAPrivateKey):
-        raise UsageError(f"the private key is not RSA but {type(loaded).__name__}")
-    return loaded

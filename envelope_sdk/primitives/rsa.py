@@ -9,9 +9,12 @@ from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, Asymme
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 
-from envelope_sdk.errors import AuthenticationError, KeyringError
+from envelope_sdk.errors import AuthenticationError, KeyringError, UsageError
+from envelope_sdk.primitives.key_loading import load_private_key, load_public_key
 
-__all__ = ["RsaPadding", "rsa_unwrap", "rsa_wrap"]
+__all__ = ["RsaPadding", "rsa_private_key", "rsa_public_key", "rsa_unwrap", "rsa_wrap"]
+
+_MIN_ENCRYPT_BITS: Final = 2048
 
 _OAEP_HASHES: Final[dict[str, HashAlgorithm]] = {
     "OAEP_SHA1": SHA1(),  # noqa: S303 - collisions play no part in OAEP, and existing messages need it
@@ -36,6 +39,34 @@ class RsaPadding(Enum):
             return PKCS1v15()
         digest = _OAEP_HASHES[self.value]
         return OAEP(mgf=MGF1(digest), algorithm=digest, label=None)
+
+
+def rsa_public_key(key: bytes | RSAPublicKey) -> RSAPublicKey:
+    """Return a public key to encrypt with: PEM or DER bytes (SubjectPublicKeyInfo or PKCS#1), or a key object.
+
+    Raises:
+        UsageError: it cannot be read, is not RSA, or has fewer than 2,048 bits.
+    """
+    loaded = load_public_key("RSA public key", key) if isinstance(key, bytes) else key
+    if not isinstance(loaded, RSAPublicKey):
+        raise UsageError(f"the public key is not RSA but {type(loaded).__name__}")
+    if loaded.key_size < _MIN_ENCRYPT_BITS:
+        raise UsageError(
+            f"an RSA key of {loaded.key_size} bits is too weak to encrypt; use {_MIN_ENCRYPT_BITS} or more"
+        )
+    return loaded
+
+
+def rsa_private_key(key: bytes | RSAPrivateKey, password: bytes | None) -> RSAPrivateKey:
+    """Return a private key of any size: PEM or DER bytes (PKCS#8 or traditional), or a key object.
+
+    Raises:
+        UsageError: it cannot be read, ``password`` does not open it, or it is not RSA.
+    """
+    loaded = load_private_key("RSA private key", key, password) if isinstance(key, bytes) else key
+    if not isinstance(loaded, RSAPrivateKey):
+        raise UsageError(f"the private key is not RSA but {type(loaded).__name__}")
+    return loaded
 
 
 def rsa_wrap(key: RSAPublicKey, padding: RsaPadding, data_key: bytes) -> bytes:

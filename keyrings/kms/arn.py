@@ -17,6 +17,7 @@ from envelope_sdk.errors import UsageError
 __all__ = [
     "KmsArn",
     "check_arn_part",
+    "check_key_arn",
     "check_key_identifier",
     "check_multi_region_keys_are_unique",
     "is_multi_region",
@@ -66,6 +67,14 @@ class KmsArn:
         if resource_type not in ("key", "alias") or not resource_id:
             raise UsageError(f"the ARN names neither key/ID nor alias/NAME: {text!r}")
         return cls(partition, region, account, resource_type, resource_id)
+
+    def same_multi_region_key(self, other: KmsArn) -> bool:
+        """Return whether both are keys of one multi-Region key, in whatever Regions (aws-kms-mrk-match-for-decrypt)."""
+        return (
+            self.resource_type == "key"
+            and self.resource_id.startswith("mrk-")
+            and replace(self, region=other.region) == other
+        )
 
     def __str__(self) -> str:
         return f"arn:{self.partition}:kms:{self.region}:{self.account}:{self.resource_type}/{self.resource_id}"
@@ -166,3 +175,16 @@ def check_multi_region_keys_are_unique(identifiers: Sequence[str]) -> None:
 
 def _resource_id(identifier: str) -> str:
     return KmsArn.parse(identifier).resource_id if identifier.startswith("arn:") else identifier
+
+
+def check_key_arn(text: str) -> str:
+    """Return ``text`` if it is the ARN of a key, which cannot come to mean another as an alias can.
+
+    Raises:
+        UsageError: it is not.
+        TypeError: it is not text.
+    """
+    check_key_identifier(text)
+    if not text.startswith("arn:") or KmsArn.parse(text).resource_type != "key":
+        raise UsageError(f"this keyring needs the ARN of a key, arn:...:key/ID, not {text!r}")
+    return text

@@ -25,7 +25,17 @@ SURFACE = {
         "Limits",
         "open",
     ],
-    "envelope_sdk.keyrings": ["KmsKeyring", "MultiKeyring", "RawAesKeyring", "RawRsaKeyring", "RsaPadding"],
+    "envelope_sdk.keyrings": [
+        "EcdhCurve",
+        "KmsEcdhKeyring",
+        "KmsKeyring",
+        "KmsRsaKeyring",
+        "MultiKeyring",
+        "RawAesKeyring",
+        "RawEcdhKeyring",
+        "RawRsaKeyring",
+        "RsaPadding",
+    ],
     "envelope_sdk.managers": ["DefaultMaterialsManager"],
     "envelope_sdk.materials": [
         "DecryptionMaterials",

@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from testkit.keyrings import CountingDataKeyring, EcdhReader, HierarchyReader, NullDataKeyring, StaticDataKeyring
+from testkit.keyrings import CountingDataKeyring, HierarchyReader, NullDataKeyring, StaticDataKeyring
 
 from envelope_sdk.formats import AlgorithmSuite
-from envelope_sdk.keyrings import MultiKeyring, RawAesKeyring, RawRsaKeyring, RsaPadding
+from envelope_sdk.keyrings import MultiKeyring, RawAesKeyring, RawEcdhKeyring, RawRsaKeyring, RsaPadding
 from envelope_sdk.materials import Keyring
 
 DIRECTORY = Path(__file__).parent.parent / "vectors" / "official"
@@ -87,7 +87,10 @@ def keyring_of(key: dict[str, Any]) -> Keyring:
             generator = None if key["generator"] is None else keyring_of(key["generator"])
             return MultiKeyring(generator, [keyring_of(child) for child in key["children"]])
         case "raw-ecdh":
-            return EcdhReader(decoded(key["private_pem"]))
+            private = decoded(key["private_pem"])
+            if key["peer_public_der"] is None:
+                return RawEcdhKeyring.discovery(private)
+            return RawEcdhKeyring.static(private, decoded(key["peer_public_der"]))
         case "hierarchy":
             return HierarchyReader(key["branch_key_id"], key["version"], decoded(key["branch_key"]))
         case "static-dek":

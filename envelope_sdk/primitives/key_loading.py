@@ -1,0 +1,57 @@
+"""Reading asymmetric keys from PEM and DER."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    load_der_private_key,
+    load_der_public_key,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from envelope_sdk.errors import UsageError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+
+__all__ = ["load_private_key", "load_public_key"]
+
+_PEM_START: Final = b"-----BEGIN"
+
+
+def load_public_key(what: str, data: bytes) -> PublicKeyTypes:
+    """Return the public key in PEM or DER bytes: a SubjectPublicKeyInfo, or PKCS#1 where it is RSA.
+
+    Args:
+        what: the key in an error's words, for instance ``"RSA public key"``.
+        data: the bytes.
+
+    Raises:
+        UsageError: they hold no public key, or one of a kind that is not supported.
+    """
+    try:
+        return load_pem_public_key(data) if _is_pem(data) else load_der_public_key(data)
+    except (ValueError, UnsupportedAlgorithm):
+        raise UsageError(f"the {what} is neither PEM nor DER of a public key") from None
+
+
+def load_private_key(what: str, data: bytes, password: bytes | None) -> PrivateKeyTypes:
+    """Return the private key in PEM or DER bytes (PKCS#8 or traditional); ``password`` opens an encrypted one.
+
+    Raises:
+        UsageError: they hold no private key, or the password does not fit.
+    """
+    try:
+        return load_pem_private_key(data, password) if _is_pem(data) else load_der_private_key(data, password)
+    except TypeError:
+        need = "is encrypted: give its password" if password is None else "is not encrypted: give no password"
+        raise UsageError(f"the {what} {need}") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise UsageError(f"the {what} is not PEM or DER of a private key, or the password is wrong") from None
+
+
+def _is_pem(data: bytes) -> bool:
+    return data.lstrip().startswith(_PEM_START)
