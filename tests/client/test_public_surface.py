@@ -26,7 +26,7 @@ SURFACE = {
         "open",
     ],
     "envelope_sdk.keyrings": ["KmsKeyring", "MultiKeyring", "RawAesKeyring", "RawRsaKeyring", "RsaPadding"],
-    "envelope_sdk.managers": ["DefaultMaterialsManager"],
+    "envelope_sdk.managers": ["DefaultMaterialsManager", "RequiredContextMaterialsManager"],
     "envelope_sdk.materials": [
         "DecryptionMaterials",
         "DecryptionRequest",
