@@ -86,7 +86,7 @@ def _ecdh(key: EncryptedDataKey) -> tuple[Opener, ...]:
     pair = f"the {curve} key pair whose public key is {recipient} (recipient), or {sender} (sender)"
     return (
         Opener("raw-ecdh://FILE", f"FILE holds {pair}"),
-        Opener("aws-kms-ecdh://KEY", f"KEY is {pair}"),
+        Opener("aws-kms-ecdh://ARN", f"ARN names {pair}"),
     )
 
 

@@ -119,10 +119,10 @@ BUILT_IN: Final[dict[str, Scheme]] = {
         rest="none",
     ),
     "aws-kms-mrk": Scheme(
-        "aws-kms-mrk://ARN",
-        "a multi-Region key of AWS KMS; opens what any of its replicas wrapped",
+        "aws-kms-mrk://KEY",
+        "a multi-Region key of AWS KMS, named likewise; opens what any of its replicas wrapped",
         f"{_HERE}.aws_kms:mrk_keyring",
-        single=_AWS,
+        single=("region", *_AWS),
         several=("grant-token",),
     ),
     "aws-kms-mrk-discovery": Scheme(
@@ -134,19 +134,19 @@ BUILT_IN: Final[dict[str, Scheme]] = {
     ),
     "aws-kms-rsa": Scheme(
         "aws-kms-rsa://ARN",
-        "an RSA key of AWS KMS; with `public-key=` it encrypts without asking AWS",
+        "an RSA key of AWS KMS, to decrypt; with the file `public-key=` also to encrypt, which asks nobody",
         f"{_HERE}.aws_kms_asymmetric:rsa_keyring",
         single=("public-key", "algorithm", *_AWS),
         several=("grant-token",),
         files=("public-key",),
     ),
     "aws-kms-ecdh": Scheme(
-        "aws-kms-ecdh://KEY",
-        "a key agreement key of AWS KMS: towards `recipient=`; without it, to decrypt what others sent to KEY",
+        "aws-kms-ecdh://ARN",
+        "a key agreement key of AWS KMS, with the public key in the file `recipient=`; without that, to decrypt",
         f"{_HERE}.aws_kms_asymmetric:ecdh_keyring",
-        single=("recipient", "sender", "region", *_AWS),
+        single=("recipient", "public-key", *_AWS),
         several=("grant-token",),
-        files=("recipient", "sender"),
+        files=("recipient", "public-key"),
     ),
     "hierarchical": Scheme(
         "hierarchical://BRANCH-KEY-ID",

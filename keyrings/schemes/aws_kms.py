@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 from envelope_sdk.errors import UsageError
-from envelope_sdk.keyrings.kms.api import KmsApi
-from envelope_sdk.keyrings.kms.arn import KmsArn, check_key_identifier
+from envelope_sdk.keyrings.kms.any_region import KmsAnyRegionDiscoveryKeyring
+from envelope_sdk.keyrings.kms.arn import check_key_identifier, region_of
+from envelope_sdk.keyrings.kms.clients import Boto3ClientSupplier
+from envelope_sdk.keyrings.kms.discovery import DiscoveryFilter, KmsDiscoveryKeyring
+from envelope_sdk.keyrings.kms.mrk import KmsMrkDiscoveryKeyring, KmsMrkKeyring
+from envelope_sdk.keyrings.kms.multi import kms_discovery_multi_keyring
 from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
-from envelope_sdk.keyrings.multi import MultiKeyring
 from envelope_sdk.keyrings.schemes import LocalKmsDoor
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.materials import Keyring
 
-__all__ = ["client_in", "discovery_keyring", "keyring", "mrk_discovery_keyring", "mrk_keyring", "region_of"]
+__all__ = ["client_of", "clients_of", "discovery_keyring", "keyring", "mrk_discovery_keyring", "mrk_keyring"]
 
 
 def keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
@@ -23,89 +25,79 @@ def keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
     Raises:
         UsageError: the identifier cannot name a key, or its ARN names another Region than ``region=``; or boto3 finds
             no Region, profile or address to use.
+        KmsAccessError: boto3 finds credentials and cannot use them.
     """
-    key_id = check_key_identifier(uri.rest)
-    return KmsKeyring(client_in(uri, region_of(uri)), key_id, grant_tokens=uri.every("grant-token"))
-
-
-def discovery_keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
-    """Return a keyring that opens with any key: of the Regions that ``uri`` names, or of those that messages name."""
-    options: dict[str, Any] = {"discovery_filter": _filter(uri), "grant_tokens": uri.every("grant-token")}
-    regions = uri.every("region")
-    if not regions:
-        from envelope_sdk.keyrings.kms.any_region import KmsAnyRegionKeyring
-
-        return KmsAnyRegionKeyring(lambda region: client_in(uri, region), **options)
-    if len(set(regions)) < len(regions):
-        raise UsageError(f"{uri.scheme}:// names a Region twice")
-    kind = _public("KmsDiscoveryKeyring")
-    keyrings: list[Keyring] = [kind(client_in(uri, region), **options) for region in regions]
-    return keyrings[0] if len(keyrings) == 1 else MultiKeyring(children=keyrings)
+    return KmsKeyring(client_of(uri), uri.rest, grant_tokens=uri.every("grant-token"))
 
 
 def mrk_keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
-    """Return the keyring of one multi-Region key, in the Region that its ARN names.
+    """Return the keyring of one multi-Region key, with a client in its Region.
 
     Raises:
-        UsageError: as :func:`keyring`.
+        UsageError, KmsAccessError: as :func:`keyring`.
     """
-    key_id = check_key_identifier(uri.rest)
-    made: Keyring = _public("KmsMrkKeyring")(
-        client_in(uri, region_of(uri)), key_id, grant_tokens=uri.every("grant-token")
-    )
-    return made
+    return KmsMrkKeyring(client_of(uri), uri.rest, grant_tokens=uri.every("grant-token"))
+
+
+def discovery_keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
+    """Return a keyring that opens with any key: of the Regions that ``uri`` names, or of those that messages name.
+
+    Raises:
+        UsageError: a Region stands twice, a filter is half of one, or boto3 finds no profile or address to use.
+        KmsAccessError: boto3 finds credentials and cannot use them.
+    """
+    clients, regions = clients_of(uri), uri.every("region")
+    options: dict[str, Any] = {"discovery_filter": _filter(uri), "grant_tokens": uri.every("grant-token")}
+    if not regions:
+        return KmsAnyRegionDiscoveryKeyring(clients, **options)
+    if len(regions) == 1:
+        return KmsDiscoveryKeyring(clients(regions[0]), **options)
+    return kms_discovery_multi_keyring(regions, client_supplier=clients, **options)
 
 
 def mrk_discovery_keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
-    """Return a keyring that opens with any key of one Region, or any replica there of another Region's key."""
-    made: Keyring = _public("KmsMrkDiscoveryKeyring")(
-        client_in(uri, uri.rest),
-        uri.rest,
-        discovery_filter=_filter(uri),
-        grant_tokens=uri.every("grant-token"),
+    """Return a keyring that opens with any key of one Region, or any replica there of another Region's key.
+
+    Raises:
+        UsageError, KmsAccessError: as :func:`discovery_keyring`.
+    """
+    return KmsMrkDiscoveryKeyring(
+        clients_of(uri)(uri.rest), uri.rest, discovery_filter=_filter(uri), grant_tokens=uri.every("grant-token")
     )
-    return made
 
 
-def region_of(uri: KeyringUri) -> str | None:
-    """Return the Region that the key's ARN names, or else the parameter ``region=``.
+def client_of(uri: KeyringUri) -> Any:
+    """Return a client in the Region of the key that ``uri`` names: that of its ARN, of ``region=``, or boto3's own.
 
     Raises:
-        UsageError: both do, and differ.
+        UsageError, KmsAccessError: as :func:`keyring`.
     """
-    named = uri.one("region")
-    if not uri.rest.startswith("arn:"):
-        return named
-    region = KmsArn.parse(uri.rest).region
-    if named not in (None, region):
+    region, named = region_of(check_key_identifier(uri.rest)), uri.one("region")
+    if region and named not in (None, region):
         raise UsageError(f"the key's ARN names the Region {region}, and region={named} another: leave that out")
-    return region
+    return clients_of(uri)(region or named or "")
 
 
-def client_in(uri: KeyringUri, region: str | None) -> Any:
-    """Return boto3's KMS client for the profile and address that ``uri`` names.
+def clients_of(uri: KeyringUri) -> Boto3ClientSupplier:
+    """Return what makes clients for the profile and the address that ``uri`` names.
 
     Raises:
-        UsageError: boto3 finds no Region, profile or address to use.
+        UsageError: there is no such profile.
     """
-    import boto3
-    from botocore.exceptions import BotoCoreError
+    profile, session = uri.one("profile"), None
+    if profile is not None:
+        import boto3.session
+        from botocore.exceptions import BotoCoreError
 
-    profile = uri.one("profile")
-    try:
-        session: Any = boto3 if profile is None else boto3.Session(profile_name=profile)
-        client: KmsApi = session.client("kms", region_name=region, endpoint_url=uri.one("endpoint-url"))
-    except (BotoCoreError, ValueError) as error:
-        raise UsageError(f"AWS cannot be used: {error}") from error
-    return client
+        try:
+            session = boto3.session.Session(profile_name=profile)
+        except BotoCoreError as error:
+            raise UsageError(f"boto3 cannot use the profile {profile!r}: {error}") from error
+    return Boto3ClientSupplier(session, endpoint_url=uri.one("endpoint-url"))
 
 
-def _filter(uri: KeyringUri) -> Any:
+def _filter(uri: KeyringUri) -> DiscoveryFilter | None:
     partition, accounts = uri.one("partition"), uri.every("account")
     if (partition is None) != (not accounts):
         raise UsageError(f"partition= and account= of {uri.scheme}:// go together")
-    return None if partition is None else _public("DiscoveryFilter")(partition, accounts)
-
-
-def _public(name: str) -> Any:
-    return getattr(import_module("envelope_sdk.keyrings"), name)
+    return None if partition is None else DiscoveryFilter(partition, accounts)

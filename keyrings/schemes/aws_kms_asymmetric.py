@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from envelope_sdk.errors import KeyringError, UsageError
+from envelope_sdk.keyrings.kms.ecdh import KmsEcdhKeyring
+from envelope_sdk.keyrings.kms.rsa import KmsRsaKeyring
 from envelope_sdk.keyrings.schemes import LocalKmsDoor
-from envelope_sdk.keyrings.schemes.aws_kms import client_in, region_of
+from envelope_sdk.keyrings.schemes.aws_kms import client_of
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.materials import Keyring
 
 __all__ = ["ecdh_keyring", "rsa_keyring"]
 
-_MAX_LENGTH: Final = 2**16  # bytes of a public key in PEM
+_MAX_LENGTH: Final = 2**16  # bytes of a public key in PEM or DER
 
 
 def rsa_keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
@@ -24,30 +25,26 @@ def rsa_keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
         UsageError: the public key, the algorithm or the ARN cannot be used; or boto3 finds no profile or address.
         KeyringError: the public key cannot be read.
     """
-    options: dict[str, Any] = {"public_key": _public_key(uri, "public-key"), "grant_tokens": uri.every("grant-token")}
-    if (algorithm := uri.one("algorithm")) is not None:
-        options["encryption_algorithm"] = algorithm
-    made: Keyring = _public("KmsRsaKeyring")(client_in(uri, region_of(uri)), uri.rest, **options)
-    return made
+    public_key, algorithm = _public_key(uri, "public-key"), uri.one("algorithm")
+    options: dict[str, Any] = {} if algorithm is None else {"encryption_algorithm": algorithm}
+    return KmsRsaKeyring(
+        client_of(uri), uri.rest, public_key=public_key, grant_tokens=uri.every("grant-token"), **options
+    )
 
 
 def ecdh_keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
     """Return the keyring of a key agreement key: from it to ``recipient=``, or, without that, of what comes to it.
 
     Raises:
-        UsageError: a public key or the identifier cannot be used; or boto3 finds no Region, profile or address.
+        UsageError: a public key or the ARN cannot be used; or boto3 finds no profile or address.
         KeyringError: a public key cannot be read.
+        KmsError: there is no ``public-key=``, and KMS did not give it.
     """
-    recipient, sender = _public_key(uri, "recipient"), _public_key(uri, "sender")
-    if sender is not None and recipient is None:
-        raise UsageError("sender= of aws-kms-ecdh:// is the public key of KEY, and goes with recipient=")
-    kms, kind, grant_tokens = client_in(uri, region_of(uri)), _public("KmsEcdhKeyring"), uri.every("grant-token")
-    made: Keyring = (
-        kind.discovery(kms, uri.rest, grant_tokens=grant_tokens)
-        if recipient is None
-        else kind.static(kms, uri.rest, recipient, sender_public_key=sender, grant_tokens=grant_tokens)
-    )
-    return made
+    recipient, own = _public_key(uri, "recipient"), _public_key(uri, "public-key")
+    kms, grant_tokens = client_of(uri), uri.every("grant-token")
+    if recipient is None:
+        return KmsEcdhKeyring.discovery(kms, uri.rest, recipient_public_key=own, grant_tokens=grant_tokens)
+    return KmsEcdhKeyring.static(kms, uri.rest, recipient, sender_public_key=own, grant_tokens=grant_tokens)
 
 
 def _public_key(uri: KeyringUri, name: str) -> bytes | None:
@@ -63,7 +60,3 @@ def _public_key(uri: KeyringUri, name: str) -> bytes | None:
     if len(data) > _MAX_LENGTH:
         raise UsageError(f"{path!r} is no public key: it is too long")
     return data
-
-
-def _public(name: str) -> Any:
-    return getattr(import_module("envelope_sdk.keyrings"), name)

@@ -1,0 +1,205 @@
+"""What a keyring does as a part of a program: in threads, in messages, in logs and in pickles."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Final
+
+from envelope_sdk.client import Client
+from envelope_sdk.errors import EnvelopeError
+from envelope_sdk.formats.context import EncryptionContext
+from envelope_sdk.formats.suites import AlgorithmSuite
+from envelope_sdk.managers.required_context import RequiredContextMaterialsManager
+from envelope_sdk.materials import DecryptionMaterials, Keyring
+from envelope_sdk.policy import CommitmentPolicy
+from envelope_sdk.testing.contract import require, rule
+from envelope_sdk.testing.damage import altered
+from envelope_sdk.testing.keyring_subject import SAMPLE, KeyringSubject, checked, must_open
+from envelope_sdk.testing.leaks import find_secret, pickled, texts_of, watched
+
+__all__ = ["PLAINTEXT", "TOGETHER_RULES", "in_threads", "policy_for", "require_no_secret"]
+
+PLAINTEXT: Final = bytes(range(256)) * 3
+"""What is encrypted; some frames long."""
+
+_FRAME_LENGTH: Final = 100
+_ROUNDS: Final = 12
+_OFTEN: Final = 1e-6
+
+
+def policy_for(suite: AlgorithmSuite) -> CommitmentPolicy:
+    """Return a policy under which a suite is both written and read."""
+    if suite.committing:
+        return CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
+    return CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
+
+
+@rule(
+    "messages",
+    "A whole message has to go through a Client and come back, with all pairs of its context stored and with some left "
+    "out. If the rules before this one hold, look at what the error says.",
+)
+def messages(subject: KeyringSubject) -> None:
+    """In one call and frame by frame, with a context that is stored or not."""
+    if not (subject.writes and subject.reads) or (subject.encrypts and not subject.generates):
+        return
+    for suite in subject.each_suite():
+        _one_message(suite, partial(_client, suite), subject, {})
+        _one_message(suite, partial(_requiring, suite), subject, {"tenant": "42"})
+
+
+def _client(suite: AlgorithmSuite, keyring: Keyring) -> Client:
+    return Client(keyring, commitment_policy=policy_for(suite), algorithm_suite=suite, frame_length=_FRAME_LENGTH)
+
+
+def _requiring(suite: AlgorithmSuite, keyring: Keyring) -> Client:
+    manager = RequiredContextMaterialsManager(keyring, ["tenant"])
+    return Client(
+        materials_manager=manager,
+        commitment_policy=policy_for(suite),
+        algorithm_suite=suite,
+        frame_length=_FRAME_LENGTH,
+    )
+
+
+def _one_message(
+    suite: AlgorithmSuite, client: Callable[[Keyring], Client], subject: KeyringSubject, reproduced: dict[str, str]
+) -> None:
+    message = client(subject.writer()).encrypt(PLAINTEXT, encryption_context=SAMPLE).ciphertext
+    result = client(subject.reader()).decrypt(message, encryption_context=reproduced)
+    require(result.plaintext == PLAINTEXT, f"a message of {suite.name} is not what it was")
+    pairs = result.header.encryption_context.without(["aws-crypto-public-key"])
+    require(pairs == SAMPLE, f"the context of a message of {suite.name} is not what it was")
+    machine = client(subject.reader()).decryptor(encryption_context=reproduced)
+    pieces = b"".join(machine.update(message[start : start + 50]) for start in range(0, len(message), 50))
+    machine.finish()
+    require(pieces == PLAINTEXT, f"a message of {suite.name}, read piece by piece, is not what it was")
+
+
+@rule(
+    "thread-safe",
+    "One keyring serves many threads at once: keep nothing of one message in the object, and guard what has to be kept "
+    "with a lock.",
+)
+def thread_safe(subject: KeyringSubject) -> None:
+    """Each thread gets what it asked for."""
+    if not (subject.writes and subject.reads):
+        return
+    writer = subject.writer()
+    reader = writer if subject.encrypts and subject.decrypts else subject.reader()
+
+    def work(number: int) -> None:
+        for turn in range(_ROUNDS):
+            context = EncryptionContext({"thread": str(number), "turn": str(turn)})
+            own = os.urandom(subject.suite.key_length) if subject.takes_data_keys and turn % 2 else None
+            given = subject.to_wrap(context=context, data_key=own)
+            wrapped = checked(given, writer.on_encrypt(given))
+            require(own in (None, wrapped.data_key), "with other threads at work, another data key was wrapped")
+            what = "with other threads at work, a data key"
+            must_open(reader, wrapped.keys, wrapped.data_key, DecryptionMaterials(subject.suite, context), what)
+
+    in_threads(work, subject.threads)
+
+
+def in_threads(work: Callable[[int], None], threads: int) -> None:
+    """Run ``work`` in several threads, which take turns as often as they can, and raise what the first of them raised.
+
+    Args:
+        work: is given the number of its thread.
+        threads: how many.
+    """
+    start = threading.Barrier(threads)
+
+    def begin(number: int) -> None:
+        start.wait()
+        work(number)
+
+    with _switching_often(), ThreadPoolExecutor(threads) as pool:
+        done = [pool.submit(begin, number) for number in range(threads)]
+    for future in done:
+        future.result()
+
+
+@contextmanager
+def _switching_often() -> Iterator[None]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_OFTEN)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
+
+
+@rule(
+    "no-secrets-shown",
+    "Give the class a __repr__ without keys, no dataclass that pretty printers take apart, and put no key bytes into "
+    "errors, log records, warnings or printed text.",
+)
+def no_secrets_shown(subject: KeyringSubject) -> None:
+    """By repr, errors, logs or prints, before and after it was used."""
+    secrets = list(subject.secrets)
+    shown: list[str] = []
+    with watched() as logged:
+        keyring = subject.make_keyring()
+        shown += texts_of(keyring)
+        for used in (keyring, *([subject.writer()] if subject.writes else ())):
+            shown += _used(used, subject, secrets)
+    require_no_secret([*shown, *logged], secrets)
+
+
+def _used(keyring: Keyring, subject: KeyringSubject, secrets: list[bytes]) -> Iterator[str]:
+    """Use a keyring in every way that works or fails, and yield what it shows of itself and in errors."""
+    materials = DecryptionMaterials(subject.suite, SAMPLE)
+    given = subject.to_wrap()
+    try:
+        done = keyring.on_encrypt(given)
+    except EnvelopeError as error:
+        yield from texts_of(error)
+    else:
+        secrets.append(done.plaintext_data_key or b"")
+        wrong = DecryptionMaterials(subject.suite, SAMPLE.merged({"tenant": "43"}))
+        filled = materials.with_data_key(done.plaintext_data_key or b"")
+        broken = tuple(altered(key) for key in done.encrypted_data_keys)
+        for attempt in (
+            (materials, done.encrypted_data_keys),
+            (wrong, done.encrypted_data_keys),
+            (filled, done.encrypted_data_keys),
+            (materials, broken),
+        ):
+            try:
+                yield from texts_of(keyring.on_decrypt(*attempt))
+            except EnvelopeError as error:
+                yield from texts_of(error)
+    yield from texts_of(keyring)
+
+
+def require_no_secret(texts: list[str], secrets: list[bytes]) -> None:
+    """Raise :class:`~envelope_sdk.testing.contract.Broken` where a text holds a secret; it does not say which."""
+    for text in texts:
+        form = find_secret(text, secrets)
+        require(form is None, f"a secret stands {form} in what it shows, raises, logs or prints")
+
+
+@rule(
+    "no-secrets-pickled",
+    "Refuse pickling: def __reduce__(self): raise TypeError(...). Or pickle what is harmless: names, not keys.",
+)
+def no_secrets_pickled(subject: KeyringSubject) -> None:
+    """Refused, or without the secrets that were given and the data keys that went through it."""
+    keyring, secrets = subject.make_keyring(), list(subject.secrets)
+    if subject.encrypts:
+        secrets.append(subject.wrapped(by=keyring).data_key)
+    held = pickled(keyring)
+    if held is not None:
+        form = find_secret(held, secrets)
+        require(form is None, f"its pickle holds a secret {form}")
+
+
+TOGETHER_RULES: Final = (messages, thread_safe, no_secrets_shown, no_secrets_pickled)
+"""In the order in which they are checked."""
