@@ -197,6 +197,8 @@ def expanded_uris(uris: Iterable[KeyringUri]) -> tuple[KeyringUri, ...]:
     for uri in uris:
         if uri.scheme == _SCHEME:
             uri.check()
+            if not uri.rest:
+                raise UsageError(f"{_SCHEME}:// names nothing: write {_SCHEME}://NAME")
             found += configuration.uris(uri.rest)
         else:
             found.append(uri)

@@ -8,7 +8,7 @@ not to depend on what happens to be installed beside this package.
 >>> keyring_from_uri("aws-kms://alias/backups?regoin=eu-west-1")
 Traceback (most recent call last):
     ...
-envelope_sdk.errors.UsageError: aws-kms:// has no parameter 'regoin': ...
+envelope_sdk.errors.UsageError: aws-kms:// has no parameter 'regoin' (did you mean 'region'?): it takes ...
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.keyrings.configuration import expanded_uris
 from envelope_sdk.keyrings.multi import MultiKeyring
 from envelope_sdk.keyrings.plugins import Plugin, installed_plugins, keyring_of_plugin
-from envelope_sdk.keyrings.schemes import BUILT_IN, LocalKmsDoor, Scheme
+from envelope_sdk.keyrings.schemes import BUILT_IN, LocalKmsApi, LocalKmsDoor, Scheme
 from envelope_sdk.keyrings.uri import KEY_FILE, KeyringUri, near_miss
 from envelope_sdk.materials import Keyring
 
@@ -163,4 +163,19 @@ def _built_in(uri: KeyringUri, spec: Scheme, door: LocalKmsDoor | None) -> Keyri
         raise UsageError(f"{uri.scheme}:// names nothing: write {spec.form}")
     module, _, function = spec.maker.partition(":")
     make: Callable[[KeyringUri, LocalKmsDoor], Keyring] = getattr(import_module(module), function)
-    return make(uri, door if door is not None else import_module(_DOOR).DOOR)
+    return make(uri, _ProcessDoor() if door is None else door)
+
+
+class _ProcessDoor:
+    """The door that all of the process shares, imported when a scheme goes through it."""
+
+    def path(self, store: str | None) -> str:
+        return _shared_door().path(store)
+
+    def kms(self, store: str | None) -> LocalKmsApi:
+        return _shared_door().kms(store)
+
+
+def _shared_door() -> LocalKmsDoor:
+    door: LocalKmsDoor = import_module(_DOOR).DOOR
+    return door

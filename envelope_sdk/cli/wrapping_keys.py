@@ -113,7 +113,9 @@ def _uris(words: dict[str, list[str]], *, encrypting: bool) -> list[KeyringUri]:
 
 
 def _strict(key: str, words: dict[str, list[str]], *, encrypting: bool) -> KeyringUri:
-    parameters = {name: tuple(words[name]) for name in ("region", "profile") if name in words}
+    parameters: dict[str, tuple[str, ...]] = {
+        name: tuple(words[name]) for name in ("region", "profile") if name in words
+    }
     if key.startswith("arn:"):
         # There, the Region is for keys that do not name theirs.
         parameters.pop("region", None)

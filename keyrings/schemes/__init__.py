@@ -69,6 +69,13 @@ class Scheme(NamedTuple):
     files: tuple[str, ...] = ()
     rest: str = "name"
 
+    @property
+    def parameters(self) -> str:
+        """The parameters as they are listed: in alphabetical order, with ``...`` after what may be repeated."""
+        return ", ".join(
+            f"{name}=..." if name in self.several else f"{name}=" for name in sorted(self.single + self.several)
+        )
+
 
 _HERE: Final = "envelope_sdk.keyrings.schemes"
 _AWS: Final = ("profile", "endpoint-url")

@@ -18,6 +18,7 @@ from envelope_sdk.cli.wrapping_keys import WrappingKeysCommand, uris_of_wrapping
 from envelope_sdk.client import DEFAULT_FRAME_LENGTH, Client
 from envelope_sdk.formats.header import MAX_FRAME_LENGTH
 from envelope_sdk.formats.suites import AlgorithmSuite
+from envelope_sdk.materials import Keyring
 from envelope_sdk.policy import CommitmentPolicy, Limits
 
 __all__ = ["command"]
@@ -28,6 +29,13 @@ _SUITES = {f"0x{suite.suite_id:04x}": suite for suite in AlgorithmSuite}
 @click.command("encrypt", cls=WrappingKeysCommand)
 @transfer_options
 @click.option("-c", "--context", "context", multiple=True, metavar="KEY=VALUE", help="Pair to store and authenticate.")
+@click.option(
+    "--required-context-key",
+    "required_keys",
+    multiple=True,
+    metavar="KEY",
+    help="Do not store this key's pair, but have readers give it; may be repeated.",
+)
 @click.option("--sign", is_flag=True, help="Sign with ECDSA: who may only decrypt cannot forge.")
 @click.option("--suite", type=click.Choice(sorted(_SUITES)), help="Algorithm suite; 0x0478 unless told otherwise.")
 @click.option(
@@ -49,6 +57,9 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     made on first use.
     """
     pairs, _ = context_pairs(context, bare_keys=False)
+    for key in options["required_keys"]:
+        if key not in pairs:
+            raise click.UsageError(f"--required-context-key {key} goes with --context {key}=VALUE")
     suite = _SUITES.get(options["suite"])
     forbids = suite is not None and not suite.committing
     if options["sign"] and suite is not None and suite.signature is None:
@@ -67,7 +78,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     check_outputs(items, options["metadata"], binary=True, force=options["force"], guarded=guarded)
     with closing(store):
         client = Client(
-            encrypting_keyring(keys, store),
+            **_source_of_materials(encrypting_keyring(keys, store), options["required_keys"]),
             algorithm_suite=suite,
             commitment_policy=(
                 CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
@@ -89,3 +100,11 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
             quiet=options["quiet"],
         )
     ctx.exit(code)
+
+
+def _source_of_materials(keyring: Keyring, required_keys: tuple[str, ...]) -> dict[str, Any]:
+    if not required_keys:
+        return {"keyring": keyring}
+    from envelope_sdk.managers.required_context import RequiredContextMaterialsManager
+
+    return {"materials_manager": RequiredContextMaterialsManager(keyring, required_keys)}
