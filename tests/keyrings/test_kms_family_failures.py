@@ -13,6 +13,8 @@ from envelope_sdk.keyrings import (
     KmsKeyring,
     KmsMrkDiscoveryKeyring,
     KmsMrkKeyring,
+    MultiKeyring,
+    RawAesKeyring,
     kms_discovery_multi_keyring,
     kms_mrk_discovery_multi_keyring,
     kms_mrk_multi_keyring,
@@ -279,6 +281,15 @@ def test_data_keys_of_other_providers_are_left_alone(provider, reader, world, km
         )
     assert len(caught.value.failures) == 1
     assert len(world.calls) == asked
+
+
+@every_reader
+def test_a_message_that_raw_keys_open_too_is_opened(reader, kms, key):
+    """The names of raw keys are bytes of another form, and no malformed ARNs."""
+    raw = RawAesKeyring("test", "raw", bytes(32))
+    message = Client(MultiKeyring(raw, [KmsKeyring(kms, key)])).encrypt(PLAINTEXT).ciphertext
+
+    assert Client(reader(kms, key)).decrypt(message).plaintext == PLAINTEXT
 
 
 @every_reader
