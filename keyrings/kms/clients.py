@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from envelope_sdk.errors import EnvelopeError, KmsAccessError, UsageError
 from envelope_sdk.keyrings.kms.api import KmsApi, kms_error
@@ -59,6 +59,9 @@ class Boto3ClientSupplier:
     def __repr__(self) -> str:
         shown = "" if self._endpoint_url is None else f"endpoint_url={self._endpoint_url!r}"
         return f"Boto3ClientSupplier({shown})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client supplier holds connections and credentials: make one in each process instead")
 
     def __call__(self, region: str) -> KmsApi:
         """Return the client of a Region; the empty text stands for the one of boto3's configuration.
@@ -138,9 +141,7 @@ class LimitedRegionsClientSupplier:
             UsageError: there is no Region, or one can be none or stands there twice.
             TypeError: the supplier cannot be called, or the Regions are not texts.
         """
-        if not callable(supplier):
-            raise TypeError(f"a client supplier is called with a Region, which {type(supplier).__name__} cannot be")
-        self._supplier = supplier
+        self._supplier = _checked_supplier(supplier)
         self._regions = checked_regions(regions)
 
     def __repr__(self) -> str:
@@ -157,6 +158,12 @@ class LimitedRegionsClientSupplier:
         return self._supplier(region)
 
 
+def _checked_supplier(supplier: ClientSupplier) -> ClientSupplier:
+    if not callable(supplier):
+        raise TypeError(f"a client supplier is called with a Region, which a {type(supplier).__name__} cannot be")
+    return supplier
+
+
 def _shown(region: str) -> str:
     return f"the Region {region!r}" if region else "the default Region"
 
@@ -166,8 +173,9 @@ def supplied_client(supplier: ClientSupplier, region: str) -> KmsApi:
 
     Raises:
         UsageError: it has none.
+        TypeError: it cannot be called: a client in its place, most often.
     """
-    client = supplier(region)
+    client = _checked_supplier(supplier)(region)
     if client is None:  # pyright: ignore[reportUnnecessaryComparison] - suppliers are anybody's
         raise UsageError(f"the client supplier has no client for {_shown(region)}")
     return client

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from envelope_sdk.errors import UsageError
-from envelope_sdk.keyrings.kms.arn import KmsArn, check_key_identifier
+from envelope_sdk.keyrings.kms.arn import (
+    KmsArn,
+    check_arn_part,
+    check_key_identifier,
+    check_multi_region_keys_are_unique,
+    is_multi_region,
+    matches_for_decrypt,
+    region_of,
+)
 
 VALID = {
     "arn:aws:kms:us-east-1:2222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab": KmsArn(
@@ -79,7 +89,19 @@ def test_keys_may_be_named_by_arn_alias_or_id(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "alias/", "arn:aws:kms", "arn:aws:s3:us-east-1:1:key/a", "schlüssel", "arn:aws:kms:r:1:key/ü"]
+    "text",
+    [
+        "",
+        "alias/",
+        "arn:aws:kms",
+        "arn:aws:s3:us-east-1:1:key/a",
+        "schlüssel",
+        "arn:aws:kms:r:1:key/ü",
+        "key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "alia/test-key",
+        "a" * 2049,
+    ],
+    ids=lambda text: text[:50] or "empty",
 )
 def test_what_can_name_no_key_is_refused(text):
     with pytest.raises(UsageError):
@@ -90,3 +112,146 @@ def test_what_can_name_no_key_is_refused(text):
 def test_an_identifier_that_is_not_text_is_a_type_error(value):
     with pytest.raises(TypeError, match="a KMS key identifier is text"):
         check_key_identifier(value)
+
+
+# --- multi-Region keys -----------------------------------------------------------------------------------------------
+
+SINGLE = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+EAST = "arn:aws:kms:us-east-1:111122223333:key/mrk-4321abcd12ab34cd56ef1234567890ab"
+WEST = "arn:aws:kms:us-west-2:111122223333:key/mrk-4321abcd12ab34cd56ef1234567890ab"
+OTHER = "arn:aws:kms:us-west-2:111122223333:key/mrk-00000000000000000000000000000000"
+ALIAS = "arn:aws:kms:us-east-1:111122223333:alias/mrk-not-a-key"
+BARE = "mrk-4321abcd12ab34cd56ef1234567890ab"
+
+KINDS = {
+    "key-arn": (SINGLE, False),
+    "multi-region-key-arn": (EAST, True),
+    "alias-arn": (ALIAS, False),
+    "key-id": ("1234abcd-12ab-34cd-56ef-1234567890ab", False),
+    "multi-region-key-id": (BARE, True),
+    "alias": ("alias/mrk-not-a-key", False),
+    "mrk-later-in-the-id": ("arn:aws:kms:us-east-1:111122223333:key/a-mrk-b", False),
+    "upper-case": ("arn:aws:kms:us-east-1:111122223333:key/MRK-4321", False),
+    "only-the-prefix": ("mrk-", True),
+    "without-the-hyphen": ("mrk4321", False),
+}
+
+
+@pytest.mark.parametrize(("identifier", "expected"), KINDS.values(), ids=KINDS.keys())
+def test_multi_region_keys_are_told_by_their_id(identifier, expected):
+    assert is_multi_region(identifier) is expected
+
+
+def test_an_invalid_arn_is_not_told_at_all():
+    with pytest.raises(UsageError):
+        is_multi_region("arn:aws:kms:us-east-1:111122223333:mrk-1")
+
+
+MATCHES = {
+    "the-same-single-region-key": (SINGLE, SINGLE, True),
+    "the-same-multi-region-key": (EAST, EAST, True),
+    "a-replica": (EAST, WEST, True),
+    "another-multi-region-key": (WEST, OTHER, False),
+    "a-single-region-key-elsewhere": (SINGLE, SINGLE.replace("us-east-1", "us-west-2"), False),
+    "a-multi-region-and-a-single-region-key": (EAST, SINGLE, False),
+    "a-single-region-and-a-multi-region-key": (SINGLE, EAST, False),
+    "another-account": (EAST, WEST.replace("111122223333", "444455556666"), False),
+    "another-partition": (EAST, WEST.replace("arn:aws:", "arn:aws-cn:"), False),
+    "an-id-that-begins-alike": (EAST, WEST + "0", False),
+    "an-alias-that-looks-alike": (
+        "arn:aws:kms:us-east-1:111122223333:alias/mrk-1",
+        "arn:aws:kms:us-west-2:111122223333:alias/mrk-1",
+        False,
+    ),
+    "an-alias-and-a-key-of-its-name": (EAST.replace(":key/", ":alias/"), WEST, False),
+    "a-bare-id": (BARE, EAST, False),
+    "an-alias": ("alias/mrk-4321abcd12ab34cd56ef1234567890ab", EAST, False),
+    "the-same-bare-id": (BARE, BARE, True),
+}
+
+
+@pytest.mark.parametrize(("configured", "named", "expected"), MATCHES.values(), ids=MATCHES.keys())
+def test_keys_match_for_decryption_when_they_differ_in_the_region_at_most(configured, named, expected):
+    assert matches_for_decrypt(configured, named) is expected
+    assert matches_for_decrypt(named, configured) is expected
+
+
+@pytest.mark.parametrize(
+    "identifiers",
+    [
+        [],
+        [SINGLE, SINGLE],
+        [SINGLE, SINGLE.replace("us-east-1", "us-west-2")],
+        [EAST],
+        [EAST, OTHER, SINGLE, ALIAS, "alias/mrk-not-a-key"],
+        [ALIAS, ALIAS.replace("us-east-1", "us-west-2")],
+        ["alias/mrk-1", "mrk-1"],
+    ],
+    ids=["none", "single-twice", "single-elsewhere", "one", "different", "aliases", "alias-and-id"],
+)
+def test_multi_region_keys_that_are_different_may_stand_together(identifiers):
+    check_multi_region_keys_are_unique(identifiers)
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "repeated"),
+    [
+        ([EAST, EAST], [EAST, EAST]),
+        ([EAST, SINGLE, WEST], [EAST, WEST]),
+        ([BARE, OTHER, WEST], [BARE, WEST]),
+        ([EAST, WEST.replace("111122223333", "444455556666")], [EAST, WEST.replace("111122223333", "444455556666")]),
+        ([OTHER, EAST, WEST, OTHER], [OTHER, EAST, WEST, OTHER]),
+    ],
+    ids=["twice", "two-regions", "bare-and-arn", "two-accounts", "two-pairs"],
+)
+def test_all_names_of_a_multi_region_key_given_twice_are_told(identifiers, repeated):
+    with pytest.raises(UsageError) as caught:
+        check_multi_region_keys_are_unique(identifiers)
+    assert str(caught.value).endswith(": " + ", ".join(repeated))
+
+
+def test_a_replica_is_named_by_its_region():
+    assert str(KmsArn.parse(EAST).in_region("us-west-2")) == WEST
+    assert str(KmsArn.parse(EAST)) == EAST
+
+
+@pytest.mark.parametrize(
+    ("identifier", "region"), [(EAST, "us-east-1"), (ALIAS, "us-east-1"), (BARE, ""), ("alias/arn:aws:kms", "")]
+)
+def test_only_arns_say_the_region(identifier, region):
+    assert region_of(identifier) == region
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n", "a:b", "a b", " aws", "aws\n"])
+def test_what_can_be_no_part_of_an_arn_is_refused(text):
+    with pytest.raises(UsageError, match="the account is"):
+        check_arn_part("account", text)
+
+
+@pytest.mark.parametrize("value", [None, 111122223333, b"aws"])
+def test_a_part_of_an_arn_that_is_not_text_is_a_type_error(value):
+    with pytest.raises(TypeError, match="the account is text, not"):
+        check_arn_part("account", value)
+
+
+part = st.text(st.characters(codec="utf-8", exclude_characters=":/"), min_size=1)
+
+
+@given(part, part, part, st.sampled_from(["key", "alias"]), st.text(st.characters(exclude_characters=":"), min_size=1))
+def test_an_arn_of_whatever_parts_is_taken_apart_into_them(partition, region, account, kind, resource):
+    arn = KmsArn(partition, region, account, kind, resource)
+
+    assert KmsArn.parse(str(arn)) == arn
+    assert matches_for_decrypt(str(arn), str(arn.in_region("elsewhere"))) is (
+        arn.is_multi_region or region == "elsewhere"
+    )
+
+
+@given(st.text())
+def test_any_text_is_an_identifier_or_a_usage_error(text):
+    try:
+        check_key_identifier(text)
+    except UsageError:
+        return
+    region_of(text)
+    is_multi_region(text)
