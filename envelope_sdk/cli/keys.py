@@ -4,8 +4,9 @@
 ``local-kms://alias/NAME``  a key of the local KMS by alias, key id or ARN
 ``aws-kms://ARN``           a key of AWS KMS; decrypting needs the key's ARN, encrypting takes an alias too
 ``raw-aes://FILE``          an AES key file made by ``envelope keygen``
+``raw-ecdh://FILE``         an ECDH key file made by ``envelope keygen``
 ``raw-rsa://FILE``          an RSA key file made by ``envelope keygen``
-``FILE``                    a key file of either kind
+``FILE``                    a key file of any kind
 =========================  ===========================================================================
 """
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decrypting_keyring", "encrypting_keyring", "key_file_path"]
 
-_KEY_FILE_SCHEMES: Final = ("raw-aes", "raw-rsa")
+_KEY_FILE_SCHEMES: Final = ("raw-aes", "raw-ecdh", "raw-rsa")
 
 
 def encrypting_keyring(keys: Sequence[str], store: LocalStore) -> Keyring:
@@ -127,9 +128,8 @@ def _keyring(key: str, store: LocalStore) -> Keyring:
         return KmsKeyring(_aws_client(rest), rest)
     if scheme in _KEY_FILE_SCHEMES:
         return _key_file(rest, scheme)
-    raise UsageError(
-        f"the key {key!r} has an unknown scheme: local-kms://, aws-kms://, raw-aes://, raw-rsa:// or a key file's path"
-    )
+    known = "".join(f"{name}://, " for name in ("local-kms", "aws-kms", *_KEY_FILE_SCHEMES))
+    raise UsageError(f"the key {key!r} has an unknown scheme: {known.removesuffix(', ')} or a key file's path")
 
 
 def _aws_client(key_id: str) -> KmsApi:
