@@ -1,6 +1,7 @@
-"""Raw keys in files: a JSON object that holds a key together with the namespace and name it has to be used under.
+"""Raw keys in files: a JSON object that holds a key together with what it has to be used with.
 
-Without those three agreeing, nothing opens, so they travel together. Whoever can read such a file can use its key.
+For AES and RSA that is the namespace and the name, without which nothing opens; for ECDH it is the scheme. So they
+travel together. Whoever can read such a file can use its key.
 """
 
 from __future__ import annotations
@@ -14,10 +15,18 @@ from envelope_sdk.errors import UsageError
 from envelope_sdk.keyrings.raw_aes import RawAesKeyring
 
 if TYPE_CHECKING:
+    from envelope_sdk.keyrings.raw_ecdh import RawEcdhKeyring
     from envelope_sdk.keyrings.raw_rsa import RawRsaKeyring
     from envelope_sdk.primitives.rsa import RsaPadding
 
-__all__ = ["MAX_LENGTH", "encode_aes_key_file", "encode_rsa_key_file", "KeyFile", "parse_key_file"]
+__all__ = [
+    "MAX_LENGTH",
+    "encode_aes_key_file",
+    "encode_ecdh_key_file",
+    "encode_rsa_key_file",
+    "KeyFile",
+    "parse_key_file",
+]
 
 MAX_LENGTH: Final = 2**16
 """Bytes: no key file is longer."""
@@ -28,7 +37,8 @@ _VERSION: Final = 1
 
 def encode_aes_key_file(namespace: str, name: str, wrapping_key: bytes) -> bytes:
     """Return the file of an AES wrapping key."""
-    return _encode("raw-aes", namespace, name, wrapping_key=base64.b64encode(wrapping_key).decode("ascii"))
+    key = base64.b64encode(wrapping_key).decode("ascii")
+    return _encode("raw-aes", namespace=namespace, name=name, wrapping_key=key)
 
 
 def encode_rsa_key_file(
@@ -38,20 +48,36 @@ def encode_rsa_key_file(
     halves = {"public_key": public_key.decode("ascii")}
     if private_key is not None:
         halves["private_key"] = private_key.decode("ascii")
-    return _encode("raw-rsa", namespace, name, padding=padding.value, **halves)
+    return _encode("raw-rsa", namespace=namespace, name=name, padding=padding.value, **halves)
+
+
+def encode_ecdh_key_file(
+    scheme: str, *, private_key: bytes | None = None, recipient_public_key: bytes | None = None
+) -> bytes:
+    """Return the file of ECDH keys, given in PEM.
+
+    Args:
+        scheme: the class method of :class:`~envelope_sdk.keyrings.RawEcdhKeyring` that makes the keyring: ``"pair"`` or
+            ``"discovery"`` of a private key, ``"ephemeral"`` of a public key, ``"static"`` of both.
+        private_key: the holder's.
+        recipient_public_key: the other party's.
+    """
+    keys = {"private_key": private_key, "recipient_public_key": recipient_public_key}
+    given = {field: key.decode("ascii") for field, key in keys.items() if key is not None}
+    return _encode("raw-ecdh", scheme=scheme, **given)
 
 
 class KeyFile(NamedTuple):
     """What a key file holds.
 
     Attributes:
-        kind: ``"raw-aes"`` or ``"raw-rsa"``.
+        kind: ``"raw-aes"``, ``"raw-ecdh"`` or ``"raw-rsa"``.
         keyring: the keyring it makes.
         secret: whether others must not read it; not so for a public key alone.
     """
 
     kind: str
-    keyring: RawAesKeyring | RawRsaKeyring
+    keyring: RawAesKeyring | RawEcdhKeyring | RawRsaKeyring
     secret: bool
 
 
@@ -67,7 +93,9 @@ def parse_key_file(data: bytes) -> KeyFile:
         return KeyFile(kind, _aes_keyring(fields), secret=True)
     if kind == "raw-rsa":
         return KeyFile(kind, _rsa_keyring(fields), secret="private_key" in fields)
-    raise UsageError("the key file's type is neither raw-aes nor raw-rsa")
+    if kind == "raw-ecdh":
+        return KeyFile(kind, _ecdh_keyring(fields), secret="private_key" in fields)
+    raise UsageError("the key file's type is none of raw-aes, raw-ecdh, raw-rsa")
 
 
 def _aes_keyring(fields: dict[str, Any]) -> RawAesKeyring:
@@ -97,8 +125,27 @@ def _rsa_keyring(fields: dict[str, Any]) -> RawRsaKeyring:
     )
 
 
-def _encode(kind: str, namespace: str, name: str, **fields: str) -> bytes:
-    content = {_VERSION_FIELD: _VERSION, "type": kind, "namespace": namespace, "name": name, **fields}
+def _ecdh_keyring(fields: dict[str, Any]) -> RawEcdhKeyring:
+    from envelope_sdk.keyrings.raw_ecdh import RawEcdhKeyring
+
+    def key(field: str) -> bytes:
+        return _text(fields, field).encode()
+
+    match _text(fields, "scheme"):
+        case "pair":
+            return RawEcdhKeyring.pair(key("private_key"))
+        case "static":
+            return RawEcdhKeyring.static(key("private_key"), key("recipient_public_key"))
+        case "ephemeral":
+            return RawEcdhKeyring.ephemeral(key("recipient_public_key"))
+        case "discovery":
+            return RawEcdhKeyring.discovery(key("private_key"))
+        case _:
+            raise UsageError("the key file's scheme is none of pair, static, ephemeral, discovery")
+
+
+def _encode(kind: str, **fields: str) -> bytes:
+    content = {_VERSION_FIELD: _VERSION, "type": kind, **fields}
     return (json.dumps(content, indent=2) + "\n").encode("ascii")
 
 

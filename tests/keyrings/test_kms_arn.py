@@ -10,6 +10,7 @@ from envelope_sdk.errors import UsageError
 from envelope_sdk.keyrings.kms.arn import (
     KmsArn,
     check_arn_part,
+    check_key_arn,
     check_key_identifier,
     check_multi_region_keys_are_unique,
     is_multi_region,
@@ -255,3 +256,53 @@ def test_any_text_is_an_identifier_or_a_usage_error(text):
         return
     region_of(text)
     is_multi_region(text)
+
+
+# --- keys, and only keys ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [text for text, arn in VALID.items() if arn.resource_type == "key"])
+def test_the_arn_of_a_key_is_taken(text):
+    assert check_key_arn(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1234abcd-12ab-34cd-56ef-1234567890ab",
+        "alias/test-key",
+        "arn:aws:kms:us-west-2:111122223333:alias/test-key",
+        "arn:aws:kms",
+        "arn:aws:s3:us-east-1:1:key/a",
+    ],
+)
+def test_what_is_not_the_arn_of_a_key_is_refused(text):
+    with pytest.raises(UsageError):
+        check_key_arn(text)
+
+
+MULTI_REGION = KmsArn("aws", "us-east-1", "1", "key", "mrk-a")
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (MULTI_REGION, True),
+        (KmsArn("aws", "eu-west-1", "1", "key", "mrk-a"), True),
+        (KmsArn("aws", "eu-west-1", "1", "key", "mrk-b"), False),
+        (KmsArn("aws", "eu-west-1", "2", "key", "mrk-a"), False),
+        (KmsArn("aws-cn", "eu-west-1", "1", "key", "mrk-a"), False),
+        (KmsArn("aws", "eu-west-1", "1", "alias", "mrk-a"), False),
+    ],
+)
+def test_replicas_of_a_multi_region_key_differ_in_their_region_alone(other, same):
+    assert MULTI_REGION.same_multi_region_key(other) is same
+    assert other.same_multi_region_key(MULTI_REGION) is same
+
+
+@pytest.mark.parametrize(("kind", "name"), [("key", "a"), ("alias", "mrk-a")])
+def test_keys_of_one_region_and_aliases_have_no_replicas(kind, name):
+    arn = KmsArn("aws", "us-east-1", "1", kind, name)
+
+    assert not arn.same_multi_region_key(arn)

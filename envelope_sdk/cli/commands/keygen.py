@@ -8,16 +8,25 @@ import os
 import secrets
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from envelope_sdk.cli.terminal import say
 from envelope_sdk.errors import UsageError
-from envelope_sdk.keyrings.key_files import encode_aes_key_file, encode_rsa_key_file, parse_key_file
+from envelope_sdk.keyrings.key_files import (
+    encode_aes_key_file,
+    encode_ecdh_key_file,
+    encode_rsa_key_file,
+    parse_key_file,
+)
 from envelope_sdk.primitives.entropy import system_random
 from envelope_sdk.primitives.rsa import RsaPadding
 from envelope_sdk.streams.files import AtomicFile
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 __all__ = ["command"]
 
@@ -25,29 +34,36 @@ _AES_BYTES: Final = {"aes-128": 16, "aes-192": 24, "aes-256": 32}
 _RSA_BITS: Final = {"rsa-2048": 2048, "rsa-3072": 3072, "rsa-4096": 4096}
 
 
+_ECDH_CURVES: Final = ("ecdh-p256", "ecdh-p384", "ecdh-p521")
+_NAMESPACE: Final = "envelope"
+
+
 @click.command("keygen")
 @click.argument("file", metavar="FILE")
 @click.option(
-    "-t", "--type", "kind", type=click.Choice([*_AES_BYTES, *_RSA_BITS]), default="aes-256", show_default=True
+    "-t",
+    "--type",
+    "kind",
+    type=click.Choice([*_AES_BYTES, *_RSA_BITS, *_ECDH_CURVES]),
+    default="aes-256",
+    show_default=True,
 )
-@click.option("--namespace", default="envelope", show_default=True, help="Key provider id in messages.")
-@click.option("--name", help="Key name in messages (default: a random one).")
-def command(file: str, kind: str, namespace: str, name: str | None) -> None:
+@click.option("--namespace", show_default=_NAMESPACE, help="Key provider id in messages; not for ECDH.")
+@click.option("--name", help="Key name in messages (default: a random one); not for ECDH.")
+def command(file: str, kind: str, namespace: str | None, name: str | None) -> None:
     """Make a raw key and write it to FILE, readable by you only.
 
-    An RSA key also gets FILE.pub, its public half, which encrypts but does not decrypt. An existing file is never
-    replaced: what it encrypts would be lost with it.
+    An RSA or ECDH key also gets FILE.pub, its public half, which encrypts but does not decrypt. An existing file is
+    never replaced: what it encrypts would be lost with it.
     """
-    name = name or f"key-{secrets.token_hex(8)}"
-    if kind in _AES_BYTES:
-        files = {file: encode_aes_key_file(namespace, name, system_random(_AES_BYTES[kind]))}
+    if kind in _ECDH_CURVES:
+        if namespace is not None or name is not None:
+            raise UsageError("messages name an ECDH key by its public half: it takes no --namespace and no --name")
+        files = _ecdh_files(file, kind)
     else:
-        private, public = _rsa_pair(_RSA_BITS[kind])
-        padding = RsaPadding.OAEP_SHA256
-        files = {
-            file: encode_rsa_key_file(namespace, name, padding, public_key=public, private_key=private),
-            f"{file}.pub": encode_rsa_key_file(namespace, name, padding, public_key=public),
-        }
+        files = _named_files(
+            file, kind, _NAMESPACE if namespace is None else namespace, name or f"key-{secrets.token_hex(8)}"
+        )
     for data in files.values():
         parse_key_file(data)
     for path in files:
@@ -55,6 +71,30 @@ def command(file: str, kind: str, namespace: str, name: str | None) -> None:
     _write(files)
     for path in files:
         say(f"wrote {path}")
+
+
+def _named_files(file: str, kind: str, namespace: str, name: str) -> dict[str, bytes]:
+    if kind in _AES_BYTES:
+        return {file: encode_aes_key_file(namespace, name, system_random(_AES_BYTES[kind]))}
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    private, public = _pem(rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS[kind]))
+    padding = RsaPadding.OAEP_SHA256
+    return {
+        file: encode_rsa_key_file(namespace, name, padding, public_key=public, private_key=private),
+        f"{file}.pub": encode_rsa_key_file(namespace, name, padding, public_key=public),
+    }
+
+
+def _ecdh_files(file: str, kind: str) -> dict[str, bytes]:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    curves = dict(zip(_ECDH_CURVES, (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()), strict=True))
+    private, public = _pem(ec.generate_private_key(curves[kind]))
+    return {
+        file: encode_ecdh_key_file("pair", private_key=private),
+        f"{file}.pub": encode_ecdh_key_file("ephemeral", recipient_public_key=public),
+    }
 
 
 def _require_absent(path: str) -> None:
@@ -96,10 +136,9 @@ def _fill(out: AtomicFile, data: bytes) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def _rsa_pair(bits: int) -> tuple[bytes, bytes]:
-    from cryptography.hazmat.primitives.asymmetric import rsa
+def _pem(key: RSAPrivateKey | EllipticCurvePrivateKey) -> tuple[bytes, bytes]:
+    """Return the private and the public half."""
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return private, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
