@@ -15,6 +15,7 @@ from envelope_sdk.keyrings import RawAesKeyring, RawRsaKeyring, RsaPadding
 from envelope_sdk.materials import DecryptionMaterials
 from envelope_sdk.message.keys import new_message_key
 from envelope_sdk.primitives.aead import MessageCipher
+from envelope_sdk.primitives.counter_kdf import counter_kdf
 from envelope_sdk.primitives.kdf import InvalidKey, hkdf, hkdf_and_verify, hkdf_twice
 
 SUITE_OF_KEY_LENGTH = {
@@ -25,8 +26,11 @@ SUITE_OF_KEY_LENGTH = {
 
 
 def test_the_file_holds_as_many_answers_as_are_checked_here():
-    assert {name: len(known_answers()[name]) for name in ("hkdf", "raw_aes_edk", "raw_rsa_edk", "message_kdf")} == {
+    checked = ("hkdf", "kdf_ctr", "raw_aes_edk", "raw_rsa_edk", "message_kdf")
+
+    assert {name: len(known_answers()[name]) for name in checked} == {
         "hkdf": 7,
+        "kdf_ctr": 63,
         "raw_aes_edk": 3,
         "raw_rsa_edk": 9,
         "message_kdf": 46,
@@ -46,6 +50,21 @@ def test_hkdf(case: dict[str, Any]):
     assert wanted == hkdf_and_verify(case["hash"], salt or None, ikm, (info, case["L"]), (info, wanted[:5]))
     with pytest.raises(InvalidKey):
         hkdf_and_verify(case["hash"], salt or None, ikm, (info, case["L"]), (info, bytes(5)))
+
+
+# The others give what is hashed as one piece, which no keyring does.
+KDF_CTR = [case for case in known_answers()["kdf_ctr"] if not case["raw"]]
+
+
+def test_most_of_the_counter_mode_answers_have_a_label_and_a_context():
+    assert len(KDF_CTR) == 53
+
+
+@pytest.mark.parametrize("case", KDF_CTR, ids=lambda case: f"{case['hash']}-{case['L']}-{case['name']}")
+def test_counter_mode(case: dict[str, Any]):
+    key, label, context, wanted = (bytes.fromhex(case[name]) for name in ("ikm", "purpose", "info", "okm"))
+
+    assert wanted == counter_kdf(case["hash"], key, label, context, case["L"])
 
 
 @pytest.mark.parametrize("case", known_answers()["raw_aes_edk"], ids=lambda case: f"{len(case['wrapping_key']) * 4}bit")
