@@ -9,15 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from envelope_sdk.keyrings.hierarchical.keyring import HierarchicalKeyring
     from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
     from envelope_sdk.keyrings.multi import MultiKeyring
     from envelope_sdk.keyrings.raw_aes import RawAesKeyring
     from envelope_sdk.keyrings.raw_rsa import RawRsaKeyring
     from envelope_sdk.primitives.rsa import RsaPadding
 
-__all__ = ["KmsKeyring", "MultiKeyring", "RawAesKeyring", "RawRsaKeyring", "RsaPadding"]
+__all__ = ["HierarchicalKeyring", "KmsKeyring", "MultiKeyring", "RawAesKeyring", "RawRsaKeyring", "RsaPadding"]
 
 _HOMES: Final = {
+    "HierarchicalKeyring": "envelope_sdk.keyrings.hierarchical.keyring",
     "KmsKeyring": "envelope_sdk.keyrings.kms.symmetric",
     "MultiKeyring": "envelope_sdk.keyrings.multi",
     "RawAesKeyring": "envelope_sdk.keyrings.raw_aes",

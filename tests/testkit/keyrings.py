@@ -1,20 +1,18 @@
-"""Keyrings for reading vectors: those that know the data key, and decrypt-only readings of two schemes.
+"""Keyrings for reading vectors: those that know the data key, and a decrypt-only reading of one scheme.
 
-``EcdhReader`` follows framework/raw-ecdh-keyring.md; ``HierarchyReader`` follows
-framework/aws-kms/aws-kms-hierarchical-keyring.md, with the branch key given instead of fetched.
+``EcdhReader`` follows framework/raw-ecdh-keyring.md.
 """
 
 from __future__ import annotations
 
 import struct
-import uuid
 from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.constant_time import bytes_eq
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384, HashAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA384, HashAlgorithm
 from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFHMAC, CounterLocation, Mode
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from testkit.builder import EDK
@@ -134,39 +132,3 @@ def _points(provider_info: bytes) -> tuple[bytes, bytes]:
         raise KeyringError("unknown version of ECDH provider info")
     (length,) = struct.unpack_from(">I", provider_info, 1)
     return provider_info[5 : 5 + length], provider_info[9 + length :]
-
-
-class HierarchyReader:
-    """Opens ``aws-kms-hierarchy`` data keys with one version of one branch key."""
-
-    def __init__(self, branch_key_id: str, version: str, branch_key: bytes) -> None:
-        self._id = branch_key_id.encode()
-        self._version = uuid.UUID(version).bytes
-        self._branch_key = branch_key
-
-    def __repr__(self) -> str:
-        return "HierarchyReader()"
-
-    def on_encrypt(self, materials: EncryptionMaterials) -> EncryptionMaterials:
-        raise KeyringError("this keyring only decrypts")
-
-    def on_decrypt(self, materials: DecryptionMaterials, keys: Sequence[EncryptedDataKey]) -> DecryptionMaterials:
-        context = materials.encryption_context.canonical
-        mine = (key for key in keys if (key.provider_id, key.provider_info) == ("aws-kms-hierarchy", self._id))
-        return unwrap_first(repr(self), materials, mine, lambda key: self._unwrap(key, context))
-
-    def _unwrap(self, key: EncryptedDataKey, context: bytes) -> bytes:
-        salt, iv, version, wrapped = (
-            key.ciphertext[:16],
-            key.ciphertext[16:28],
-            key.ciphertext[28:44],
-            key.ciphertext[44:],
-        )
-        if version != self._version:
-            raise KeyringError("wrapped under another version of the branch key")
-        wrapping_key = _expand(SHA256(), self._branch_key, 32, b"aws-kms-hierarchy", salt)
-        aad = b"aws-kms-hierarchy" + self._id + self._version + context
-        try:
-            return AESGCM(wrapping_key).decrypt(iv, wrapped, aad)
-        except InvalidTag:
-            raise AuthenticationError("the data key does not open", section="encrypted data key") from None

@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from testkit.keyrings import CountingDataKeyring, EcdhReader, HierarchyReader, NullDataKeyring, StaticDataKeyring
+from testkit.branch_keys import FixedStore
+from testkit.keyrings import CountingDataKeyring, EcdhReader, NullDataKeyring, StaticDataKeyring
 
 from envelope_sdk.formats import AlgorithmSuite
-from envelope_sdk.keyrings import MultiKeyring, RawAesKeyring, RawRsaKeyring, RsaPadding
+from envelope_sdk.keyrings import HierarchicalKeyring, MultiKeyring, RawAesKeyring, RawRsaKeyring, RsaPadding
 from envelope_sdk.materials import Keyring
 
 DIRECTORY = Path(__file__).parent.parent / "vectors" / "official"
@@ -89,7 +90,8 @@ def keyring_of(key: dict[str, Any]) -> Keyring:
         case "raw-ecdh":
             return EcdhReader(decoded(key["private_pem"]))
         case "hierarchy":
-            return HierarchyReader(key["branch_key_id"], key["version"], decoded(key["branch_key"]))
+            store = FixedStore(key["branch_key_id"], key["version"], decoded(key["branch_key"]))
+            return HierarchicalKeyring(store, key["branch_key_id"], ttl_seconds=60)
         case "static-dek":
             return StaticDataKeyring(decoded(key["dek"]))
         case "null-dek":
