@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from envelope_sdk.keyrings.hierarchical.keyring import HierarchicalKeyring
     from envelope_sdk.keyrings.kms.clients import Boto3ClientSupplier, ClientSupplier, LimitedRegionsClientSupplier
     from envelope_sdk.keyrings.kms.discovery import DiscoveryFilter, KmsDiscoveryKeyring
     from envelope_sdk.keyrings.kms.ecdh import KmsEcdhKeyring
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from envelope_sdk.keyrings.kms.rsa import KmsRsaKeyring
     from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
     from envelope_sdk.keyrings.multi import MultiKeyring
+    from envelope_sdk.keyrings.pkcs11.keyring import Pkcs11Keyring
     from envelope_sdk.keyrings.raw_aes import RawAesKeyring
     from envelope_sdk.keyrings.raw_ecdh import RawEcdhKeyring
     from envelope_sdk.keyrings.raw_rsa import RawRsaKeyring
@@ -35,6 +37,7 @@ __all__ = [
     "ClientSupplier",
     "DiscoveryFilter",
     "EcdhCurve",
+    "HierarchicalKeyring",
     "KeyringUri",
     "KmsDiscoveryKeyring",
     "KmsEcdhKeyring",
@@ -44,6 +47,7 @@ __all__ = [
     "KmsRsaKeyring",
     "LimitedRegionsClientSupplier",
     "MultiKeyring",
+    "Pkcs11Keyring",
     "RawAesKeyring",
     "RawEcdhKeyring",
     "RawRsaKeyring",
@@ -62,6 +66,7 @@ _HOMES: Final = {
     "ClientSupplier": "envelope_sdk.keyrings.kms.clients",
     "DiscoveryFilter": "envelope_sdk.keyrings.kms.discovery",
     "EcdhCurve": "envelope_sdk.primitives.ecdh",
+    "HierarchicalKeyring": "envelope_sdk.keyrings.hierarchical.keyring",
     "KeyringUri": "envelope_sdk.keyrings.uri",
     "KmsDiscoveryKeyring": "envelope_sdk.keyrings.kms.discovery",
     "KmsEcdhKeyring": "envelope_sdk.keyrings.kms.ecdh",
@@ -71,6 +76,7 @@ _HOMES: Final = {
     "KmsRsaKeyring": "envelope_sdk.keyrings.kms.rsa",
     "LimitedRegionsClientSupplier": "envelope_sdk.keyrings.kms.clients",
     "MultiKeyring": "envelope_sdk.keyrings.multi",
+    "Pkcs11Keyring": "envelope_sdk.keyrings.pkcs11.keyring",
     "RawAesKeyring": "envelope_sdk.keyrings.raw_aes",
     "RawEcdhKeyring": "envelope_sdk.keyrings.raw_ecdh",
     "RawRsaKeyring": "envelope_sdk.keyrings.raw_rsa",

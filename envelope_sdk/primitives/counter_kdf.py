@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, HashAlgorithm
 from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFHMAC, CounterLocation, Mode
+
+if TYPE_CHECKING:
+    from envelope_sdk.formats.cursor import BytesLike
 
 __all__ = ["counter_kdf"]
 
@@ -13,7 +16,7 @@ _HASHES: Final[dict[str, HashAlgorithm]] = {"sha256": SHA256(), "sha384": SHA384
 _WORD: Final = 4  # bytes of the counter, and of the length that follows the context
 
 
-def counter_kdf(hash_name: str, key: bytes, label: bytes, context: bytes, length: int) -> bytes:
+def counter_kdf(hash_name: str, key: BytesLike, label: bytes, context: bytes, length: int) -> bytes:
     """Return a key derived from another.
 
     Args:

@@ -9,10 +9,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from testkit.keyrings import CountingDataKeyring, HierarchyReader, NullDataKeyring, StaticDataKeyring
+from testkit.branch_keys import FixedStore
+from testkit.keyrings import CountingDataKeyring, NullDataKeyring, StaticDataKeyring
 
 from envelope_sdk.formats import AlgorithmSuite
-from envelope_sdk.keyrings import MultiKeyring, RawAesKeyring, RawEcdhKeyring, RawRsaKeyring, RsaPadding
+from envelope_sdk.keyrings import (
+    HierarchicalKeyring,
+    MultiKeyring,
+    RawAesKeyring,
+    RawEcdhKeyring,
+    RawRsaKeyring,
+    RsaPadding,
+)
 from envelope_sdk.materials import Keyring
 
 DIRECTORY = Path(__file__).parent.parent / "vectors" / "official"
@@ -92,7 +100,8 @@ def keyring_of(key: dict[str, Any]) -> Keyring:
                 return RawEcdhKeyring.discovery(private)
             return RawEcdhKeyring.static(private, decoded(key["peer_public_der"]))
         case "hierarchy":
-            return HierarchyReader(key["branch_key_id"], key["version"], decoded(key["branch_key"]))
+            store = FixedStore(key["branch_key_id"], key["version"], decoded(key["branch_key"]))
+            return HierarchicalKeyring(store, key["branch_key_id"], ttl_seconds=60)
         case "static-dek":
             return StaticDataKeyring(decoded(key["dek"]))
         case "null-dek":

@@ -1,0 +1,340 @@
+"""A cache in this process: bounded and timed, with one load for all who wait.
+
+It follows framework/local-cryptographic-materials-cache.md; one load for all stands in place of storm tracking.
+
+A value is wiped when it has left the cache *and* nobody uses it any more: a key that turned to zeros in the middle of a
+derivation would encrypt under a key that everybody knows. So values are lent, and their loans are counted.
+
+Nobody waits in vain, whatever interrupts whom. A load that is interrupted is taken over by one of those who wait. A
+signal handler, or a loader, that comes back to the cache in a thread that is inside it already loads for itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn, TypeVar
+from weakref import WeakSet
+
+from cachetools import TLRUCache
+
+from envelope_sdk.errors import UsageError
+
+__all__ = ["DEFAULT_MAX_ENTRIES", "LocalCache"]
+
+T = TypeVar("T")
+Clock = Callable[[], float]
+
+DEFAULT_MAX_ENTRIES: Final = 1000
+"""Values that a cache keeps unless told otherwise: the specification's default."""
+
+
+class _Entry:
+    """A value, who uses it, and whether the cache has let go of it."""
+
+    __slots__ = ("created", "expires", "loans", "retired", "value", "wipe")
+
+    def __init__(self, value: Any, wipe: Callable[[Any], None] | None, created: float, ttl_seconds: float) -> None:
+        self.value = value
+        self.wipe = wipe
+        self.created = created
+        self.expires = created + ttl_seconds
+        self.loans = 0
+        self.retired = False
+
+    def retire(self) -> None:
+        """Let go of it; it is wiped when the last loan ends."""
+        self.retired = True
+        self.settle()
+
+    def settle(self) -> None:
+        if self.retired and self.loans == 0 and self.wipe is not None:
+            wipe, self.wipe = self.wipe, None
+            wipe(self.value)
+
+
+class _Entries(TLRUCache[bytes, _Entry]):
+    """The entries that are kept. Each is retired on whichever way it leaves."""
+
+    def __init__(self, max_entries: int, clock: Clock) -> None:
+        super().__init__(max_entries, lambda _identifier, entry, _now: entry.expires, timer=clock)
+
+    def keep(self, identifier: bytes, entry: _Entry) -> None:
+        self.drop(identifier)
+        self[identifier] = entry
+        if self.get(identifier) is not entry:
+            # It has expired meanwhile.
+            entry.retire()
+
+    def drop(self, identifier: bytes) -> None:
+        entry = self.pop(identifier, None)
+        if entry is not None:
+            entry.retire()
+
+    def drop_all(self) -> None:
+        # Time stands still meanwhile, so that none expires between the two and is passed over by both.
+        with self.timer:
+            self.expire()
+            for identifier in list(self):
+                self.drop(identifier)
+
+    def expire(self, time: float | None = None) -> list[tuple[bytes, _Entry]]:
+        expired = list(super().expire(time))
+        for _, entry in expired:
+            entry.retire()
+        return expired
+
+    def popitem(self) -> tuple[bytes, _Entry]:
+        identifier, entry = super().popitem()
+        entry.retire()
+        return identifier, entry
+
+
+class _Flight:
+    """One load, and those who wait for it."""
+
+    __slots__ = ("done", "entry", "error", "generation", "waiting")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.entry: _Entry | None = None
+        self.error: Exception | None = None
+        self.generation = -1
+        self.waiting = 0
+
+
+class LocalCache:
+    """Fulfils :class:`~envelope_sdk.cache.contract.Cache` in the memory of this process.
+
+    The least recently used value goes where there are more than fit. A forked child begins with an empty cache.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_changing",
+        "_clock",
+        "_closed",
+        "_entries",
+        "_flights",
+        "_generation",
+        "_loading",
+        "_lock",
+        "_max_entries",
+    )
+
+    def __init__(self, max_entries: int = DEFAULT_MAX_ENTRIES, *, clock: Clock = time.monotonic) -> None:
+        """Make an empty cache.
+
+        Args:
+            max_entries: values to keep, 1 or more.
+            clock: returns seconds that never go back.
+
+        Raises:
+            UsageError: ``max_entries`` is less than 1.
+        """
+        if max_entries < 1:
+            raise UsageError(f"a cache keeps at least one entry, not {max_entries}")
+        self._max_entries = max_entries
+        self._clock = clock
+        self._closed = False
+        self._generation = 0
+        self._begin()
+        _ALL.add(self)
+
+    def _begin(self) -> None:
+        self._lock = threading.RLock()
+        self._changing = False
+        self._entries = _Entries(self._max_entries, self._clock)
+        self._flights: dict[bytes, _Flight] = {}
+        self._loading: set[int] = set()
+
+    def __repr__(self) -> str:
+        return f"LocalCache({self._max_entries})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a cache holds keys: it cannot be pickled or copied")
+
+    @contextmanager
+    def borrow(
+        self,
+        identifier: bytes,
+        load: Callable[[], T],
+        *,
+        ttl_seconds: float,
+        wipe: Callable[[T], None] | None = None,
+    ) -> Generator[T]:
+        """Lend a value: see :meth:`envelope_sdk.cache.contract.Cache.borrow`."""
+        entry = self._kept(identifier, ttl_seconds)
+        while entry is None:
+            entry = self._load_or_wait(identifier, load, ttl_seconds, wipe)
+        try:
+            yield entry.value
+        finally:
+            self._give_back(entry)
+
+    def discard(self, identifier: bytes, value: object) -> None:
+        """Take a value out where it is still kept."""
+        with self._lock:
+            if self._changing:
+                return
+            with self._change():
+                entry = self._entries.get(identifier)
+                if entry is not None and entry.value is value:
+                    self._entries.drop(identifier)
+
+    def clear(self) -> None:
+        """Take everything out."""
+        with self._lock:
+            self._generation += 1
+            self._flights.clear()
+            if self._changing:
+                return
+            with self._change():
+                self._entries.drop_all()
+
+    def close(self) -> None:
+        """Take everything out for good."""
+        self._closed = True
+        self.clear()
+
+    @contextmanager
+    def _change(self) -> Generator[None]:
+        # The lock lets a signal handler in that interrupts the thread holding it; this tells it so.
+        self._changing = True
+        try:
+            yield
+        except BaseException:
+            # An interrupt may have left them half changed.
+            self._entries = _Entries(self._max_entries, self._clock)
+            raise
+        finally:
+            self._changing = False
+
+    def _kept(self, identifier: bytes, ttl_seconds: float) -> _Entry | None:
+        with self._lock:
+            if self._closed:
+                raise UsageError("the cache is closed")
+            if self._changing:
+                return None
+            with self._change():
+                self._entries.expire()
+                entry = self._entries.get(identifier) if ttl_seconds > 0 else None
+                if entry is None or not self._is_fresh(entry, ttl_seconds):
+                    return None
+                entry.loans += 1
+                return entry
+
+    def _is_fresh(self, entry: _Entry, ttl_seconds: float) -> bool:
+        # Each asks for its own limit: the value may have been loaded by somebody with a longer one.
+        return self._clock() < min(entry.expires, entry.created + ttl_seconds)
+
+    def _load_or_wait(
+        self, identifier: bytes, load: Callable[[], Any], ttl_seconds: float, wipe: Callable[[Any], None] | None
+    ) -> _Entry | None:
+        mine = _Flight()
+        try:
+            found = self._join(identifier, mine, ttl_seconds)
+            if isinstance(found, _Entry):
+                return found
+            if found is not mine:
+                return self._wait(found, ttl_seconds)
+            try:
+                entry = _Entry(load(), wipe, self._clock(), ttl_seconds)
+            except Exception as error:
+                mine.error = error
+                raise
+            entry.loans = 1
+            mine.entry = entry
+            return entry
+        finally:
+            # Here, so that no interrupt between joining and loading leaves others waiting.
+            self._land(identifier, mine)
+
+    def _join(self, identifier: bytes, mine: _Flight, ttl_seconds: float) -> _Entry | _Flight:
+        """Return the load to wait for, or ``mine``, to be done by this thread, for others too where that can be."""
+        thread = threading.get_ident()
+        with self._lock:
+            entry = self._kept(identifier, ttl_seconds)
+            if entry is not None:
+                # It came since this thread looked first.
+                return entry
+            if self._changing or ttl_seconds <= 0 or thread in self._loading:
+                return mine
+            flight = self._flights.setdefault(identifier, mine)
+            if flight is mine:
+                mine.generation = self._generation
+                self._loading.add(thread)
+            else:
+                flight.waiting += 1
+            return flight
+
+    def _land(self, identifier: bytes, mine: _Flight) -> None:
+        entry = mine.entry
+        with self._lock:
+            shared = mine.generation >= 0
+            if shared:
+                self._loading.discard(threading.get_ident())
+            if self._flights.get(identifier) is mine:
+                del self._flights[identifier]
+            if entry is not None:
+                entry.loans += mine.waiting
+                if shared and mine.generation == self._generation and not self._closed:
+                    with self._change():
+                        self._entries.keep(identifier, entry)
+                else:
+                    entry.retired = True
+            mine.done.set()
+
+    def _wait(self, flight: _Flight, ttl_seconds: float) -> _Entry | None:
+        try:
+            flight.done.wait()
+        except BaseException:
+            self._leave(flight)
+            raise
+        if flight.error is not None:
+            raise _same_failure(flight.error)
+        entry = flight.entry
+        if entry is not None and not self._is_fresh(entry, ttl_seconds):
+            self._give_back(entry)
+            return None
+        return entry
+
+    def _leave(self, flight: _Flight) -> None:
+        with self._lock:
+            if not flight.done.is_set():
+                flight.waiting -= 1
+            elif flight.entry is not None:
+                self._give_back(flight.entry)
+
+    def _give_back(self, entry: _Entry) -> None:
+        with self._lock:
+            entry.loans -= 1
+            entry.settle()
+
+
+def _same_failure(error: Exception) -> Exception:
+    # One exception raised in several threads would collect the frames of all of them.
+    try:
+        another = copy.copy(error)
+    except Exception:  # noqa: BLE001 - an exception of anybody's, which may resist in any way
+        return error
+    if type(another) is not type(error):
+        return error
+    another.__cause__ = error.__cause__
+    return another
+
+
+_ALL: Final[WeakSet[LocalCache]] = WeakSet()
+
+
+def _begin_anew_in_child() -> None:
+    # Threads that held locks, loaded or used values do not exist here.
+    for cache in list(_ALL):
+        cache._begin()  # pyright: ignore[reportPrivateUsage]
+
+
+os.register_at_fork(after_in_child=_begin_anew_in_child)
