@@ -25,7 +25,14 @@ SURFACE = {
         "Limits",
         "open",
     ],
-    "envelope_sdk.keyrings": ["KmsKeyring", "MultiKeyring", "RawAesKeyring", "RawRsaKeyring", "RsaPadding"],
+    "envelope_sdk.keyrings": [
+        "KmsKeyring",
+        "MultiKeyring",
+        "Pkcs11Keyring",
+        "RawAesKeyring",
+        "RawRsaKeyring",
+        "RsaPadding",
+    ],
     "envelope_sdk.managers": ["DefaultMaterialsManager"],
     "envelope_sdk.materials": [
         "DecryptionMaterials",
