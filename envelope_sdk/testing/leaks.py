@@ -10,6 +10,7 @@ import pickle
 import pprint
 import warnings
 from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
 from typing import Final
 
 from envelope_sdk.errors import NoMatchingKeyError
@@ -55,8 +56,12 @@ def texts_of(found: object) -> Iterator[str]:
     """Yield what an object, or an error with its causes, shows of itself."""
     yield repr(found)
     yield str(found)
-    # Shows dataclasses and named tuples field by field, without asking for their repr.
     yield pprint.pformat(found)
+    # Pretty printers and test runners show these field by field, without asking for their repr.
+    if is_dataclass(found) and not isinstance(found, type):
+        yield repr([getattr(found, each.name) for each in fields(found) if each.repr])
+    if isinstance(found, tuple):
+        yield repr([*found])  # pyright: ignore[reportUnknownArgumentType] - whatever is in it
     if isinstance(found, BaseException):
         yield repr(found.args)
         if isinstance(found, NoMatchingKeyError):

@@ -14,7 +14,8 @@ from envelope_sdk.testing.granting_rules import GRANTING_RULES
 from envelope_sdk.testing.leaks import find_secret, pickled, texts_of, watched
 from envelope_sdk.testing.manager_subject import ManagerSubject, granted, opened, to_decrypt
 from envelope_sdk.testing.reading_rules import READING_RULES
-from envelope_sdk.testing.together_rules import PLAINTEXT, in_threads, policy_for, require_no_secret
+from envelope_sdk.testing.together_rules import PLAINTEXT, policy_for, require_no_secret
+from envelope_sdk.testing.turns import SlowDecryptionRequest, SlowEncryptionRequest, in_threads
 
 __all__ = ["MANAGER_RULES", "check_manager"]
 
@@ -78,11 +79,11 @@ def thread_safe(subject: ManagerSubject) -> None:
         for turn in range(_ROUNDS):
             suite = subject.suites[(number + turn) % len(subject.suites)]
             request = subject.request(suite, {"thread": str(number), "turn": str(turn)})
-            made = granted(manager, request)
+            made = granted(manager, SlowEncryptionRequest(*request))
             require(made.algorithm_suite is suite, "with other threads at work, materials of another suite came")
             lacking = request.encryption_context.items() - made.encryption_context.items()
             require(not lacking, "with other threads at work, the context of another message came")
-            opened(manager, made, to_decrypt(made))
+            opened(manager, made, SlowDecryptionRequest(*to_decrypt(made)))
 
     in_threads(work, subject.threads)
 

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
@@ -22,15 +18,15 @@ from envelope_sdk.testing.contract import require, rule
 from envelope_sdk.testing.damage import altered
 from envelope_sdk.testing.keyring_subject import SAMPLE, KeyringSubject, checked, must_open
 from envelope_sdk.testing.leaks import find_secret, pickled, texts_of, watched
+from envelope_sdk.testing.turns import SlowDecryptionMaterials, SlowEncryptionMaterials, in_threads
 
-__all__ = ["PLAINTEXT", "TOGETHER_RULES", "in_threads", "policy_for", "require_no_secret"]
+__all__ = ["PLAINTEXT", "TOGETHER_RULES", "policy_for", "require_no_secret"]
 
 PLAINTEXT: Final = bytes(range(256)) * 3
 """What is encrypted; some frames long."""
 
 _FRAME_LENGTH: Final = 100
 _ROUNDS: Final = 12
-_OFTEN: Final = 1e-6
 
 
 def policy_for(suite: AlgorithmSuite) -> CommitmentPolicy:
@@ -98,42 +94,14 @@ def thread_safe(subject: KeyringSubject) -> None:
         for turn in range(_ROUNDS):
             context = EncryptionContext({"thread": str(number), "turn": str(turn)})
             own = os.urandom(subject.suite.key_length) if subject.takes_data_keys and turn % 2 else None
-            given = subject.to_wrap(context=context, data_key=own)
+            wanted = subject.to_wrap(context=context, data_key=own)
+            given = SlowEncryptionMaterials(subject.suite, context, plaintext_data_key=wanted.plaintext_data_key)
             wrapped = checked(given, writer.on_encrypt(given))
             require(own in (None, wrapped.data_key), "with other threads at work, another data key was wrapped")
             what = "with other threads at work, a data key"
-            must_open(reader, wrapped.keys, wrapped.data_key, DecryptionMaterials(subject.suite, context), what)
+            must_open(reader, wrapped.keys, wrapped.data_key, SlowDecryptionMaterials(subject.suite, context), what)
 
     in_threads(work, subject.threads)
-
-
-def in_threads(work: Callable[[int], None], threads: int) -> None:
-    """Run ``work`` in several threads, which take turns as often as they can, and raise what the first of them raised.
-
-    Args:
-        work: is given the number of its thread.
-        threads: how many.
-    """
-    start = threading.Barrier(threads)
-
-    def begin(number: int) -> None:
-        start.wait()
-        work(number)
-
-    with _switching_often(), ThreadPoolExecutor(threads) as pool:
-        done = [pool.submit(begin, number) for number in range(threads)]
-    for future in done:
-        future.result()
-
-
-@contextmanager
-def _switching_often() -> Iterator[None]:
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(_OFTEN)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual)
 
 
 @rule(
