@@ -26,6 +26,7 @@ __all__ = [
     "encode_rsa_key_file",
     "KeyFile",
     "parse_key_file",
+    "public_key_in",
 ]
 
 MAX_LENGTH: Final = 2**16
@@ -96,6 +97,19 @@ def parse_key_file(data: bytes) -> KeyFile:
     if kind == "raw-ecdh":
         return KeyFile(kind, _ecdh_keyring(fields), secret="private_key" in fields)
     raise UsageError("the key file's type is none of raw-aes, raw-ecdh, raw-rsa")
+
+
+def public_key_in(data: bytes) -> bytes:
+    """Return the public key in PEM that a key file holds without a private one, for those who only want that.
+
+    Raises:
+        UsageError: it is not such a file. The text never repeats what the file holds.
+    """
+    fields = _decode(data)
+    field = {"raw-rsa": "public_key", "raw-ecdh": "recipient_public_key"}.get(str(fields.get("type")))
+    if field is None or "private_key" in fields:
+        raise UsageError("the key file holds no public key alone: name the one that ends in .pub")
+    return _text(fields, field).encode()
 
 
 def _aes_keyring(fields: dict[str, Any]) -> RawAesKeyring:

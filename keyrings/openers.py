@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from typing import Final, NamedTuple
+from urllib.parse import quote
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.kms.arn import KmsArn
+from envelope_sdk.keyrings.pkcs11.provider_info import parse_provider_info
 from envelope_sdk.keyrings.uri import KeyringUri
 
 __all__ = ["Opener", "openers_of"]
@@ -90,6 +92,17 @@ def _ecdh(key: EncryptedDataKey) -> tuple[Opener, ...]:
     )
 
 
+def _pkcs11(key: EncryptedDataKey) -> tuple[Opener, ...]:
+    name, _ = parse_provider_info(key.provider_info)
+    attributes = [f"token={quote(name.token_label, safe='')}"]
+    if name.key_label:
+        attributes.append(f"object={quote(name.key_label, safe='')}")
+    if name.key_id:
+        attributes.append(f"id={quote(name.key_id, safe='')}")
+    needs = "with module-path= and pin-source= of the token"
+    return (Opener(f"pkcs11:{';'.join(attributes)}", needs),)
+
+
 def _raw(key: EncryptedDataKey) -> tuple[Opener, ...]:
     name, parameters = key.provider_info[:-_RAW_AES_LENGTH], key.provider_info[-_RAW_AES_LENGTH:]
     is_aes = parameters.startswith(_RAW_AES)
@@ -111,5 +124,6 @@ _BY_PROVIDER: Final[dict[str, Callable[[EncryptedDataKey], tuple[Opener, ...]]]]
     "aws-kms-rsa": _kms_rsa,
     "aws-kms-hierarchy": _hierarchical,
     "aws-kms-ecdh": _ecdh,
+    "pkcs11": _pkcs11,
     "raw-ecdh": _ecdh,
 }

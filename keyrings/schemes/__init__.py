@@ -159,7 +159,7 @@ BUILT_IN: Final[dict[str, Scheme]] = {
         "hierarchical://BRANCH-KEY-ID",
         "a branch key, kept in the DynamoDB table `table=` or the SQLite file `file=` and wrapped by `kms-key=`",
         f"{_HERE}.hierarchical:keyring",
-        single=("table", "file", "logical-name", "kms-key", "ttl", *_AWS),
+        single=("table", "file", "logical-name", "kms-key", "ttl", "region", *_AWS),
         files=("file",),
     ),
     "pkcs11": Scheme(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from envelope_sdk.errors import KeyringError, UsageError
+from envelope_sdk.keyrings.key_files import public_key_in
 from envelope_sdk.keyrings.kms.ecdh import KmsEcdhKeyring
 from envelope_sdk.keyrings.kms.rsa import KmsRsaKeyring
 from envelope_sdk.keyrings.schemes import LocalKmsDoor
@@ -59,4 +60,5 @@ def _public_key(uri: KeyringUri, name: str) -> bytes | None:
         raise KeyringError(f"the public key {path!r} cannot be read: {str(error.strerror).lower()}") from error
     if len(data) > _MAX_LENGTH:
         raise UsageError(f"{path!r} is no public key: it is too long")
-    return data
+    # The public halves that 'envelope keygen' writes are key files.
+    return public_key_in(data) if data.lstrip().startswith(b"{") else data

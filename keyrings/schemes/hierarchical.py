@@ -1,0 +1,106 @@
+"""The hierarchical keyring and its store of branch keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from envelope_sdk.errors import KeyringError, UsageError
+from envelope_sdk.keyrings.hierarchical import (
+    BranchKeyStorage,
+    BranchKeyStore,
+    DynamoDbStorage,
+    HierarchicalKeyring,
+    KmsKeyArn,
+    KmsKeyConfiguration,
+    KmsMrkArn,
+    SqliteStorage,
+)
+from envelope_sdk.keyrings.kms.api import BranchKeyKmsApi
+from envelope_sdk.keyrings.schemes import LocalKmsDoor
+from envelope_sdk.keyrings.schemes.aws_kms import client_of
+from envelope_sdk.keyrings.schemes.local_kms import arn_of, store_of
+from envelope_sdk.keyrings.uri import KeyringUri
+from envelope_sdk.materials import Keyring
+
+__all__ = ["DEFAULT_TTL_SECONDS", "branch_key_store", "keyring"]
+
+DEFAULT_TTL_SECONDS: Final = 600
+"""How long a branch key is kept in memory where the URI does not say."""
+
+
+def keyring(uri: KeyringUri, door: LocalKmsDoor) -> Keyring:
+    """Return the keyring of a branch key.
+
+    Raises:
+        UsageError: the URI does not say which store and KMS key, or not in a way that can be followed.
+        KeyringError: there is no such file.
+        KmsError, KmsServiceError, KeyStoreError: a KMS or the storage refuses or fails.
+    """
+    file = uri.one("file")
+    if file is not None and not Path(uri.path(file)).exists():
+        raise KeyringError(f"there is no store of branch keys in {uri.path(file)!r}: 'envelope branch-keys' makes one")
+    return HierarchicalKeyring(branch_key_store(uri, door), uri.rest, ttl_seconds=_ttl(uri))
+
+
+def branch_key_store(uri: KeyringUri, door: LocalKmsDoor) -> BranchKeyStore:
+    """Return the store that ``uri`` says; a file is made where there is none.
+
+    Raises:
+        As :func:`keyring`.
+    """
+    kms, kms_key = _kms(uri, door)
+    storage, name = _storage(uri)
+    return BranchKeyStore(storage, kms, logical_name=uri.one("logical-name") or name, kms_key=kms_key)
+
+
+def _storage(uri: KeyringUri) -> tuple[BranchKeyStorage, str]:
+    table, file = uri.one("table"), uri.one("file")
+    if (table is None) == (file is None):
+        raise UsageError("hierarchical:// takes either table= or file=, where its branch keys are kept")
+    if file is not None:
+        path = uri.path(file)
+        return SqliteStorage(path), Path(path).stem
+    assert table is not None
+    return DynamoDbStorage(table, _dynamodb(uri)), table
+
+
+def _dynamodb(uri: KeyringUri) -> Any:
+    import boto3.session
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        session: Any = boto3.session.Session(profile_name=uri.one("profile"))
+        return session.client("dynamodb", region_name=uri.one("region"), endpoint_url=uri.one("endpoint-url"))
+    except (BotoCoreError, ValueError) as error:
+        raise UsageError(f"boto3 makes no DynamoDB client: {error}") from error
+
+
+def _kms(uri: KeyringUri, door: LocalKmsDoor) -> tuple[BranchKeyKmsApi, KmsKeyConfiguration]:
+    named = uri.one("kms-key")
+    if named is None:
+        raise UsageError("hierarchical:// needs kms-key=, the KMS key that wraps its branch keys: an ARN or a URI")
+    if named.startswith("arn:"):
+        parameters = {"profile": uri.every("profile")} if uri.every("profile") else {}
+        key = KeyringUri("aws-kms", named, parameters)
+    else:
+        key = KeyringUri.of_key(named, uri.folder)
+    if key.scheme == "local-kms":
+        key.check(single=["store"])
+        local = door.kms(store_of(key))
+        return local, KmsKeyArn(arn_of(local, key.rest))
+    if key.scheme not in ("aws-kms", "aws-kms-mrk"):
+        raise UsageError("kms-key= is an ARN, aws-kms://ARN, aws-kms-mrk://ARN or local-kms://KEY")
+    key.check(single=["region", "profile", "endpoint-url"])
+    configuration = KmsKeyArn(key.rest) if key.scheme == "aws-kms" else KmsMrkArn(key.rest)
+    return client_of(key), configuration
+
+
+def _ttl(uri: KeyringUri) -> float:
+    text = uri.one("ttl")
+    if text is None:
+        return DEFAULT_TTL_SECONDS
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"ttl= is a number of seconds, not {text!r}") from None
