@@ -16,15 +16,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.keyrings.configuration import expanded_uris
 from envelope_sdk.keyrings.multi import MultiKeyring
-from envelope_sdk.keyrings.plugins import Plugin, installed_plugins, keyring_of_plugin
-from envelope_sdk.keyrings.schemes import BUILT_IN, LocalKmsApi, LocalKmsDoor, Scheme
+from envelope_sdk.keyrings.schemes import BUILT_IN, Scheme
 from envelope_sdk.keyrings.uri import KEY_FILE, KeyringUri, near_miss
 from envelope_sdk.materials import Keyring
+
+if TYPE_CHECKING:
+    from envelope_sdk.keyrings.plugins import Plugin
+    from envelope_sdk.keyrings.schemes.door import LocalKmsApi, LocalKmsDoor
 
 __all__ = ["KnownScheme", "files_named_by", "keyring_from_uri", "keyrings_from_uris", "known_schemes"]
 
@@ -85,6 +88,8 @@ def keyrings_from_uris(uris: Iterable[str | KeyringUri], *, local_kms: LocalKmsD
 
 def known_schemes() -> tuple[KnownScheme, ...]:
     """Return all schemes: this package's, then those of plug-ins. No plug-in's code runs."""
+    from envelope_sdk.keyrings.plugins import installed_plugins
+
     plugins = installed_plugins()
     own = [KnownScheme(name, spec.form, spec.opens, None, _clash(name, plugins)) for name, spec in BUILT_IN.items()]
     others = [
@@ -121,6 +126,8 @@ def _keyring(uri: KeyringUri, door: LocalKmsDoor | None) -> Keyring:
     if uri.scheme == KEY_FILE:
         # The commonest, and this package's alone: nobody's list of plug-ins is read for it.
         return _built_in(uri, BUILT_IN[KEY_FILE], door)
+    from envelope_sdk.keyrings.plugins import installed_plugins, keyring_of_plugin
+
     plugins = installed_plugins()
     clash = _clash(uri.scheme, plugins)
     if clash is not None:

@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "keygen": "envelope_sdk.cli.commands.keygen",
     "keyrings": "envelope_sdk.cli.commands.keyrings",
     "kms": "envelope_sdk.cli.commands.kms",
+    "branch-keys": "envelope_sdk.cli.commands.branch_keys",
 }
 
 

@@ -32,6 +32,7 @@ class Guarded:
     """The files that keys in use are made of, the configuration file, and the files of the local KMS."""
 
     def __init__(self, keys: Sequence[KeyringUri], store: LocalStore) -> None:
+        keys = [each for key in keys for each in (key, *_uris_in(key))]
         stores = [store, *(store.at(key.path(name)) for key in keys for name in key.every("store"))]
         configuration = configuration_path()
         self._files = {identity_of(path): "part of the local KMS" for each in stores for path in each.files()}
@@ -42,3 +43,8 @@ class Guarded:
     def what(self, path: str | Path) -> str | None:
         """Return what the file at ``path`` is, or ``None`` where it is none of them."""
         return self._files.get(identity_of(path))
+
+
+def _uris_in(key: KeyringUri) -> list[KeyringUri]:
+    """Return the URIs of KMS keys that stand within that of a branch key."""
+    return [KeyringUri.parse(value, key.folder) for value in key.every("kms-key") if "://" in value]

@@ -15,7 +15,6 @@ from envelope_sdk.cli.local_store import LocalStore, StoreDoor
 from envelope_sdk.cli.terminal import say
 from envelope_sdk.errors import KeyringError
 from envelope_sdk.keyrings.configuration import default_uris, expanded_uris
-from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
 from envelope_sdk.keyrings.registry import keyrings_from_uris
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.materials import Keyring
@@ -52,6 +51,8 @@ def encrypting_keyring(uris: Sequence[KeyringUri], store: LocalStore) -> Keyring
         KmsServiceError, KeyStoreError: the local KMS cannot supply one.
     """
     if not uris:
+        from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
+
         default = store.default_key_arn()
         return KmsKeyring(store.kms(), default)
     return _keyring(uris, store)

@@ -12,7 +12,6 @@ from typing import Final
 import click
 
 from envelope_sdk.errors import UsageError
-from envelope_sdk.keyrings.kms.arn import KmsArn
 from envelope_sdk.keyrings.uri import KeyringUri
 
 __all__ = ["WrappingKeysCommand", "uris_of_wrapping_keys"]
@@ -117,6 +116,8 @@ def _strict(key: str, words: dict[str, list[str]], *, encrypting: bool) -> Keyri
         name: tuple(words[name]) for name in ("region", "profile") if name in words
     }
     if key.startswith("arn:"):
+        from envelope_sdk.keyrings.kms.arn import KmsArn
+
         # There, the Region is for keys that do not name theirs.
         parameters.pop("region", None)
         try:

@@ -12,7 +12,7 @@ from typing import Final
 
 from envelope_sdk.errors import KeyStoreError
 from envelope_sdk.keyrings.places import local_store_path
-from envelope_sdk.keyrings.schemes import LocalKmsApi, LocalKmsDoor
+from envelope_sdk.keyrings.schemes.door import LocalKmsApi, LocalKmsDoor
 from envelope_sdk.local_kms import LocalKms
 
 __all__ = ["DOOR", "SharedStores"]

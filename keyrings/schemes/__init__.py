@@ -1,50 +1,15 @@
-"""The schemes of keyrings' URIs that come with this package, and what their makers may ask for.
+"""The schemes of keyrings' URIs that come with this package.
 
 The table says where each is made; nothing is imported before it is wanted. ``docs/keyring-uris.md`` shows the same.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
-from envelope_sdk.keyrings.kms.api import BranchKeyKmsApi, KmsApi
 from envelope_sdk.keyrings.uri import KEY_FILE
 
-__all__ = ["BUILT_IN", "LocalKmsApi", "LocalKmsDoor", "Scheme"]
-
-
-class LocalKmsApi(KmsApi, BranchKeyKmsApi, Protocol):
-    """What keyrings need of the local KMS, which is not theirs to import."""
-
-    @property
-    def region(self) -> str:
-        """The Region its ARNs name."""
-        ...
-
-    @property
-    def account(self) -> str:
-        """The account its ARNs name."""
-        ...
-
-    def describe_key(self, *, KeyId: str) -> dict[str, Any]:  # noqa: N803
-        """Return ``KeyMetadata`` of a key that an id, ARN or alias names."""
-        ...
-
-
-class LocalKmsDoor(Protocol):
-    """Opens local KMSs for the schemes that use one."""
-
-    def path(self, store: str | None) -> str:
-        """Return the file of the store that a URI names; of the usual one for ``None``."""
-        ...
-
-    def kms(self, store: str | None) -> LocalKmsApi:
-        """Open that store.
-
-        Raises:
-            KeyStoreError: it is not there or cannot be used.
-        """
-        ...
+__all__ = ["BUILT_IN", "Scheme"]
 
 
 class Scheme(NamedTuple):
@@ -53,7 +18,8 @@ class Scheme(NamedTuple):
     Attributes:
         form: how its URIs look, without parameters.
         opens: what it names, in words.
-        maker: module and function, which takes the URI and a :class:`LocalKmsDoor`; empty where URIs of this scheme are
+        maker: module and function, which takes the URI and a
+            :class:`~envelope_sdk.keyrings.schemes.door.LocalKmsDoor`; empty where URIs of this scheme are
             replaced by others.
         single: parameters that stand at most once.
         several: parameters that may be repeated.

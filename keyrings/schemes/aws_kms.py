@@ -12,7 +12,7 @@ from envelope_sdk.keyrings.kms.discovery import DiscoveryFilter, KmsDiscoveryKey
 from envelope_sdk.keyrings.kms.mrk import KmsMrkDiscoveryKeyring, KmsMrkKeyring
 from envelope_sdk.keyrings.kms.multi import kms_discovery_multi_keyring
 from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
-from envelope_sdk.keyrings.schemes import LocalKmsDoor
+from envelope_sdk.keyrings.schemes.door import LocalKmsDoor
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.materials import Keyring
 

@@ -9,8 +9,8 @@ from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.keyrings.key_files import public_key_in
 from envelope_sdk.keyrings.kms.ecdh import KmsEcdhKeyring
 from envelope_sdk.keyrings.kms.rsa import KmsRsaKeyring
-from envelope_sdk.keyrings.schemes import LocalKmsDoor
 from envelope_sdk.keyrings.schemes.aws_kms import client_of
+from envelope_sdk.keyrings.schemes.door import LocalKmsDoor
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.materials import Keyring
 

@@ -17,13 +17,13 @@ from envelope_sdk.keyrings.hierarchical import (
     SqliteStorage,
 )
 from envelope_sdk.keyrings.kms.api import BranchKeyKmsApi
-from envelope_sdk.keyrings.schemes import LocalKmsDoor
 from envelope_sdk.keyrings.schemes.aws_kms import client_of
+from envelope_sdk.keyrings.schemes.door import LocalKmsDoor
 from envelope_sdk.keyrings.schemes.local_kms import arn_of, store_of
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.materials import Keyring
 
-__all__ = ["DEFAULT_TTL_SECONDS", "branch_key_store", "keyring"]
+__all__ = ["DEFAULT_TTL_SECONDS", "branch_key_store", "create_table", "existing_store", "keyring"]
 
 DEFAULT_TTL_SECONDS: Final = 600
 """How long a branch key is kept in memory where the URI does not say."""
@@ -37,10 +37,19 @@ def keyring(uri: KeyringUri, door: LocalKmsDoor) -> Keyring:
         KeyringError: there is no such file.
         KmsError, KmsServiceError, KeyStoreError: a KMS or the storage refuses or fails.
     """
+    return HierarchicalKeyring(existing_store(uri, door), uri.rest, ttl_seconds=_ttl(uri))
+
+
+def existing_store(uri: KeyringUri, door: LocalKmsDoor) -> BranchKeyStore:
+    """Return the store that ``uri`` says, whose file has to be there.
+
+    Raises:
+        As :func:`keyring`.
+    """
     file = uri.one("file")
     if file is not None and not Path(uri.path(file)).exists():
-        raise KeyringError(f"there is no store of branch keys in {uri.path(file)!r}: 'envelope branch-keys' makes one")
-    return HierarchicalKeyring(branch_key_store(uri, door), uri.rest, ttl_seconds=_ttl(uri))
+        raise KeyringError(f"there are no branch keys in {uri.path(file)!r}: 'envelope branch-keys create' makes one")
+    return branch_key_store(uri, door)
 
 
 def branch_key_store(uri: KeyringUri, door: LocalKmsDoor) -> BranchKeyStore:
@@ -52,6 +61,19 @@ def branch_key_store(uri: KeyringUri, door: LocalKmsDoor) -> BranchKeyStore:
     kms, kms_key = _kms(uri, door)
     storage, name = _storage(uri)
     return BranchKeyStore(storage, kms, logical_name=uri.one("logical-name") or name, kms_key=kms_key)
+
+
+def create_table(uri: KeyringUri) -> None:
+    """Make the DynamoDB table that ``uri`` names, where there is none.
+
+    Raises:
+        UsageError: it names none, or another table has the name.
+        KmsError: DynamoDB refused or failed.
+    """
+    table = uri.one("table")
+    if table is None:
+        raise UsageError("hierarchical:// names no table= to make")
+    DynamoDbStorage(table, _dynamodb(uri)).create_table()
 
 
 def _storage(uri: KeyringUri) -> tuple[BranchKeyStorage, str]:

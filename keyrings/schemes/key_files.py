@@ -6,12 +6,15 @@ import os
 import stat
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.keyrings.key_files import MAX_LENGTH, parse_key_file
-from envelope_sdk.keyrings.schemes import LocalKmsDoor
 from envelope_sdk.keyrings.uri import KEY_FILE, KeyringUri
 from envelope_sdk.materials import Keyring
+
+if TYPE_CHECKING:
+    from envelope_sdk.keyrings.schemes.door import LocalKmsDoor
 
 __all__ = ["keyring"]
 

@@ -10,7 +10,7 @@ from envelope_sdk.keyrings.attempts import NOTHING_OPENS
 from envelope_sdk.keyrings.kms.arn import KmsArn
 from envelope_sdk.keyrings.kms.data_keys import PROVIDER_ID
 from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
-from envelope_sdk.keyrings.schemes import LocalKmsApi, LocalKmsDoor
+from envelope_sdk.keyrings.schemes.door import LocalKmsApi, LocalKmsDoor
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials, Keyring
 

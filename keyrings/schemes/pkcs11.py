@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from envelope_sdk.keyrings.pkcs11.keyring import Pkcs11Keyring
-from envelope_sdk.keyrings.schemes import LocalKmsDoor
+from envelope_sdk.keyrings.schemes.door import LocalKmsDoor
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.materials import Keyring
 

@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from botocore.exceptions import ClientError
+from testkit.asymmetric_kms import ARN_START, AsymmetricKms
 
 from envelope_sdk.cli.main import entry
 from envelope_sdk.errors import KmsServiceError
@@ -252,12 +254,38 @@ class KmsServer(ThreadingHTTPServer):
     """A KMS that speaks AWS's protocol on the loopback, for keys of the ``aws-kms://`` scheme.
 
     Attributes:
-        kms: what answers.
+        kms: what answers in us-east-1.
+        asymmetric: what answers for its keys, in every Region.
+        path: the file that every Region's keys are in.
         refusal: the HTTP status and error code of every answer, while there is one.
+        asked: the Region of each request, in order.
     """
 
     kms: LocalKms
+    asymmetric: AsymmetricKms
+    path: Path
     refusal: tuple[int, str] | None = None
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _KmsHandler)
+        self.path = path
+        self.asked: list[str] = []
+        self.asymmetric = AsymmetricKms()
+        self._regions: dict[str, LocalKms] = {}
+        self._lock = threading.Lock()
+        self.kms = self.region("us-east-1")
+
+    def region(self, name: str) -> LocalKms:
+        """Return what answers in a Region."""
+        with self._lock:
+            if name not in self._regions:
+                self._regions[name] = LocalKms.open(self.path, region=name)
+            return self._regions[name]
+
+    def server_close(self) -> None:
+        super().server_close()
+        for kms in self._regions.values():
+            kms.close()
 
     def environment(self) -> Mapping[str, str]:
         """Return the variables that lead boto3 here."""
@@ -271,13 +299,18 @@ class KmsServer(ThreadingHTTPServer):
 
 
 class _KmsHandler(BaseHTTPRequestHandler):
-    _BLOBS = ("Plaintext", "CiphertextBlob")
+    _BLOBS = ("Plaintext", "CiphertextBlob", "PublicKey", "SharedSecret")
     server: KmsServer
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         operation = self.headers["X-Amz-Target"].partition(".")[2]
-        method = getattr(self.server.kms, re.sub("(?<!^)(?=[A-Z])", "_", operation).lower())
+        # Credential=KEY/DATE/REGION/kms/aws4_request
+        self.server.asked.append(self.headers["Authorization"].partition("Credential=")[2].split("/")[2])
+        kms: Any = self.server.region(self.server.asked[-1])
+        if str(request.get("KeyId", "")).startswith(ARN_START):
+            kms = self.server.asymmetric
+        method = getattr(kms, re.sub("(?<!^)(?=[A-Z])", "_", operation).lower())
         decoded = {name: base64.b64decode(value) for name, value in request.items() if name in self._BLOBS}
         if self.server.refusal is not None:
             status, code = self.server.refusal
@@ -287,6 +320,9 @@ class _KmsHandler(BaseHTTPRequestHandler):
             self._answer(200, method(**(request | decoded)))
         except KmsServiceError as error:
             self._answer(error.status, {"__type": error.code, "message": error.message})
+        except ClientError as error:
+            said = error.response["Error"]
+            self._answer(400, {"__type": said["Code"], "message": said["Message"]})
 
     def _answer(self, status: int, fields: Mapping[str, Any]) -> None:
         encoded = {name: base64.b64encode(fields[name]).decode() for name in self._BLOBS if name in fields}
@@ -305,8 +341,7 @@ class _KmsHandler(BaseHTTPRequestHandler):
 @pytest.fixture
 def kms_server(tmp_path: Path) -> Generator[KmsServer]:
     """A KMS reachable over HTTP."""
-    with LocalKms.open(tmp_path / "server.db") as kms, KmsServer(("127.0.0.1", 0), _KmsHandler) as server:
-        server.kms = kms
+    with KmsServer(tmp_path / "server.db") as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server

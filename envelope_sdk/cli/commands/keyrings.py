@@ -45,7 +45,7 @@ def _line(scheme: KnownScheme) -> str:
 def _show_names(configuration: Configuration, names: dict[str, list[str]]) -> None:
     if configuration.path is None:
         return
-    click.echo(f"\nnames in {printable_name(str(configuration.path))}:")
+    click.echo(f"names in {printable_name(str(configuration.path))}:")
     for name, uris in names.items():
         click.echo(f"  keyring://{printable_name(name)}")
         for uri in uris:
