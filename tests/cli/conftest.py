@@ -307,7 +307,8 @@ class _KmsHandler(BaseHTTPRequestHandler):
         operation = self.headers["X-Amz-Target"].partition(".")[2]
         # Credential=KEY/DATE/REGION/kms/aws4_request
         self.server.asked.append(self.headers["Authorization"].partition("Credential=")[2].split("/")[2])
-        kms: Any = self.server.region(self.server.asked[-1])
+        region = self.server.asked[-1]
+        kms: Any = self.server.kms if region == "us-east-1" else self.server.region(region)
         if str(request.get("KeyId", "")).startswith(ARN_START):
             kms = self.server.asymmetric
         method = getattr(kms, re.sub("(?<!^)(?=[A-Z])", "_", operation).lower())
