@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from threading import Lock
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from envelope_sdk.errors import EnvelopeError, KmsAccessError, UsageError
 from envelope_sdk.keyrings.kms.api import KmsApi, kms_error
@@ -23,13 +23,19 @@ __all__ = [
     "supplied_client",
 ]
 
-ClientSupplier = Callable[[str], KmsApi]
-"""Takes a Region, for instance ``"eu-west-1"``, and returns a client that asks the KMS there.
 
-Anything callable will do, for instance a function that returns a :class:`~envelope_sdk.local_kms.LocalKms` for each
-Region. Builders of keyrings ask it once for each key or Region, when they build. The empty text stands for the Region
-that the service's own configuration names: keys that are named by an alias or a bare id leave it open.
-"""
+class ClientSupplier(Protocol):
+    """Is called with a Region, for instance ``"eu-west-1"``, and returns a client that asks the KMS there.
+
+    Anything callable will do: a function that returns a :class:`~envelope_sdk.local_kms.LocalKms` for each Region, the
+    ``__getitem__`` of a dict of clients. Builders of keyrings ask once for each key or Region, when they build. The
+    empty text stands for the Region that the service's own configuration names: keys that are named by an alias or a
+    bare id leave it open.
+    """
+
+    def __call__(self, region: str, /) -> KmsApi:
+        """Return the client of a Region."""
+        ...
 
 
 class Boto3ClientSupplier:

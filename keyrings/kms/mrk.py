@@ -67,6 +67,8 @@ class KmsMrkKeyring:
         Raises:
             NoMatchingKeyError: none does, or KMS opened none of those that do; the failures hold KMS's answers.
         """
+        # Materials that hold a data key are refused, as framework/keyring-interface.md says and every other keyring
+        # does; aws-kms-mrk-keyring.md alone would return them.
         return self._data_keys.unwrap_first(
             self, materials, encrypted_data_keys, self._choose, otherwise=why_nothing_matches(self._key_id)
         )

@@ -48,7 +48,6 @@ class Account:
         self.east, self.west = (client.create_key()["KeyMetadata"]["Arn"] for client in self.clients.values())
         self.primary = self._multi_region_key()
         self.replica = self.primary.replace(EAST, WEST)
-        self.asked.clear()
 
     def _multi_region_key(self):
         # moto gives these keys ids with hyphens, which AWS does not, and which are too long for its own ciphertexts:
@@ -69,12 +68,20 @@ class Account:
         return self.clients[region or EAST]
 
 
+@pytest.fixture(scope="module")
+def one_account():
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            environment.setenv(name, "testing")
+        with moto.mock_aws():
+            yield Account()
+
+
 @pytest.fixture
-def account(monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "testing")
-    with moto.mock_aws():
-        yield Account()
+def account(one_account):
+    one_account.asked.clear()
+    one_account.regions.clear()
+    return one_account
 
 
 class Ours:
@@ -292,7 +299,6 @@ def test_a_replica_opens_the_message_with_one_call_in_its_own_region(reader, acc
 
 @pytest.mark.parametrize("kind", ["multi", "mrk_multi"])
 def test_both_ask_suppliers_for_the_same_regions(kind, account, ours, theirs):
-    account.clients[EAST].create_alias(AliasName="alias/app", TargetKeyId=account.east)
     alias_arn = account.west.split("key/")[0] + "alias/app"
     keys = ["alias/app", account.west, alias_arn, account.east.split("/")[1], account.primary]
     getattr(ours, kind)(*keys)

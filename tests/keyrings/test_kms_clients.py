@@ -11,8 +11,14 @@ from threading import Barrier
 import pytest
 from testkit.kms_regions import World
 
+from envelope_sdk import Client
 from envelope_sdk.errors import KmsAccessError, UsageError
-from envelope_sdk.keyrings import Boto3ClientSupplier, LimitedRegionsClientSupplier
+from envelope_sdk.keyrings import (
+    Boto3ClientSupplier,
+    LimitedRegionsClientSupplier,
+    kms_mrk_discovery_multi_keyring,
+    kms_multi_keyring,
+)
 from envelope_sdk.keyrings.kms.clients import region_of_client, supplied_client
 from envelope_sdk.local_kms import LocalKms
 
@@ -91,6 +97,23 @@ def test_however_many_threads_ask_there_is_one_client_for_each_region():
     assert not session.meanwhile
     names = ["eu-west-1", "us-east-1", "us-west-2", "eu-north-1"]
     assert answers == [[names[(number + turn) % 4] for turn in range(4)] for number in range(THREADS)]
+
+
+def test_threads_that_share_a_supplier_and_its_keyrings_read_each_other_s_messages():
+    moto = pytest.importorskip("moto")
+    regions = ["eu-west-1", "us-east-1"]
+    with moto.mock_aws():
+        supplier = Boto3ClientSupplier()
+        keys = [supplier(region).create_key()["KeyMetadata"]["Arn"] for region in regions]
+        shared = Client(kms_multi_keyring(keys[0], keys[1:], client_supplier=supplier))
+
+        def there_and_back(number):
+            message = shared.encrypt(b"%d" % number).ciphertext
+            reader = kms_mrk_discovery_multi_keyring(regions[number % 2 :], client_supplier=supplier)
+            return Client(reader).decrypt(message).plaintext
+
+        with ThreadPoolExecutor(8) as threads:
+            assert list(threads.map(there_and_back, range(32))) == [b"%d" % number for number in range(32)]
 
 
 def test_the_empty_text_is_the_region_that_boto3_is_configured_for(environment):

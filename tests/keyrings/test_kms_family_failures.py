@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from testkit.kms_regions import ACCOUNT, World
 
 from envelope_sdk import Client
@@ -265,6 +267,22 @@ def test_a_malformed_name_does_not_hide_the_data_key_that_opens(info, reason, re
 
     opened = reader(kms, key).on_decrypt(opening_materials(), [malformed, wrapped])
     assert opened.plaintext_data_key == DATA_KEY
+
+
+arn_like = st.lists(
+    st.sampled_from(["arn", "aws", "kms", REGION, ACCOUNT, "key/", "key/mrk-1", "alias/a", "key", "/", "", "é", "\0"]),
+    max_size=8,
+).map(lambda parts: ":".join(parts).encode())
+
+
+@every_reader
+@given(info=arn_like | st.binary(max_size=80))
+def test_whatever_bytes_name_a_key_only_documented_errors_leave(reader, info):
+    world = World()
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd"
+    with pytest.raises(NoMatchingKeyError) as caught:
+        reader(world.client(REGION), key).on_decrypt(opening_materials(), [EncryptedDataKey("aws-kms", info, b"blob")])
+    assert len(caught.value.failures) == 1
 
 
 @every_reader
