@@ -48,7 +48,7 @@ _NAMESPACE: Final = "envelope"
     default="aes-256",
     show_default=True,
 )
-@click.option("--namespace", show_default=_NAMESPACE, help="Key provider id in messages; not for ECDH.")
+@click.option("--namespace", help=f"Key provider id in messages (default: {_NAMESPACE}); not for ECDH.")
 @click.option("--name", help="Key name in messages (default: a random one); not for ECDH.")
 def command(file: str, kind: str, namespace: str | None, name: str | None) -> None:
     """Make a raw key and write it to FILE, readable by you only.
