@@ -89,7 +89,11 @@ def _named_files(file: str, kind: str, namespace: str, name: str) -> dict[str, b
 def _ecdh_files(file: str, kind: str) -> dict[str, bytes]:
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    curves = dict(zip(_ECDH_CURVES, (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()), strict=True))
+    curves: dict[str, ec.EllipticCurve] = {
+        "ecdh-p256": ec.SECP256R1(),
+        "ecdh-p384": ec.SECP384R1(),
+        "ecdh-p521": ec.SECP521R1(),
+    }
     private, public = _pem(ec.generate_private_key(curves[kind]))
     return {
         file: encode_ecdh_key_file("pair", private_key=private),
