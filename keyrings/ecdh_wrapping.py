@@ -22,11 +22,11 @@ from envelope_sdk.keyrings.attempts import unwrap_first
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 from envelope_sdk.primitives.aead import IV_LENGTH, TAG_LENGTH
 from envelope_sdk.primitives.counter_kdf import counter_kdf
-from envelope_sdk.primitives.ecdh import EcdhCurve, EcdhPublicKey
+from envelope_sdk.primitives.ecdh import EcdhCurve, EcdhPublicKey, point_name
 from envelope_sdk.primitives.entropy import RandomSource
 from envelope_sdk.primitives.keywrap import AesWrappingKey
 
-__all__ = ["KMS_PROVIDER_ID", "RAW_PROVIDER_ID", "unwrap_agreed", "wrap_agreed"]
+__all__ = ["KMS_PROVIDER_ID", "RAW_PROVIDER_ID", "parties_shown", "unwrap_agreed", "wrap_agreed"]
 
 RAW_PROVIDER_ID: Final = "raw-ecdh"
 """The key provider id of what the raw keyring wrapped."""
@@ -37,7 +37,7 @@ KMS_PROVIDER_ID: Final = "aws-kms-ecdh"
 _PROVIDER_IDS: Final = frozenset({RAW_PROVIDER_ID, KMS_PROVIDER_ID})
 _VERSION: Final = b"\x01"
 _LENGTH_BYTES: Final = 4
-_POINT_LENGTHS: Final = frozenset(curve.point_length for curve in EcdhCurve)
+_CURVES: Final = {curve.point_length: curve for curve in EcdhCurve}
 _SALT_LENGTH: Final = 32
 _COMMITMENT_LENGTH: Final = 32
 _WRAPPING_KEY_LENGTH: Final = 32
@@ -64,13 +64,23 @@ class _Parties(NamedTuple):
         length = int.from_bytes(info[len(_VERSION) : len(_VERSION) + _LENGTH_BYTES], "big")
         start = len(_VERSION) + _LENGTH_BYTES
         parties = cls(recipient=info[start : start + length], sender=info[start + length + _LENGTH_BYTES :])
-        if length not in _POINT_LENGTHS or parties.encode() != info or len(parties.sender) != length:
+        if length not in _CURVES or parties.encode() != info or len(parties.sender) != length:
             raise _malformed("does not name two parties by points of one curve")
         return parties
 
     def fixed_info(self, curve: EcdhCurve, context: bytes) -> bytes:
         fields = (_PURPOSE, curve.value.encode("ascii"), _METHOD, self.sender + self.recipient, _VERSION, context)
         return b"\0".join(fields)
+
+
+def parties_shown(provider_info: bytes) -> str:
+    """Return a data key's sender and recipient in the words of the keyrings' reprs.
+
+    Raises:
+        MessageError: they are malformed.
+    """
+    parties = _Parties.parse(provider_info)
+    return " to ".join(point_name(_CURVES[len(point)], point) for point in parties)
 
 
 def wrap_agreed(

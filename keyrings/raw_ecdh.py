@@ -29,8 +29,8 @@ class RawEcdhKeyring:
 
     def __init__(
         self,
-        scheme: str,
         *,
+        scheme: str,
         private_key: EcdhPrivateKey | None = None,
         recipient: EcdhPublicKey | None = None,
         secret: bytes | None = None,
@@ -69,7 +69,7 @@ class RawEcdhKeyring:
         recipient = _recipient(recipient_public_key, private.public.curve)
         # The two agree on the same secret every time, and that takes longer than all else here.
         secret = private.agree(recipient)
-        return cls("static", private_key=private, recipient=recipient, secret=secret, random=random)
+        return cls(scheme="static", private_key=private, recipient=recipient, secret=secret, random=random)
 
     @classmethod
     def ephemeral(
@@ -89,7 +89,7 @@ class RawEcdhKeyring:
         Raises:
             UsageError: as :meth:`static`.
         """
-        return cls("ephemeral", recipient=_recipient(recipient_public_key, curve), random=random)
+        return cls(scheme="ephemeral", recipient=_recipient(recipient_public_key, curve), random=random)
 
     @classmethod
     def discovery(
@@ -109,7 +109,7 @@ class RawEcdhKeyring:
         Raises:
             UsageError: as :meth:`static`.
         """
-        return cls("discovery", private_key=_private(recipient_private_key, password, curve))
+        return cls(scheme="discovery", private_key=_private(recipient_private_key, password, curve))
 
     @classmethod
     def pair(
@@ -125,7 +125,7 @@ class RawEcdhKeyring:
         The arguments and errors are theirs.
         """
         private = _private(private_key, password, curve)
-        return cls("pair", private_key=private, recipient=private.public, random=random)
+        return cls(scheme="pair", private_key=private, recipient=private.public, random=random)
 
     def __repr__(self) -> str:
         keys = [] if self._private_key is None else [str(self._private_key.public)]

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from envelope_sdk.errors import MessageError, UsageError
 from envelope_sdk.primitives.key_loading import load_private_key, load_public_key
 
-__all__ = ["EcdhCurve", "EcdhPrivateKey", "EcdhPublicKey", "check_curve"]
+__all__ = ["EcdhCurve", "EcdhPrivateKey", "EcdhPublicKey", "check_curve", "point_name"]
 
 
 class EcdhCurve(Enum):
@@ -97,7 +97,7 @@ class EcdhPublicKey:
         return f"EcdhPublicKey({self})"
 
     def __str__(self) -> str:
-        return f"{self.curve.value} {self.point[:8].hex()}..."
+        return point_name(self.curve, self.point)
 
     def to_der(self) -> bytes:
         """Return the key as a SubjectPublicKeyInfo."""
@@ -144,6 +144,11 @@ class EcdhPrivateKey:
     def agree(self, peer: EcdhPublicKey) -> bytes:
         """Return the secret shared with ``peer``, whose key is of the same curve: ``curve.secret_length`` bytes."""
         return self._key.exchange(ec.ECDH(), peer.key)
+
+
+def point_name(curve: EcdhCurve, point: bytes) -> str:
+    """Return what people are shown of a compressed point: enough of it to tell keys apart."""
+    return f"{curve.value} {point[:8].hex()}..."
 
 
 def check_curve(what: str, key: EcdhPublicKey, curve: EcdhCurve | str | None) -> None:

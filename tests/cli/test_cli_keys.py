@@ -13,13 +13,24 @@ import pytest
 # --- key files -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["aes-128", "aes-192", "aes-256", "rsa-2048", "rsa-3072"])
+KINDS = ["aes-128", "aes-192", "aes-256", "rsa-2048", "rsa-3072", "ecdh-p256", "ecdh-p384", "ecdh-p521"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_key_of_each_kind_opens_what_it_closed(envelope: Any, kind: str) -> None:
     key = envelope.key("k", "--type", kind)
 
     message = envelope.ok("encrypt", "-k", key, "-", stdin=b"hello").out
 
     assert envelope.ok("decrypt", "-k", key, "-", stdin=message).out == b"hello"
+
+
+def test_a_key_that_only_looks_like_one_for_ecdh_is_shown_by_its_name(envelope: Any) -> None:
+    key = envelope.key("k", "--namespace", "raw-ecdh", "--name", "mine")
+
+    message = envelope.ok("encrypt", "-k", key, "-", stdin=b"hello").out
+
+    assert "raw-ecdh  mine" in envelope.ok("inspect", "-", stdin=message).text
 
 
 def test_two_keys_have_different_names(envelope: Any) -> None:
@@ -37,8 +48,9 @@ def test_a_key_that_others_can_read_is_warned_of(envelope: Any, mode: int) -> No
     assert ran.err == "warning: the key file a.key can be read by others; 'chmod 600' it\n"
 
 
-def test_a_public_key_may_be_read_by_others(envelope: Any) -> None:
-    envelope.key("me", "--type", "rsa-2048")
+@pytest.mark.parametrize("kind", ["rsa-2048", "ecdh-p384"])
+def test_a_public_key_may_be_read_by_others(envelope: Any, kind: str) -> None:
+    envelope.key("me", "--type", kind)
     (envelope.home / "me.pub").chmod(0o644)
 
     assert envelope.ok("encrypt", "-k", "me.pub", "-", stdin=b"x").err == ""
@@ -89,6 +101,17 @@ BROKEN_KEYS: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "an RSA key without halves": replaced(type="raw-rsa", padding="OAEP_SHA256"),
     "a private key that is not PEM": replaced(type="raw-rsa", padding="OAEP_SHA256", private_key=SECRET),
     "a public key that is not PEM": replaced(type="raw-rsa", padding="OAEP_SHA256", public_key=SECRET),
+    "an ECDH key without a scheme": replaced(type="raw-ecdh"),
+    "an ECDH scheme nobody knows": replaced(type="raw-ecdh", scheme=SECRET),
+    "an ECDH scheme that is no text": replaced(type="raw-ecdh", scheme=[SECRET]),
+    "an ECDH pair without its key": replaced(type="raw-ecdh", scheme="pair", recipient_public_key=SECRET),
+    "an ECDH pair that is not PEM": replaced(type="raw-ecdh", scheme="pair", private_key=SECRET),
+    "an ECDH discovery without its key": replaced(type="raw-ecdh", scheme="discovery"),
+    "an ECDH recipient that is not PEM": replaced(type="raw-ecdh", scheme="ephemeral", recipient_public_key=SECRET),
+    "an ECDH recipient that is no Unicode": replaced(
+        type="raw-ecdh", scheme="ephemeral", recipient_public_key="\ud800"
+    ),
+    "an ECDH party without the other": replaced(type="raw-ecdh", scheme="static", private_key=SECRET),
     "a private key that is broken PEM": replaced(
         type="raw-rsa",
         padding="OAEP_SHA256",
@@ -111,7 +134,7 @@ def test_a_broken_key_file_is_named_and_not_repeated(envelope: Any, broken: Call
     assert key["wrapping_key"] not in ran.err
 
 
-@pytest.mark.parametrize(("kind", "limit"), [("rsa-4096", 1024), ("rsa-2048", 1), ("aes-256", 100)])
+@pytest.mark.parametrize(("kind", "limit"), [("rsa-4096", 1024), ("rsa-2048", 1), ("aes-256", 100), ("ecdh-p384", 300)])
 def test_a_key_that_does_not_fit_on_the_disk_is_not_made(envelope: Any, kind: str, limit: int) -> None:
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -122,11 +145,12 @@ def test_a_key_that_does_not_fit_on_the_disk_is_not_made(envelope: Any, kind: st
     assert envelope.names() == set()
 
 
-def test_half_a_pair_is_not_made(envelope: Any) -> None:
+@pytest.mark.parametrize("kind", ["rsa-2048", "ecdh-p384"])
+def test_half_a_pair_is_not_made(envelope: Any, kind: str) -> None:
     """The public half's name is too long, if only by its ending."""
     name = "k" * 253
 
-    ran = envelope("keygen", "--type", "rsa-2048", name)
+    ran = envelope("keygen", "--type", kind, name)
 
     assert (ran.code, ran.lines) == (1, [f"envelope: {name}.pub: file name too long"])
     assert envelope.names() == set()
@@ -286,10 +310,11 @@ def test_no_failing_command_tells_a_key(envelope: Any, details: bool) -> None:
     envelope.key("k", "--name", "same")
     envelope.key("other", "--name", "same")
     envelope.key("rsa", "--type", "rsa-2048")
-    for key in ("k", "rsa"):
+    envelope.key("ecdh", "--type", "ecdh-p384")
+    for key in ("k", "rsa", "ecdh"):
         envelope.ok("encrypt", "-k", key, "--sign", "a", "-o", f"{key}.enc")
     envelope.ok("encrypt", "a", "-o", "kms.enc")
-    for name in ("k", "rsa", "kms"):
+    for name in ("k", "rsa", "ecdh", "kms"):
         data = bytearray(envelope.read(f"{name}.enc"))
         data[-1] ^= 1
         envelope.write(f"{name}-altered", bytes(data))
@@ -298,9 +323,15 @@ def test_no_failing_command_tells_a_key(envelope: Any, details: bool) -> None:
     rsa = json.loads(envelope.read("rsa"))
     envelope.write("rsa-half", json.dumps(rsa | {"private_key": rsa["private_key"][:-100]}).encode())
     envelope.write("rsa-in-aes", json.dumps(rsa | {"type": "raw-aes", "wrapping_key": rsa["private_key"]}).encode())
+    ecdh = json.loads(envelope.read("ecdh"))
+    envelope.write("ecdh-half", json.dumps(ecdh | {"private_key": ecdh["private_key"][:-100]}).encode())
     commands = [
         *(["decrypt", "-k", "k", f"{name}{how}", "-o", "-"] for name in ("k", "rsa") for how in ("-altered", "-short")),
         *(["decrypt", "-k", "rsa", f"{name}{how}", "-o", "b"] for name in ("k", "rsa") for how in ("-altered", "")),
+        *(["decrypt", "-k", "ecdh", f"ecdh{how}", "-o", "b"] for how in ("-altered", "-short")),
+        ["decrypt", "-k", "ecdh", "rsa.enc", "-o", "b"],
+        ["encrypt", "-k", "ecdh-half", "a", "-o", "b"],
+        ["encrypt", "-k", "raw-rsa://ecdh", "a", "-o", "b"],
         ["decrypt", "kms-altered", "-o", "b"],
         ["decrypt", "-k", "other", "k.enc", "-o", "b"],
         ["decrypt", "-k", "k", "-c", "a=b", "k.enc", "-o", "b"],
@@ -318,9 +349,10 @@ def test_no_failing_command_tells_a_key(envelope: Any, details: bool) -> None:
     ]
     root_key = envelope.store.with_name("kms.db.rootkey").read_bytes()
     secrets = [plaintext, base64.b64decode(json.loads(envelope.read("k"))["wrapping_key"]), base64.b64decode(root_key)]
-    pem = "".join(rsa["private_key"].splitlines()[1:-1])
+    rsa_pem, ecdh_pem = ("".join(key["private_key"].splitlines()[1:-1]) for key in (rsa, ecdh))
     needles = [form for secret in secrets for form in forms(secret)]
-    needles += [pem[at : at + 24] for at in range(0, 1200, 24)]
+    needles += [rsa_pem[at : at + 24] for at in range(0, 1200, 24)]
+    needles += [ecdh_pem[at : at + 24] for at in range(24, 120, 24)]
     for arguments in commands:
         envelope.env = {"ENVELOPE_DEBUG": "1"} if details else {}
         ran = (envelope.process if details else envelope)(*arguments)

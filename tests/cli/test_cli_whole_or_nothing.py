@@ -239,6 +239,7 @@ def test_files_are_their_owners_alone(envelope: Any) -> None:
     for arguments in (
         ("keygen", "k"),
         ("keygen", "r", "--type", "rsa-2048"),
+        ("keygen", "e", "--type", "ecdh-p384"),
         ("encrypt", "-k", "k", "a", "-o", "new/", "--metadata", "log"),
         ("decrypt", "-k", "k", "new/a.enc", "-o", "b"),
         ("encrypt", "a"),
@@ -248,7 +249,7 @@ def test_files_are_their_owners_alone(envelope: Any) -> None:
     def mode(path: Path) -> int:
         return stat.S_IMODE(path.stat().st_mode)
 
-    made = [envelope.home / name for name in ("k", "r", "r.pub", "log", "new/a.enc", "b", "a.enc")]
+    made = [envelope.home / name for name in ("k", "r", "r.pub", "e", "e.pub", "log", "new/a.enc", "b", "a.enc")]
     made += [path for path in envelope.store.parent.iterdir() if path.is_file()]
     assert {path.name: mode(path) for path in made} == dict.fromkeys((path.name for path in made), 0o600)
     assert [mode(path) for path in (envelope.home / "new", envelope.store.parent)] == [0o700, 0o700]

@@ -477,6 +477,11 @@ def test_halves_in_each_others_place_are_refused():
         RawEcdhKeyring.ephemeral(pem_of(key_of("bob")))
 
 
+def test_a_key_alone_does_not_say_what_is_to_be_done_with_it():
+    with pytest.raises(TypeError):
+        RawEcdhKeyring(pem_of(key_of("bob")))  # type: ignore[call-arg, misc]
+
+
 # --- what it tells, and who may hold it ------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ import click
 
 from envelope_sdk.cli.standard import standard_input
 from envelope_sdk.cli.terminal import ExitCode, printable_name, report
-from envelope_sdk.errors import EnvelopeError
+from envelope_sdk.errors import EnvelopeError, MessageError
 from envelope_sdk.formats.describe import describe_outline
 from envelope_sdk.keyrings.openers import openers_of
 from envelope_sdk.policy import Limits
@@ -29,6 +29,8 @@ _LIMITS = Limits(max_encrypted_data_keys=None, max_header_length=2**24)
 # Tag bits and IV length, then the IV (framework/raw-aes-keyring.md, Key Provider Information).
 _RAW_AES: Final = (128).to_bytes(4, "big") + (12).to_bytes(4, "big")
 _RAW_AES_LENGTH: Final = len(_RAW_AES) + 12
+
+_ECDH: Final = frozenset({"raw-ecdh", "aws-kms-ecdh"})
 
 
 @click.command("inspect")
@@ -110,6 +112,12 @@ def _key_name(key: dict[str, Any]) -> str:
     if encoded is None:
         return str(key["provider_info"])
     info = base64.b64decode(encoded)
+    if key["provider_id"] in _ECDH:
+        # Only who looks at such a message waits for what it takes.
+        from envelope_sdk.keyrings.ecdh_wrapping import parties_shown
+
+        with contextlib.suppress(MessageError):
+            return parties_shown(info)
     # A raw AES key's name is followed by what it was wrapped with.
     name, parameters = info[:-_RAW_AES_LENGTH], info[-_RAW_AES_LENGTH:]
     if parameters.startswith(_RAW_AES):

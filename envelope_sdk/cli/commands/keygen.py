@@ -48,7 +48,7 @@ _NAMESPACE: Final = "envelope"
     default="aes-256",
     show_default=True,
 )
-@click.option("--namespace", show_default=_NAMESPACE, help="Key provider id in messages; not for ECDH.")
+@click.option("--namespace", help=f"Key provider id in messages (default: {_NAMESPACE}); not for ECDH.")
 @click.option("--name", help="Key name in messages (default: a random one); not for ECDH.")
 def command(file: str, kind: str, namespace: str | None, name: str | None) -> None:
     """Make a raw key and write it to FILE, readable by you only.
@@ -89,7 +89,11 @@ def _named_files(file: str, kind: str, namespace: str, name: str) -> dict[str, b
 def _ecdh_files(file: str, kind: str) -> dict[str, bytes]:
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    curves = dict(zip(_ECDH_CURVES, (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()), strict=True))
+    curves: dict[str, ec.EllipticCurve] = {
+        "ecdh-p256": ec.SECP256R1(),
+        "ecdh-p384": ec.SECP384R1(),
+        "ecdh-p521": ec.SECP521R1(),
+    }
     private, public = _pem(ec.generate_private_key(curves[kind]))
     return {
         file: encode_ecdh_key_file("pair", private_key=private),
