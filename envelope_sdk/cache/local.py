@@ -245,14 +245,18 @@ class LocalCache:
             try:
                 entry = _Entry(load(), wipe, self._clock(), ttl_seconds)
             except Exception as error:
-                mine.error = error
+                # A copy: with its frames, which hold this flight, they would keep each other.
+                mine.error = _same_failure(error)
                 raise
             entry.loans = 1
             mine.entry = entry
             return entry
         finally:
             # Here, so that no interrupt between joining and loading leaves others waiting.
-            self._land(identifier, mine)
+            try:
+                self._land(identifier, mine)
+            finally:
+                mine.done.set()
 
     def _join(self, identifier: bytes, mine: _Flight, ttl_seconds: float) -> _Entry | _Flight:
         """Return the load to wait for, or ``mine``, to be done by this thread, for others too where that can be."""
@@ -264,13 +268,14 @@ class LocalCache:
                 return entry
             if self._changing or ttl_seconds <= 0 or thread in self._loading:
                 return mine
-            flight = self._flights.setdefault(identifier, mine)
-            if flight is mine:
-                mine.generation = self._generation
-                self._loading.add(thread)
-            else:
+            flight = self._flights.get(identifier)
+            if flight is not None and not flight.done.is_set():
                 flight.waiting += 1
-            return flight
+                return flight
+            mine.generation = self._generation
+            self._loading.add(thread)
+            self._flights[identifier] = mine
+            return mine
 
     def _land(self, identifier: bytes, mine: _Flight) -> None:
         entry = mine.entry
@@ -287,6 +292,7 @@ class LocalCache:
                         self._entries.keep(identifier, entry)
                 else:
                     entry.retired = True
+            # Under the lock: whoever stops waiting has either been counted above or takes itself off the count.
             mine.done.set()
 
     def _wait(self, flight: _Flight, ttl_seconds: float) -> _Entry | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testkit.processes import in_child
 
 from envelope_sdk.errors import AuthenticationError, KmsAccessError, KmsError, KmsUnavailableError, UsageError
 from envelope_sdk.keyrings.hierarchical import SqliteStorage
@@ -92,32 +93,22 @@ def test_a_forked_child_uses_the_storage_of_its_parent(path: Path) -> None:
     storage = SqliteStorage(path)
     storage.add([RECORD])
 
-    child = os.fork()
-    if child == 0:
-        signal.alarm(20)
-        os._exit(0 if storage.add_version(*replacement(1), replacing=b"old") else 1)
-
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert in_child(lambda: storage.add_version(*replacement(1), replacing=b"old")) == 0
     assert len(list(storage.records())) == 2
 
 
 def test_a_crash_in_the_middle_of_a_version_leaves_none_of_it(path: Path) -> None:
     storage = SqliteStorage(path)
     storage.add([RECORD])
-    child = os.fork()
-    if child == 0:
-        version, active = replacement(1)
+    version, active = replacement(1)
 
-        class Dying(dict[str, Any]):
-            """Read when the first of the two records has been written."""
+    class Dying(dict[str, Any]):
+        """Read when the first of the two records has been written."""
 
-            def items(self) -> Any:
-                os.kill(os.getpid(), signal.SIGKILL)
+        def items(self) -> Any:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-        storage.add_version(version, Dying(active), replacing=b"old")
-        os._exit(0)
-
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert in_child(lambda: storage.add_version(version, Dying(active), replacing=b"old")) == -signal.SIGKILL
     assert list(storage.records()) == [RECORD]
     assert storage.add_version(*replacement(2), replacing=b"old")
 
