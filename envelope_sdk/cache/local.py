@@ -53,8 +53,8 @@ class _Entry:
 
     def settle(self) -> None:
         if self.retired and self.loans == 0 and self.wipe is not None:
-            wipe, self.wipe = self.wipe, None
-            wipe(self.value)
+            self.wipe(self.value)
+            self.wipe = None
 
 
 class _Entries(TLRUCache[bytes, _Entry]):
@@ -62,49 +62,74 @@ class _Entries(TLRUCache[bytes, _Entry]):
 
     def __init__(self, max_entries: int, clock: Clock) -> None:
         super().__init__(max_entries, lambda _identifier, entry, _now: entry.expires, timer=clock)
+        self._held: set[_Entry] = set()
 
     def keep(self, identifier: bytes, entry: _Entry) -> None:
         self.drop(identifier)
+        self._held.add(entry)
         self[identifier] = entry
         if self.get(identifier) is not entry:
             # It has expired meanwhile.
-            entry.retire()
+            self._let_go(entry)
 
     def drop(self, identifier: bytes) -> None:
         entry = self.pop(identifier, None)
         if entry is not None:
-            entry.retire()
+            self._let_go(entry)
 
     def drop_all(self) -> None:
-        # Time stands still meanwhile, so that none expires between the two and is passed over by both.
-        with self.timer:
-            self.expire()
-            for identifier in list(self):
-                self.drop(identifier)
+        self.clear()
+        self.retire_all()
+
+    def retire_all(self) -> None:
+        # By their own list: an interrupt may have left the mapping half changed.
+        for entry in list(self._held):
+            self._let_go(entry)
 
     def expire(self, time: float | None = None) -> list[tuple[bytes, _Entry]]:
         expired = list(super().expire(time))
         for _, entry in expired:
-            entry.retire()
+            self._let_go(entry)
         return expired
 
     def popitem(self) -> tuple[bytes, _Entry]:
         identifier, entry = super().popitem()
-        entry.retire()
+        self._let_go(entry)
         return identifier, entry
+
+    def _let_go(self, entry: _Entry) -> None:
+        self._held.discard(entry)
+        entry.retire()
 
 
 class _Flight:
-    """One load, and those who wait for it."""
+    """One load, and those who wait for it.
 
-    __slots__ = ("done", "entry", "error", "generation", "waiting")
+    They wait at a plain lock, since the classes of :mod:`threading` that are made for it are written in Python: an
+    interrupt inside one of them can leave it locked for good.
+    """
+
+    __slots__ = ("_gate", "entry", "error", "generation", "landed", "waiting")
 
     def __init__(self) -> None:
-        self.done = threading.Event()
+        self._gate = threading.Lock()
+        self._gate.acquire()
         self.entry: _Entry | None = None
         self.error: Exception | None = None
         self.generation = -1
+        self.landed = False
         self.waiting = 0
+
+    def land(self) -> None:
+        """Let all through who wait. Landing twice is no error."""
+        if not self.landed:
+            self.landed = True
+            self._gate.release()
+
+    def wait(self) -> None:
+        """Return once it has landed."""
+        with self._gate:
+            pass
 
 
 class LocalCache:
@@ -178,55 +203,56 @@ class LocalCache:
 
     def discard(self, identifier: bytes, value: object) -> None:
         """Take a value out where it is still kept."""
-        with self._lock:
-            if self._changing:
-                return
-            with self._change():
-                entry = self._entries.get(identifier)
-                if entry is not None and entry.value is value:
-                    self._entries.drop(identifier)
+
+        def drop() -> None:
+            entry = self._entries.get(identifier)
+            if entry is not None and entry.value is value:
+                self._entries.drop(identifier)
+
+        self._change(drop)
 
     def clear(self) -> None:
         """Take everything out."""
         with self._lock:
             self._generation += 1
             self._flights.clear()
-            if self._changing:
-                return
-            with self._change():
-                self._entries.drop_all()
+            self._change(lambda: self._entries.drop_all())
 
     def close(self) -> None:
         """Take everything out for good."""
         self._closed = True
         self.clear()
 
-    @contextmanager
-    def _change(self) -> Generator[None]:
-        # The lock lets a signal handler in that interrupts the thread holding it; this tells it so.
-        self._changing = True
-        try:
-            yield
-        except BaseException:
-            # An interrupt may have left them half changed.
-            self._entries = _Entries(self._max_entries, self._clock)
-            raise
-        finally:
-            self._changing = False
-
-    def _kept(self, identifier: bytes, ttl_seconds: float) -> _Entry | None:
+    def _change(self, work: Callable[[], T]) -> T | None:
+        """Do ``work`` on the entries, unless this very thread is in the middle of doing some."""
         with self._lock:
-            if self._closed:
-                raise UsageError("the cache is closed")
+            # The lock lets a signal handler in that interrupts the thread holding it; this tells it so.
             if self._changing:
                 return None
-            with self._change():
-                self._entries.expire()
-                entry = self._entries.get(identifier) if ttl_seconds > 0 else None
-                if entry is None or not self._is_fresh(entry, ttl_seconds):
-                    return None
-                entry.loans += 1
-                return entry
+            self._changing = True
+            try:
+                return work()
+            except BaseException:
+                # An interrupt may have left them half changed.
+                entries, self._entries = self._entries, _Entries(self._max_entries, self._clock)
+                entries.retire_all()
+                raise
+            finally:
+                self._changing = False
+
+    def _kept(self, identifier: bytes, ttl_seconds: float) -> _Entry | None:
+        if self._closed:
+            raise UsageError("the cache is closed")
+
+        def find() -> _Entry | None:
+            self._entries.expire()
+            entry = self._entries.get(identifier) if ttl_seconds > 0 else None
+            if entry is None or not self._is_fresh(entry, ttl_seconds):
+                return None
+            entry.loans += 1
+            return entry
+
+        return self._change(find)
 
     def _is_fresh(self, entry: _Entry, ttl_seconds: float) -> bool:
         # Each asks for its own limit: the value may have been loaded by somebody with a longer one.
@@ -245,14 +271,18 @@ class LocalCache:
             try:
                 entry = _Entry(load(), wipe, self._clock(), ttl_seconds)
             except Exception as error:
-                mine.error = error
+                # A copy: with its frames, which hold this flight, they would keep each other.
+                mine.error = _same_failure(error)
                 raise
             entry.loans = 1
             mine.entry = entry
             return entry
         finally:
             # Here, so that no interrupt between joining and loading leaves others waiting.
-            self._land(identifier, mine)
+            try:
+                self._land(identifier, mine)
+            finally:
+                mine.land()
 
     def _join(self, identifier: bytes, mine: _Flight, ttl_seconds: float) -> _Entry | _Flight:
         """Return the load to wait for, or ``mine``, to be done by this thread, for others too where that can be."""
@@ -264,13 +294,14 @@ class LocalCache:
                 return entry
             if self._changing or ttl_seconds <= 0 or thread in self._loading:
                 return mine
-            flight = self._flights.setdefault(identifier, mine)
-            if flight is mine:
-                mine.generation = self._generation
-                self._loading.add(thread)
-            else:
+            flight = self._flights.get(identifier)
+            if flight is not None and not flight.landed:
                 flight.waiting += 1
-            return flight
+                return flight
+            mine.generation = self._generation
+            self._loading.add(thread)
+            self._flights[identifier] = mine
+            return mine
 
     def _land(self, identifier: bytes, mine: _Flight) -> None:
         entry = mine.entry
@@ -283,15 +314,15 @@ class LocalCache:
             if entry is not None:
                 entry.loans += mine.waiting
                 if shared and mine.generation == self._generation and not self._closed:
-                    with self._change():
-                        self._entries.keep(identifier, entry)
+                    self._change(lambda: self._entries.keep(identifier, entry))
                 else:
                     entry.retired = True
-            mine.done.set()
+            # Under the lock: whoever stops waiting has either been counted above or takes itself off the count.
+            mine.land()
 
     def _wait(self, flight: _Flight, ttl_seconds: float) -> _Entry | None:
         try:
-            flight.done.wait()
+            flight.wait()
         except BaseException:
             self._leave(flight)
             raise
@@ -305,7 +336,7 @@ class LocalCache:
 
     def _leave(self, flight: _Flight) -> None:
         with self._lock:
-            if not flight.done.is_set():
+            if not flight.landed:
                 flight.waiting -= 1
             elif flight.entry is not None:
                 self._give_back(flight.entry)
@@ -313,7 +344,12 @@ class LocalCache:
     def _give_back(self, entry: _Entry) -> None:
         with self._lock:
             entry.loans -= 1
-            entry.settle()
+            try:
+                entry.settle()
+            except BaseException:
+                # Threads that have waited for a lock are interrupted here, most often.
+                entry.settle()
+                raise
 
 
 def _same_failure(error: Exception) -> Exception:

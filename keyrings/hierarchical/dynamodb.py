@@ -197,5 +197,7 @@ def _call_dynamodb(operation: str, method: Callable[..., Any], **parameters: Any
 def _reasons(error: KmsError) -> frozenset[str]:
     """Return why a transaction was cancelled."""
     response: Any = getattr(error.__cause__, "response", None)
-    reasons: Any = response.get("CancellationReasons", ()) if isinstance(response, dict) else ()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if not isinstance(response, dict):
+        return frozenset()
+    reasons: Any = cast("dict[str, Any]", response).get("CancellationReasons", ())
     return frozenset(str(reason.get("Code")) for reason in reasons)

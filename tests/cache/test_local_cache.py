@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import pickle
 import signal
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from testkit.processes import in_child
 
 from envelope_sdk.cache.local import LocalCache
 from envelope_sdk.errors import KmsUnavailableError, UsageError
@@ -493,6 +497,41 @@ def test_an_interrupt_in_the_middle_of_a_change_leaves_a_cache_that_works(load: 
     assert take(cache, load) == b"key 1"
 
 
+def test_a_wipe_that_fails_leaves_nobody_waiting(clock: Clock) -> None:
+    """It has to be the caller's mistake, and still no other thread may hang for it."""
+
+    def refuse(_value: object) -> None:
+        raise LookupError
+
+    cache = LocalCache(1, clock=clock)
+    with cache.borrow(b"a", bytearray, ttl_seconds=TTL, wipe=refuse):
+        pass
+    with pytest.raises(LookupError), cache.borrow(b"b", bytearray, ttl_seconds=TTL):
+        pass
+
+    assert take(cache, lambda: bytearray(b"again"), b"b") == b"again"
+
+
+def test_a_failure_does_not_keep_the_frames_it_came_through(cache: LocalCache) -> None:
+    class Held:
+        pass
+
+    def fail() -> bytearray:
+        raise KmsUnavailableError("no", operation="Decrypt", code="Throttling")
+
+    def ask() -> weakref.ref[Held]:
+        held = Held()
+        with suppress(KmsUnavailableError):
+            take(cache, fail)
+        return weakref.ref(held)
+
+    gc.disable()
+    try:
+        assert ask()() is None
+    finally:
+        gc.enable()
+
+
 def test_a_forked_child_begins_with_an_empty_cache_that_nobody_holds(load: Loader) -> None:
     cache = LocalCache()
     take(cache, load)
@@ -506,14 +545,11 @@ def test_a_forked_child_begins_with_an_empty_cache_that_nobody_holds(load: Loade
     holder = threading.Thread(target=hold)
     holder.start()
     assert inside.wait(30)
-    child = os.fork()
-    if child == 0:
-        signal.alarm(20)
-        os._exit(0 if take(cache, load) == b"key 1" else 1)
+
+    assert in_child(lambda: take(cache, load) == b"key 1") == 0
+
     leave.set()
     holder.join(30)
-
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert take(cache, load) == b"key 0"
 
 
