@@ -107,12 +107,12 @@ def is_temporary(error: Exception) -> bool:
     return return_code(error) in _TEMPORARY
 
 
-def fault_of(error: Exception, doing: str, where: str, *, opening: bool = False) -> EnvelopeError:
+def fault_of(error: Exception, call: str, where: str, *, opening: bool = False) -> EnvelopeError:
     """Return an error of ours for one of python-pkcs11's. No PIN and no data is in either's text.
 
     Args:
         error: what python-pkcs11 raised.
-        doing: what failed, for instance ``"encrypting"``.
+        call: the function of PKCS#11 that failed, for instance ``"C_Encrypt"``.
         where: the token or the key.
         opening: whether a wrapped data key was being opened, so that some answers mean that it does not open.
     """
@@ -123,7 +123,7 @@ def fault_of(error: Exception, doing: str, where: str, *, opening: bool = False)
             section="encrypted data key",
         )
     advice = _ADVICE.get(code) or str(error)
-    text = f"{doing} with {where} failed: " + (f"{advice} ({code})" if advice else code)
+    text = f"PKCS#11 {call} with {where} failed: " + (f"{advice} ({code})" if advice else code)
     if code in _TEMPORARY:
-        return KmsUnavailableError(text, operation=doing, code=code)
+        return KmsUnavailableError(text, operation=call, code=code)
     return KeyringError(text)

@@ -160,7 +160,7 @@ class Pkcs11Keyring:
             used_iv, wrapped = gcm_wrap(found.key, data_key, iv, aad)
             return EncryptedDataKey(PROVIDER_ID, encode_provider_info(found.name, used_iv), wrapped)
 
-        return materials.with_data_key(data_key, self._key.use("encrypting", wrap))
+        return materials.with_data_key(data_key, self._key.use("C_Encrypt", wrap))
 
     def on_decrypt(
         self, materials: DecryptionMaterials, encrypted_data_keys: Sequence[EncryptedDataKey]
@@ -186,7 +186,7 @@ class Pkcs11Keyring:
                     raise KeyringError(f"the data key is wrapped under {name}; this is {found.name}")
                 return gcm_unwrap(found.key, edk.ciphertext, iv, aad)
 
-            return self._key.use("decrypting", open_it, opening=True)
+            return self._key.use("C_Decrypt", open_it, opening=True)
 
         mine = (key for key in encrypted_data_keys if key.provider_id == PROVIDER_ID and self._may_open(key))
         return unwrap_first(self, materials, mine, unwrap)

@@ -35,11 +35,11 @@ class WrappingKey(Protocol):
         """Return whether a message's name can be this key's, without asking the token."""
         ...
 
-    def use(self, doing: str, operation: Callable[[FoundKey], _T], *, opening: bool = False) -> _T:
+    def use(self, call: str, operation: Callable[[FoundKey], _T], *, opening: bool = False) -> _T:
         """Return what ``operation`` returns, called while no other thread uses a token.
 
         Args:
-            doing: what is being done, for errors.
+            call: the function of PKCS#11 that does it, for errors.
             operation: may raise whatever python-pkcs11 raises.
             opening: whether a wrapped data key is being opened.
 
@@ -56,15 +56,17 @@ class WrappingKey(Protocol):
 class TokenKey:
     """A key that is looked for by its names."""
 
-    __slots__ = ("_found", "_pin", "_place", "_refused", "_session")
+    __slots__ = ("_application", "_found", "_pin", "_place", "_refused", "_session")
 
     def __init__(self, place: KeyPlace, pin: Callable[[], str] | None) -> None:
         """Take the names, and what returns the token's PIN; nothing is opened yet."""
         self._place = place
         self._pin = pin
-        self._found: tuple[Application, FoundKey] | None = None
-        self._session: Any = None
         self._refused = ""
+        # The session and the key in it; both are those of one process, and worth nothing in its children.
+        self._application: Application | None = None
+        self._session: Any = None
+        self._found: FoundKey | None = None
 
     def __repr__(self) -> str:
         return str(self._place)
@@ -73,7 +75,7 @@ class TokenKey:
         """Return whether the names that were given are those of ``name``."""
         return self._place.may_be(name)
 
-    def use(self, doing: str, operation: Callable[[FoundKey], _T], *, opening: bool = False) -> _T:
+    def use(self, call: str, operation: Callable[[FoundKey], _T], *, opening: bool = False) -> _T:
         """Find the key and use it; where its session turns out to be lost, once more."""
         application = current_application()
         with application.lock:
@@ -83,28 +85,27 @@ class TokenKey:
                 raise
             except (RuntimeError, ValueError) as error:
                 if not may_pass_by_reopening(error):
-                    raise fault_of(error, doing, repr(self), opening=opening) from error
+                    raise fault_of(error, call, repr(self), opening=opening) from error
             self._forget(application)
             try:
                 return operation(self._find(application))
             except EnvelopeError:
                 raise
             except (RuntimeError, ValueError) as error:
-                raise fault_of(error, doing, repr(self), opening=opening) from error
+                raise fault_of(error, call, repr(self), opening=opening) from error
 
     def close(self) -> None:
         """Log out of the token and close the session; the next use opens another."""
         application = current_application()
         with application.lock:
-            session = self._session if self._found is not None and self._found[0] is application else None
-            self._found = self._session = None
+            session = self._session if self._application is application else None
+            self._session = self._found = None
             if session is not None:
                 application.close(session)
 
     def _find(self, application: Application) -> FoundKey:
-        # A key of another application was found before a fork: it is the parent's.
-        if self._found is not None and self._found[0] is application:
-            return self._found[1]
+        if self._found is not None and self._application is application:
+            return self._found
         if self._refused:
             raise KeyringError(f"{self._refused}; this keyring does not try again: make another with the right PIN")
         token = application.token(self._place)
@@ -113,11 +114,10 @@ class TokenKey:
         except PinRefused as refused:
             self._refused = str(refused.fault)
             raise refused.fault from refused.__cause__
-        self._session = session
+        self._application, self._session, self._found = application, session, None
         key = self._only_key(session, token.label)
-        found = FoundKey(key, name_of(key))
-        self._found = (application, found)
-        return found
+        self._found = FoundKey(key, name_of(key))
+        return self._found
 
     def _only_key(self, session: Any, token_label: str) -> Any:
         place = self._place
@@ -130,9 +130,8 @@ class TokenKey:
         return keys[0]
 
     def _forget(self, application: Application) -> None:
-        self._found = None
         application.forget(self._session)
-        self._session = None
+        self._session = self._found = None
 
 
 class HeldKey:
@@ -151,7 +150,7 @@ class HeldKey:
             try:
                 self._found = FoundKey(key, name_of(key))
             except (AttributeError, RuntimeError, ValueError) as error:
-                raise fault_of(error, "reading the names", "the key given") from error
+                raise fault_of(error, "C_GetAttributeValue", "the key given") from error
 
     def __repr__(self) -> str:
         return str(self._found.name)
@@ -160,7 +159,7 @@ class HeldKey:
         """Return whether this is the key."""
         return name == self._found.name
 
-    def use(self, doing: str, operation: Callable[[FoundKey], _T], *, opening: bool = False) -> _T:
+    def use(self, call: str, operation: Callable[[FoundKey], _T], *, opening: bool = False) -> _T:
         """Use the key."""
         if current_application() is not self._application:
             raise KeyringError(f"{self!r} was opened before this process was forked: open it in this process")
@@ -170,7 +169,7 @@ class HeldKey:
             except EnvelopeError:
                 raise
             except (RuntimeError, ValueError) as error:
-                raise fault_of(error, doing, repr(self), opening=opening) from error
+                raise fault_of(error, call, repr(self), opening=opening) from error
 
     def close(self) -> None:
         """Do nothing: the session is the caller's."""
