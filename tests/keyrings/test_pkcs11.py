@@ -29,6 +29,7 @@ from envelope_sdk.errors import (
     UsageError,
 )
 from envelope_sdk.keyrings import MultiKeyring, Pkcs11Keyring, RawAesKeyring
+from envelope_sdk.keyrings.pkcs11.application import Application, current_application
 from envelope_sdk.keyrings.pkcs11.place import KeyName
 from envelope_sdk.keyrings.pkcs11.provider_info import encode_provider_info
 from envelope_sdk.materials import Keyring
@@ -247,6 +248,30 @@ def test_threads_may_share_it(make: Make):
 
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(there_and_back, range(200)))
+
+
+def others_have_to_wait() -> bool:
+    """Return whether no other thread could now begin a call of a token."""
+    with ThreadPoolExecutor(1) as another:
+        return not another.submit(current_application().lock.acquire, blocking=False).result()
+
+
+def test_calls_of_tokens_are_made_one_at_a_time(guarded: Make):
+    waited: list[bool] = []
+
+    class Device(DeviceKey):
+        def encrypt(self, data: bytes, *, mechanism: Any, mechanism_param: Any) -> bytes:
+            waited.append(others_have_to_wait())
+            return super().encrypt(data, mechanism=mechanism, mechanism_param=mechanism_param)
+
+    def pin() -> str:
+        waited.append(others_have_to_wait())
+        return PIN
+
+    wrapped(Pkcs11Keyring.from_key(Device()))
+    wrapped(guarded(pin=pin))
+
+    assert waited == [True, True]
 
 
 # --- which key -------------------------------------------------------------------------------------------------------
@@ -823,8 +848,6 @@ os.wait()
 
 
 def test_a_child_remembers_the_pins_that_were_refused(guarded: Make):
-    from envelope_sdk.keyrings.pkcs11.application import Application, current_application
-
     with pytest.raises(KeyringError):
         wrapped(guarded(pin=lambda: "6666-wrong"))
 
