@@ -12,16 +12,26 @@ if TYPE_CHECKING:
     from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
     from envelope_sdk.keyrings.multi import MultiKeyring
     from envelope_sdk.keyrings.pkcs11.keyring import Pkcs11Keyring
+    from envelope_sdk.keyrings.pkcs11.rsa_keyring import Pkcs11RsaKeyring
     from envelope_sdk.keyrings.raw_aes import RawAesKeyring
     from envelope_sdk.keyrings.raw_rsa import RawRsaKeyring
     from envelope_sdk.primitives.rsa import RsaPadding
 
-__all__ = ["KmsKeyring", "MultiKeyring", "Pkcs11Keyring", "RawAesKeyring", "RawRsaKeyring", "RsaPadding"]
+__all__ = [
+    "KmsKeyring",
+    "MultiKeyring",
+    "Pkcs11Keyring",
+    "Pkcs11RsaKeyring",
+    "RawAesKeyring",
+    "RawRsaKeyring",
+    "RsaPadding",
+]
 
 _HOMES: Final = {
     "KmsKeyring": "envelope_sdk.keyrings.kms.symmetric",
     "MultiKeyring": "envelope_sdk.keyrings.multi",
     "Pkcs11Keyring": "envelope_sdk.keyrings.pkcs11.keyring",
+    "Pkcs11RsaKeyring": "envelope_sdk.keyrings.pkcs11.rsa_keyring",
     "RawAesKeyring": "envelope_sdk.keyrings.raw_aes",
     "RawRsaKeyring": "envelope_sdk.keyrings.raw_rsa",
     "RsaPadding": "envelope_sdk.primitives.rsa",

@@ -1,4 +1,4 @@
-"""An AES key on a token: found when it is first used, and again when its session is lost."""
+"""A key on a token: found when it is first used, and again when its session is lost."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from envelope_sdk.errors import EnvelopeError, KeyringError, UsageError
-from envelope_sdk.keyrings.pkcs11.aes_key import find_aes_keys, name_of
 from envelope_sdk.keyrings.pkcs11.application import Application, PinRefused, current_application
 from envelope_sdk.keyrings.pkcs11.faults import fault_of, may_pass_by_reopening
+from envelope_sdk.keyrings.pkcs11.objects import KeyKind, find_keys, name_of
 from envelope_sdk.keyrings.pkcs11.place import KeyName, KeyPlace
 
 __all__ = ["FoundKey", "HeldKey", "TokenKey", "WrappingKey"]
@@ -56,10 +56,11 @@ class WrappingKey(Protocol):
 class TokenKey:
     """A key that is looked for by its names."""
 
-    __slots__ = ("_application", "_found", "_pin", "_place", "_refused", "_session")
+    __slots__ = ("_application", "_found", "_kind", "_pin", "_place", "_refused", "_session")
 
-    def __init__(self, place: KeyPlace, pin: Callable[[], str] | None) -> None:
-        """Take the names, and what returns the token's PIN; nothing is opened yet."""
+    def __init__(self, place: KeyPlace, kind: KeyKind, pin: Callable[[], str] | None) -> None:
+        """Take the names, what to look for, and what returns the token's PIN; nothing is opened yet."""
+        self._kind = kind
         self._place = place
         self._pin = pin
         self._refused = ""
@@ -85,14 +86,14 @@ class TokenKey:
                 raise
             except (RuntimeError, ValueError) as error:
                 if not may_pass_by_reopening(error):
-                    raise fault_of(error, call, repr(self), opening=opening) from error
+                    raise fault_of(error, call, repr(self), mechanism=self._kind.mechanism, opening=opening) from error
             self._forget(application)
             try:
                 return operation(self._find(application))
             except EnvelopeError:
                 raise
             except (RuntimeError, ValueError) as error:
-                raise fault_of(error, call, repr(self), opening=opening) from error
+                raise fault_of(error, call, repr(self), mechanism=self._kind.mechanism, opening=opening) from error
 
     def close(self) -> None:
         """Log out of the token and close the session; the next use opens another."""
@@ -121,12 +122,12 @@ class TokenKey:
 
     def _only_key(self, session: Any, token_label: str) -> Any:
         place = self._place
-        keys = find_aes_keys(session, place.key_label, place.key_id)
+        keys = find_keys(session, self._kind, place.key_label, place.key_id)
         if not keys:
             hint = "; no PIN is given, and most keys can be seen only after a login" if self._pin is None else ""
-            raise KeyringError(f"the token {token_label!r} has no AES key like {place}{hint}")
+            raise KeyringError(f"the token {token_label!r} has no {self._kind.text} like {place}{hint}")
         if len(keys) > 1:
-            raise UsageError(f"{len(keys)} AES keys of {token_label!r} could be meant ({place}): give label and id")
+            raise UsageError(f"more than one {self._kind.text} could be meant ({place}): give its label and its id")
         return keys[0]
 
     def _forget(self, application: Application) -> None:
@@ -137,14 +138,15 @@ class TokenKey:
 class HeldKey:
     """A key that the caller has found. Its session is the caller's: it is neither reopened nor closed."""
 
-    __slots__ = ("_application", "_found")
+    __slots__ = ("_application", "_found", "_kind")
 
-    def __init__(self, key: Any) -> None:
+    def __init__(self, key: Any, kind: KeyKind) -> None:
         """Take python-pkcs11's object and read its names.
 
         Raises:
             KeyringError: the names cannot be read.
         """
+        self._kind = kind
         self._application = current_application()
         with self._application.lock:
             try:
@@ -169,7 +171,7 @@ class HeldKey:
             except EnvelopeError:
                 raise
             except (RuntimeError, ValueError) as error:
-                raise fault_of(error, call, repr(self), opening=opening) from error
+                raise fault_of(error, call, repr(self), mechanism=self._kind.mechanism, opening=opening) from error
 
     def close(self) -> None:
         """Do nothing: the session is the caller's."""

@@ -29,6 +29,7 @@ SURFACE = {
         "KmsKeyring",
         "MultiKeyring",
         "Pkcs11Keyring",
+        "Pkcs11RsaKeyring",
         "RawAesKeyring",
         "RawRsaKeyring",
         "RsaPadding",

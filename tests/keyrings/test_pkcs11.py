@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from testkit.builder import SUITES, sample_bytes, suite_name
 from testkit.materials import CONTEXT, DATA_KEY, to_open, to_wrap
 from testkit.randomness import SeededRandom
-from testkit.softhsm import PIN, Vault, library_path, make_tokens
+from testkit.softhsm import PIN, Asked, Vault, library_path, make_tokens
 
 from envelope_sdk import AlgorithmSuite, Client, EncryptedDataKey, EncryptionContext
 from envelope_sdk.errors import (
@@ -35,23 +35,6 @@ from envelope_sdk.keyrings.pkcs11.provider_info import encode_provider_info
 from envelope_sdk.materials import Keyring
 
 pkcs11 = pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed")
-
-
-@pytest.fixture(scope="module")
-def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """Tokens of this process. Their library reads the environment once: when it is first used."""
-    tokens = ("vault", "guarded", "restless", "twin", "twin")
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in make_tokens(tmp_path_factory.mktemp("softhsm"), *tokens).items():
-            environment.setenv(name, value)
-        vault = Vault()
-        vault.make_key("vault", "wrapping", b"\x01")
-        vault.make_key("vault", "other", b"\x02")
-        for label in ("guarded", "restless"):
-            with vault.logged_in(label) as session:
-                session.generate_key(pkcs11.KeyType.AES, 256, label="behind", store=True)
-        yield vault
-        pkcs11.unload(vault.library)
 
 
 @pytest.fixture
@@ -343,7 +326,7 @@ def test_two_tokens_of_one_label_are_told_apart_by_serial_number(make: Make, vau
 
 
 def test_no_token_named_is_any_token_where_there_is_one_only(make: Make):
-    with pytest.raises(UsageError, match="5 tokens could be meant"):
+    with pytest.raises(UsageError, match="6 tokens could be meant"):
         wrapped(make(token_label=None))
 
 
@@ -366,7 +349,7 @@ def test_two_keys_of_one_label_are_told_apart_by_id(make: Make, vault: Vault):
     for key_id in (b"\x11", b"\x12"):
         vault.make_key("vault", "double", key_id)
 
-    with pytest.raises(UsageError, match="2 AES keys of 'vault' could be meant"):
+    with pytest.raises(UsageError, match="more than one AES key could be meant"):
         wrapped(make("double"))
 
     assert opened(make("double", key_id=b"\x11"), wrapped(make("double", key_id=b"\x11"))) == DATA_KEY
@@ -454,18 +437,6 @@ def guarded(make: Make) -> Iterator[Make]:
     yield keyring
     for ring in made:
         ring.close()
-
-
-class Asked:
-    """Supplies a PIN and counts how often it is asked for."""
-
-    def __init__(self, pin: str) -> None:
-        self._pin = pin
-        self.times = 0
-
-    def __call__(self) -> str:
-        self.times += 1
-        return self._pin
 
 
 def test_a_pin_is_asked_for_once_and_not_before_it_is_needed(guarded: Make):
