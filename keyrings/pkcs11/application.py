@@ -7,6 +7,7 @@ sessions of the process with a token, and so does a refused PIN: three of them, 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from importlib import import_module
@@ -67,7 +68,9 @@ class Application:
         self._inherited: frozenset[str] = frozenset()
         self._refused_pins: set[int] = set()
         if forked_from is not None:
-            self._inherited = forked_from._inherited | frozenset(forked_from._libraries)
+            # Others in the parent may have used python-pkcs11 as well; it keeps what it has loaded.
+            loaded = getattr(sys.modules.get("pkcs11"), "_loaded", ())
+            self._inherited = forked_from._inherited | frozenset(forked_from._libraries) | frozenset(loaded)
             self._refused_pins |= forked_from._refused_pins
 
     def token(self, place: KeyPlace) -> Any:
@@ -115,7 +118,7 @@ class Application:
         except RuntimeError as error:
             if is_temporary(error) or return_code(error) in ("PKCS11Error", "UserNotLoggedIn"):
                 return  # There is nothing left to close.
-            raise fault_of(error, "closing the session", str(session.token)) from error
+            raise fault_of(error, "C_CloseSession", str(session.token)) from error
 
     def _library(self, path: str) -> Any:
         if path in self._inherited:
@@ -152,7 +155,7 @@ class Application:
         except RuntimeError as error:
             if return_code(error) == ALREADY_LOGGED_IN:
                 return token.open()
-            fault = fault_of(error, "logging in", f"token {token.label!r}")
+            fault = fault_of(error, "C_Login", f"token {token.label!r}")
             if is_temporary(error):
                 raise fault from error
             self._refused_pins.add(mark)

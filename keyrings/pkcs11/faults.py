@@ -59,8 +59,8 @@ _DOES_NOT_OPEN: Final = frozenset(
         "SignatureInvalid",
     }
 )
-_CANNOT_GCM: Final = "the token cannot do CKM_AES_GCM as it is asked to: 12-byte IV, 128-bit tag, context as AAD"
-_NOT_FOR_THIS: Final = "the key may not be used for this (CKA_ENCRYPT, CKA_DECRYPT), or is not an AES key"
+_CANNOT: Final = "the token cannot do {mechanism}"
+_NOT_FOR_THIS: Final = "the key may not be used for this (CKA_ENCRYPT, CKA_DECRYPT), or is not of the right type"
 _ADVICE: Final = {
     "PinIncorrect": "the token refuses the PIN",
     "PinInvalid": "the token refuses the PIN",
@@ -71,10 +71,10 @@ _ADVICE: Final = {
     "UserNotLoggedIn": "the key wants a login: give the token's PIN",
     "UserTooManyTypes": "the security officer is logged in to the token in this process",
     "AnotherUserAlreadyLoggedIn": "somebody else is logged in to the token in this process",
-    "MechanismInvalid": _CANNOT_GCM,
-    "MechanismParamInvalid": _CANNOT_GCM,
-    "ArgumentsBad": _CANNOT_GCM,
-    "FunctionNotSupported": _CANNOT_GCM,
+    "MechanismInvalid": _CANNOT,
+    "MechanismParamInvalid": _CANNOT,
+    "ArgumentsBad": _CANNOT,
+    "FunctionNotSupported": _CANNOT,
     "KeyFunctionNotPermitted": _NOT_FOR_THIS,
     "KeyTypeInconsistent": _NOT_FOR_THIS,
     "KeySizeRange": _NOT_FOR_THIS,
@@ -107,13 +107,16 @@ def is_temporary(error: Exception) -> bool:
     return return_code(error) in _TEMPORARY
 
 
-def fault_of(error: Exception, doing: str, where: str, *, opening: bool = False) -> EnvelopeError:
+def fault_of(
+    error: Exception, call: str, where: str, *, mechanism: str = "that", opening: bool = False
+) -> EnvelopeError:
     """Return an error of ours for one of python-pkcs11's. No PIN and no data is in either's text.
 
     Args:
         error: what python-pkcs11 raised.
-        doing: what failed, for instance ``"encrypting"``.
+        call: the function of PKCS#11 that failed, for instance ``"C_Encrypt"``.
         where: the token or the key.
+        mechanism: what the token was to do.
         opening: whether a wrapped data key was being opened, so that some answers mean that it does not open.
     """
     code = return_code(error)
@@ -122,8 +125,8 @@ def fault_of(error: Exception, doing: str, where: str, *, opening: bool = False)
             f"the wrapped data key does not authenticate: wrong key or wrong encryption context ({code})",
             section="encrypted data key",
         )
-    advice = _ADVICE.get(code) or str(error)
-    text = f"{doing} with {where} failed: " + (f"{advice} ({code})" if advice else code)
+    advice = _ADVICE[code].format(mechanism=mechanism) if code in _ADVICE else str(error)
+    text = f"PKCS#11 {call} with {where} failed: " + (f"{advice} ({code})" if advice else code)
     if code in _TEMPORARY:
-        return KmsUnavailableError(text, operation=doing, code=code)
+        return KmsUnavailableError(text, operation=call, code=code)
     return KeyringError(text)

@@ -9,13 +9,12 @@ from typing import Any, NoReturn
 from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.attempts import unwrap_first
-from envelope_sdk.keyrings.pkcs11.aes_key import gcm_unwrap, gcm_wrap
+from envelope_sdk.keyrings.pkcs11.aes_key import AES, gcm_unwrap, gcm_wrap
 from envelope_sdk.keyrings.pkcs11.application import python_pkcs11
-from envelope_sdk.keyrings.pkcs11.pins import pin_from
+from envelope_sdk.keyrings.pkcs11.location import located
 from envelope_sdk.keyrings.pkcs11.place import KeyPlace
 from envelope_sdk.keyrings.pkcs11.provider_info import PROVIDER_ID, encode_provider_info, parse_provider_info
 from envelope_sdk.keyrings.pkcs11.token_key import FoundKey, HeldKey, TokenKey, WrappingKey
-from envelope_sdk.keyrings.pkcs11.uri import parse_key_uri
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 from envelope_sdk.primitives.aead import IV_LENGTH, TAG_LENGTH
 from envelope_sdk.primitives.entropy import RandomSource, system_random
@@ -78,7 +77,7 @@ class Pkcs11Keyring:
             fspath(module_path), token_label, token_serial, token_manufacturer, token_model, key_label, key_id
         )
         python_pkcs11()
-        self._key: WrappingKey = TokenKey(place, pin)
+        self._key: WrappingKey = TokenKey(place, AES, pin)
         self._random = random
 
     @classmethod
@@ -103,21 +102,12 @@ class Pkcs11Keyring:
             UsageError: the URI cannot be followed, or nothing says which library or which key.
             KeyringError: python-pkcs11 is not installed.
         """
-        said = parse_key_uri(uri)
-        path = said.module_path if said.module_path is not None else module_path
-        if path is None:
-            raise UsageError("the PKCS#11 URI names no library: end it with ?module-path=/path/of/the/library.so")
-        return cls(
-            path,
-            key_label=said.key_label,
-            key_id=said.key_id,
-            token_label=said.token,
-            token_serial=said.serial,
-            token_manufacturer=said.manufacturer,
-            token_model=said.model,
-            pin=pin if said.pin_source is None else pin_from(said.pin_source),
-            random=random,
-        )
+        place, pin = located(uri, module_path, pin, types=("secret-key",))
+        python_pkcs11()
+        keyring = cls.__new__(cls)
+        keyring._key = TokenKey(place, AES, pin)
+        keyring._random = random
+        return keyring
 
     @classmethod
     def from_key(cls, key: Any, *, random: RandomSource = system_random) -> Pkcs11Keyring:
@@ -132,7 +122,7 @@ class Pkcs11Keyring:
             KeyringError: the key's names cannot be read.
         """
         keyring = cls.__new__(cls)
-        keyring._key = HeldKey(key)
+        keyring._key = HeldKey(key, AES)
         keyring._random = random
         return keyring
 
@@ -160,7 +150,7 @@ class Pkcs11Keyring:
             used_iv, wrapped = gcm_wrap(found.key, data_key, iv, aad)
             return EncryptedDataKey(PROVIDER_ID, encode_provider_info(found.name, used_iv), wrapped)
 
-        return materials.with_data_key(data_key, self._key.use("encrypting", wrap))
+        return materials.with_data_key(data_key, self._key.use("C_Encrypt", wrap))
 
     def on_decrypt(
         self, materials: DecryptionMaterials, encrypted_data_keys: Sequence[EncryptedDataKey]
@@ -186,7 +176,7 @@ class Pkcs11Keyring:
                     raise KeyringError(f"the data key is wrapped under {name}; this is {found.name}")
                 return gcm_unwrap(found.key, edk.ciphertext, iv, aad)
 
-            return self._key.use("decrypting", open_it, opening=True)
+            return self._key.use("C_Decrypt", open_it, opening=True)
 
         mine = (key for key in encrypted_data_keys if key.provider_id == PROVIDER_ID and self._may_open(key))
         return unwrap_first(self, materials, mine, unwrap)

@@ -5,7 +5,7 @@
     pkcs11:token=vault;object=wrapping;id=%01?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/pin
 
 Attributes before ``?``: ``token``, ``serial``, ``manufacturer``, ``model`` for the token; ``object``, ``id`` and
-``type=secret-key`` for the key. After it: ``module-path``, and ``pin-source``, which is ``file:/path``, ``/path`` or,
+``type`` for the key. After it: ``module-path``, and ``pin-source``, which is ``file:/path``, ``/path`` or,
 as an addition to the RFC, ``env:NAME``. Anything else is refused: a condition that is not looked at might have meant
 another key.
 """
@@ -47,6 +47,7 @@ class KeyUri(NamedTuple):
         model: what they call it.
         key_label: the key's label.
         key_id: the key's id.
+        key_type: ``secret-key``, ``private``, ``public``, or something that is no key.
         module_path: the library.
         pin_source: where the PIN is to be had.
     """
@@ -57,6 +58,7 @@ class KeyUri(NamedTuple):
     model: str | None
     key_label: str | None
     key_id: bytes | None
+    key_type: str | None
     module_path: str | None
     pin_source: str | None
 
@@ -78,8 +80,6 @@ def parse_key_uri(uri: str) -> KeyUri:
     path, _, query = uri[len(_SCHEME) :].partition("?")
     said = _attributes(path.split(";"), _PATH, _VALUE_IN_PATH)
     asked = _attributes(query.split("&"), _QUERY, _VALUE_IN_QUERY)
-    if said.get("type") not in (None, b"secret-key"):
-        raise UsageError("only AES keys wrap data keys here: the PKCS#11 URI has to say type=secret-key, or no type")
     return KeyUri(
         token=_text(said, "token"),
         serial=_text(said, "serial"),
@@ -87,6 +87,7 @@ def parse_key_uri(uri: str) -> KeyUri:
         model=_text(said, "model"),
         key_label=_text(said, "object"),
         key_id=said.get("id"),
+        key_type=_text(said, "type"),
         module_path=_text(asked, "module-path"),
         pin_source=_text(asked, "pin-source"),
     )

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from testkit.builder import SUITES, sample_bytes, suite_name
 from testkit.materials import CONTEXT, DATA_KEY, to_open, to_wrap
 from testkit.randomness import SeededRandom
-from testkit.softhsm import PIN, Vault, library_path, make_tokens
+from testkit.softhsm import PIN, Asked, Vault, library_path, make_tokens
 
 from envelope_sdk import AlgorithmSuite, Client, EncryptedDataKey, EncryptionContext
 from envelope_sdk.errors import (
@@ -29,28 +29,12 @@ from envelope_sdk.errors import (
     UsageError,
 )
 from envelope_sdk.keyrings import MultiKeyring, Pkcs11Keyring, RawAesKeyring
+from envelope_sdk.keyrings.pkcs11.application import Application, current_application
 from envelope_sdk.keyrings.pkcs11.place import KeyName
 from envelope_sdk.keyrings.pkcs11.provider_info import encode_provider_info
 from envelope_sdk.materials import Keyring
 
 pkcs11 = pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed")
-
-
-@pytest.fixture(scope="module")
-def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """Tokens of this process. Their library reads the environment once: when it is first used."""
-    tokens = ("vault", "guarded", "restless", "twin", "twin")
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in make_tokens(tmp_path_factory.mktemp("softhsm"), *tokens).items():
-            environment.setenv(name, value)
-        vault = Vault()
-        vault.make_key("vault", "wrapping", b"\x01")
-        vault.make_key("vault", "other", b"\x02")
-        for label in ("guarded", "restless"):
-            with vault.logged_in(label) as session:
-                session.generate_key(pkcs11.KeyType.AES, 256, label="behind", store=True)
-        yield vault
-        pkcs11.unload(vault.library)
 
 
 @pytest.fixture
@@ -249,6 +233,30 @@ def test_threads_may_share_it(make: Make):
         assert all(threads.map(there_and_back, range(200)))
 
 
+def others_have_to_wait() -> bool:
+    """Return whether no other thread could now begin a call of a token."""
+    with ThreadPoolExecutor(1) as another:
+        return not another.submit(current_application().lock.acquire, blocking=False).result()
+
+
+def test_calls_of_tokens_are_made_one_at_a_time(guarded: Make):
+    waited: list[bool] = []
+
+    class Device(DeviceKey):
+        def encrypt(self, data: bytes, *, mechanism: Any, mechanism_param: Any) -> bytes:
+            waited.append(others_have_to_wait())
+            return super().encrypt(data, mechanism=mechanism, mechanism_param=mechanism_param)
+
+    def pin() -> str:
+        waited.append(others_have_to_wait())
+        return PIN
+
+    wrapped(Pkcs11Keyring.from_key(Device()))
+    wrapped(guarded(pin=pin))
+
+    assert waited == [True, True]
+
+
 # --- which key -------------------------------------------------------------------------------------------------------
 
 
@@ -318,7 +326,7 @@ def test_two_tokens_of_one_label_are_told_apart_by_serial_number(make: Make, vau
 
 
 def test_no_token_named_is_any_token_where_there_is_one_only(make: Make):
-    with pytest.raises(UsageError, match="5 tokens could be meant"):
+    with pytest.raises(UsageError, match="6 tokens could be meant"):
         wrapped(make(token_label=None))
 
 
@@ -341,7 +349,7 @@ def test_two_keys_of_one_label_are_told_apart_by_id(make: Make, vault: Vault):
     for key_id in (b"\x11", b"\x12"):
         vault.make_key("vault", "double", key_id)
 
-    with pytest.raises(UsageError, match="2 AES keys of 'vault' could be meant"):
+    with pytest.raises(UsageError, match="more than one AES key could be meant"):
         wrapped(make("double"))
 
     assert opened(make("double", key_id=b"\x11"), wrapped(make("double", key_id=b"\x11"))) == DATA_KEY
@@ -431,18 +439,6 @@ def guarded(make: Make) -> Iterator[Make]:
         ring.close()
 
 
-class Asked:
-    """Supplies a PIN and counts how often it is asked for."""
-
-    def __init__(self, pin: str) -> None:
-        self._pin = pin
-        self.times = 0
-
-    def __call__(self) -> str:
-        self.times += 1
-        return self._pin
-
-
 def test_a_pin_is_asked_for_once_and_not_before_it_is_needed(guarded: Make):
     pin = Asked(PIN)
     ring = guarded(pin=pin)
@@ -464,7 +460,7 @@ def test_a_wrong_pin_is_tried_once(guarded: Make):
     pin = Asked("1111-wrong")
     ring = guarded(pin=pin)
 
-    with pytest.raises(KeyringError, match=r"logging in with token 'guarded' failed: the token refuses the PIN"):
+    with pytest.raises(KeyringError, match=r"C_Login with token 'guarded' failed: the token refuses the PIN"):
         wrapped(ring)
     for _ in range(3):
         with pytest.raises(KeyringError, match=r"refuses the PIN \(PinIncorrect\); this keyring does not try again"):
@@ -613,7 +609,7 @@ def test_a_key_without_label_and_id_has_no_name_for_messages(vault: Vault):
 
 @pytest.mark.parametrize("key", [None, "wrapping", object()])
 def test_what_is_no_key_is_refused(key: object):
-    with pytest.raises(KeyringError, match="reading the names with the key given failed"):
+    with pytest.raises(KeyringError, match=r"C_GetAttributeValue with the key given failed"):
         Pkcs11Keyring.from_key(key)
 
 
@@ -694,10 +690,10 @@ def test_a_device_that_fails_for_now_may_be_tried_again():
     ring = Pkcs11Keyring.from_key(DeviceKey(pkcs11.exceptions.DeviceError()))
     edk = wrapped(Pkcs11Keyring.from_key(DeviceKey()))
 
-    with pytest.raises(KmsUnavailableError, match=r"encrypting with .* failed: the device has failed") as error:
+    with pytest.raises(KmsUnavailableError, match=r"PKCS#11 C_Encrypt with .* failed: the device has failed") as error:
         wrapped(ring)
 
-    assert (error.value.retryable, error.value.code) == (True, "DeviceError")
+    assert (error.value.retryable, error.value.operation, error.value.code) == (True, "C_Encrypt", "DeviceError")
     assert isinstance(only_failure(ring, edk), KmsUnavailableError)
 
 
@@ -752,10 +748,10 @@ def asked():
     pins.append(os.getpid())
     return pin
 ring = Pkcs11Keyring(library, token_label="vault", key_label="wrapping", pin=asked)
-message = Client(ring).encrypt(b"plaintext").ciphertext
 """
 
 FINALIZING = """
+message = Client(ring).encrypt(b"plaintext").ciphertext
 pkcs11.lib(library).finalize()
 print(Client(ring).decrypt(message).plaintext, len(pins))
 pkcs11.lib(library).reinitialize()
@@ -763,22 +759,22 @@ print(Client(ring).decrypt(Client(ring).encrypt(b"again").ciphertext).plaintext,
 """
 
 FORKING = """
+message = Client(ring).encrypt(b"plaintext").ciphertext
 held = Pkcs11Keyring.from_key(token.open().get_key(label="wrapping"))
-sys.stdout.flush()
-child = os.fork()
-try:
-    print("child" if child == 0 else "parent", Client(ring).decrypt(message).plaintext, len(pins))
-except EnvelopeError as error:
-    print("child", error)
-if child == 0:
+def tell(keyring):
     try:
-        Client(held).decrypt(message)
+        print(Client(keyring).decrypt(message).plaintext, len(pins))
     except EnvelopeError as error:
-        print("held", error)
+        print(error)
     sys.stdout.flush()
+child = os.fork()
+if child == 0:
+    tell(ring)
+    tell(held)
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
-print("parent still", Client(ring).decrypt(message).plaintext, len(pins))
+tell(ring)
+tell(held)
 """
 
 
@@ -796,24 +792,33 @@ def test_a_library_that_others_finalize_is_begun_again(tmp_path: Path):
 
 
 def test_the_child_of_a_fork_begins_anew(tmp_path: Path):
-    child, held, parent, still = sorted(run(tmp_path, FORKING, "library.reset_on_fork = true"))
+    child, held_in_child, parent, held = run(tmp_path, FORKING, "library.reset_on_fork = true")
 
-    assert (child, parent) == ("child b'plaintext' 2", "parent b'plaintext' 1")
-    assert held.endswith("was opened before this process was forked: open it in this process")
-    assert still == "parent still b'plaintext' 1"
+    assert (child, parent, held) == ("b'plaintext' 2", "b'plaintext' 1", "b'plaintext' 1")
+    assert held_in_child.endswith("was opened before this process was forked: open it in this process")
 
 
 def test_the_child_of_a_fork_is_told_where_the_library_does_not_let_it_begin_anew(tmp_path: Path):
-    child, _, parent, still = sorted(run(tmp_path, FORKING, "library.reset_on_fork = false"))
+    child, _, parent, held = run(tmp_path, FORKING, "library.reset_on_fork = false")
 
     assert "it was in use when this process was forked" in child
     assert "'spawn' or 'forkserver'" in child
-    assert (parent, still) == ("parent b'plaintext' 1", "parent still b'plaintext' 1")
+    assert (parent, held) == ("b'plaintext' 1", "b'plaintext' 1")
+
+
+def test_a_child_begins_anew_where_the_parent_had_used_the_library_by_other_means(tmp_path: Path):
+    code = """
+if os.fork() == 0:
+    print(Client(ring).decrypt(Client(ring).encrypt(b"plaintext").ciphertext).plaintext, len(pins))
+    sys.stdout.flush()
+    os._exit(0)
+os.wait()
+"""
+
+    assert run(tmp_path, code, "library.reset_on_fork = true") == ["b'plaintext' 1"]
 
 
 def test_a_child_remembers_the_pins_that_were_refused(guarded: Make):
-    from envelope_sdk.keyrings.pkcs11.application import Application, current_application
-
     with pytest.raises(KeyringError):
         wrapped(guarded(pin=lambda: "6666-wrong"))
 

@@ -18,7 +18,7 @@ def test_every_error_becomes_one_of_the_documented_ones(name: str):
     error = getattr(exceptions, name)()
 
     for opening in (False, True):
-        fault = fault_of(error, "decrypting", "the key", opening=opening)
+        fault = fault_of(error, "C_Decrypt", "the key", opening=opening)
         assert isinstance(fault, AuthenticationError | KeyringError | KmsUnavailableError)
         assert name in str(fault)
         assert isinstance(fault, KmsUnavailableError) == is_temporary(error)
@@ -28,8 +28,8 @@ def test_every_error_becomes_one_of_the_documented_ones(name: str):
 def test_what_does_not_open_is_not_authentic_and_only_then(name: str):
     error = getattr(exceptions, name)()
 
-    assert type(fault_of(error, "decrypting", "the key", opening=True)) is AuthenticationError
-    assert type(fault_of(error, "encrypting", "the key")) is KeyringError
+    assert type(fault_of(error, "C_Decrypt", "the key", opening=True)) is AuthenticationError
+    assert type(fault_of(error, "C_Encrypt", "the key")) is KeyringError
 
 
 @pytest.mark.parametrize("name", ["PinIncorrect", "PinLocked", "PinLenRange", "PinExpired", "UserPinNotInitialized"])
@@ -38,7 +38,7 @@ def test_trouble_with_a_pin_never_passes_by_itself(name: str):
 
     assert not is_temporary(error)
     assert not may_pass_by_reopening(error)
-    assert "PIN" in str(fault_of(error, "logging in", "the token"))
+    assert "PIN" in str(fault_of(error, "C_Login", "the token"))
 
 
 @pytest.mark.parametrize("name", ["SessionHandleInvalid", "SessionClosed", "KeyHandleInvalid", "TokenNotPresent"])
@@ -62,7 +62,7 @@ UNMAPPED = {
 def test_an_answer_that_python_pkcs11_has_no_name_for(number: str, expected: tuple[str, type[EnvelopeError]]):
     error = exceptions.PKCS11Error(f"Unmapped error code {number}")
 
-    fault = fault_of(error, "decrypting", "the key", opening=True)
+    fault = fault_of(error, "C_Decrypt", "the key", opening=True)
 
     assert (return_code(error), type(fault)) == expected
     assert not may_pass_by_reopening(error)

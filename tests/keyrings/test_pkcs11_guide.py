@@ -35,4 +35,5 @@ def test_a_token_a_key_and_a_file_are_made_as_the_guide_says(tmp_path: Path) -> 
 
     assert run(sys.executable, "-c", marked("file")) == "id,amount\n1,250\n\n"
     assert b"amount" not in (tmp_path / "orders.csv.enc").read_bytes()
+    assert run(sys.executable, "-c", marked("rsa")) == "b'attack at dawn'\n"
     assert (tmp_path / "pin").stat().st_mode & 0o077 == 0

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.keyrings.pkcs11.place import KeyName
-from envelope_sdk.keyrings.pkcs11.provider_info import encode_provider_info, parse_provider_info
+from envelope_sdk.keyrings.pkcs11.provider_info import (
+    OAEP_HASHES,
+    encode_provider_info,
+    encode_rsa_provider_info,
+    parse_provider_info,
+    parse_rsa_provider_info,
+)
+from envelope_sdk.primitives.rsa import RsaPadding
 
 IV = bytes(range(12))
 NAME = KeyName("tökn", "key", b"\x01\x02")
@@ -90,7 +97,7 @@ def test_another_layout_is_refused(info: str):
 
 @pytest.mark.parametrize("iv", [b"", bytes(11), bytes(13)], ids=len)
 def test_an_iv_of_another_length_is_not_written(iv: bytes):
-    with pytest.raises(UsageError, match="an IV has 12"):
+    with pytest.raises(UsageError, match="an IV has 12 bytes"):
         encode_provider_info(NAME, iv)
 
 
@@ -112,3 +119,46 @@ def test_a_name_that_does_not_fit_is_not_written(name: KeyName, reason: str):
 
 def test_the_longest_has_784_bytes():
     assert len(encode_provider_info(KeyName("t" * 255, "k" * 255, bytes(255)), IV)) == 784
+
+
+# --- of RSA keys -----------------------------------------------------------------------------------------------------
+
+RSA_INFO = bytes.fromhex("01 02 05 74c3b66b6e 03 6b6579 02 0102 02")
+paddings = st.sampled_from(sorted(OAEP_HASHES, key=lambda padding: padding.value))
+
+
+def test_the_layout_of_rsa():
+    assert encode_rsa_provider_info(NAME, RsaPadding.OAEP_SHA256) == RSA_INFO
+    assert parse_rsa_provider_info(RSA_INFO) == (NAME, RsaPadding.OAEP_SHA256)
+
+
+@given(names, paddings)
+def test_what_is_encoded_of_rsa_is_parsed(name: KeyName, padding: RsaPadding):
+    assert parse_rsa_provider_info(encode_rsa_provider_info(name, padding)) == (name, padding)
+
+
+@given(st.binary(max_size=80) | st.binary(max_size=80).map(lambda data: b"\x01\x02" + data))
+def test_any_bytes_are_the_layout_of_rsa_or_refused(data: bytes):
+    try:
+        name, padding = parse_rsa_provider_info(data)
+    except UsageError:
+        return
+    assert encode_rsa_provider_info(name, padding) == data
+
+
+@pytest.mark.parametrize("length", range(len(RSA_INFO)))
+def test_a_beginning_of_rsa_is_refused(length: int):
+    with pytest.raises(UsageError):
+        parse_rsa_provider_info(RSA_INFO[:length])
+
+
+@pytest.mark.parametrize("end", ["00", "05", "ff", "0202"])
+def test_another_hash_or_more_is_refused(end: str):
+    with pytest.raises(UsageError, match="does not name a PKCS#11 key as it should"):
+        parse_rsa_provider_info(RSA_INFO[:-1] + bytes.fromhex(end))
+
+
+def test_neither_layout_is_taken_for_the_other():
+    for parse, info in ((parse_provider_info, RSA_INFO), (parse_rsa_provider_info, INFO)):
+        with pytest.raises(UsageError, match="in a way of PKCS#11 that this version does not know"):
+            parse(info)

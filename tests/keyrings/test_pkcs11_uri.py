@@ -14,7 +14,7 @@ from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.keyrings.pkcs11.pins import pin_from
 from envelope_sdk.keyrings.pkcs11.uri import KeyUri, parse_key_uri
 
-NOTHING = KeyUri(None, None, None, None, None, None, None, None)
+NOTHING = KeyUri(None, None, None, None, None, None, None, None, None)
 
 UNDERSTOOD = {
     "pkcs11:": NOTHING,
@@ -23,9 +23,10 @@ UNDERSTOOD = {
         token="The Software PKCS#11 Softtoken", key_label="my-key"
     ),
     "pkcs11:id=%69%95%3E%5C%F4%BD%EC%91;": NOTHING._replace(key_id=b"i\x95>\\\xf4\xbd\xec\x91"),
-    "pkcs11:model=SoftHSM%20v2;manufacturer=SoftHSM%20project;serial=de241856118fc9de;token=tok;type=secret-key": (
-        NOTHING._replace(model="SoftHSM v2", manufacturer="SoftHSM project", serial="de241856118fc9de", token="tok")
+    "pkcs11:model=SoftHSM%20v2;manufacturer=SoftHSM%20project;serial=de241856118fc9;token=tok;type=secret-key": KeyUri(
+        "tok", "de241856118fc9", "SoftHSM project", "SoftHSM v2", None, None, "secret-key", None, None
     ),
+    "pkcs11:type=private": NOTHING._replace(key_type="private"),
     "pkcs11:object=k?module-path=/usr/lib/a.so&pin-source=file:/etc/token_pin": NOTHING._replace(
         key_label="k", module_path="/usr/lib/a.so", pin_source="file:/etc/token_pin"
     ),
@@ -56,7 +57,6 @@ REFUSED = {
     "pkcs11:object=a#b": "to be percent-encoded",
     "pkcs11:object=%ff": "'object' is not UTF-8 text",
     "pkcs11:?module-path=%ff": "'module-path' is not UTF-8 text",
-    "pkcs11:type=private": "has to say type=secret-key",
     "pkcs11:slot-id=7": "'slot-id' cannot stand there",
     "pkcs11:library-version=3": "'library-version' cannot stand there",
     "pkcs11:module-path=/a": "'module-path' cannot stand there",
@@ -112,6 +112,7 @@ def test_what_is_percent_encoded_comes_back(said: dict[str, str], asked: dict[st
         said.get("model"),
         said.get("object"),
         key_id,
+        None,
         asked.get("module-path"),
         asked.get("pin-source"),
     )

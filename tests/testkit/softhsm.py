@@ -89,3 +89,15 @@ class Vault:
 
     def find_key(self, token: str, label: str) -> Any:
         return self.session(token).get_key(label=label)
+
+
+class Asked:
+    """Supplies a PIN and counts how often it is asked for."""
+
+    def __init__(self, pin: str) -> None:
+        self._pin = pin
+        self.times = 0
+
+    def __call__(self) -> str:
+        self.times += 1
+        return self._pin
