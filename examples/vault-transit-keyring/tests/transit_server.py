@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,8 +70,8 @@ def _errors(status: int, *texts: str) -> tuple[int, bytes]:
 
 
 @contextmanager
-def running() -> Iterator[TransitServer]:
-    """Serve on a free port of this machine."""
+def running(tls: ssl.SSLContext | None = None) -> Iterator[TransitServer]:
+    """Serve on a free port of this machine, over TLS where ``tls`` is given."""
     transit = TransitServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -88,10 +89,15 @@ def running() -> Iterator[TransitServer]:
     class Server(ThreadingHTTPServer):
         request_queue_size = 64
 
+        def handle_error(self, *_: object) -> None:
+            pass
+
     server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    transit.address = f"http://127.0.0.1:{server.server_port}"
+    transit.address = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}"
     try:
         yield transit
     finally:

@@ -10,7 +10,7 @@ from envelope_sdk.errors import KeyringError, UsageError
 from vault_transit_keyring.keyring import VaultTransitKeyring
 
 if TYPE_CHECKING:
-    from envelope_sdk.keyrings.uri import KeyringUri
+    from envelope_sdk.keyrings import KeyringUri
 
 __all__ = ["from_uri"]
 
