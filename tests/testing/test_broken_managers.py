@@ -390,7 +390,14 @@ class ReturnsNoDataKey(Honest):
 @breaks("no-match")
 class TakesTheFirst(Honest):
     def decrypt_materials(self, request):
-        assert len(request.encrypted_data_keys[0].ciphertext) < 60_000
+        assert request.encrypted_data_keys[0].ciphertext
+        return super().decrypt_materials(request)
+
+
+@breaks("no-match")
+class TripsOverLongOnes(Honest):
+    def decrypt_materials(self, request):
+        assert all(len(key.ciphertext) < 60_000 for key in request.encrypted_data_keys)
         return super().decrypt_materials(request)
 
 
