@@ -8,8 +8,8 @@
 b'attack at dawn'
 
 What is named here is the public interface, with :mod:`envelope_sdk.keyrings`, :mod:`envelope_sdk.managers`,
-:mod:`envelope_sdk.local_kms`, :mod:`envelope_sdk.materials` (the contracts for keyrings and managers of one's own) and
-:mod:`envelope_sdk.errors`. Everything else may change.
+:mod:`envelope_sdk.local_kms`, :mod:`envelope_sdk.materials` (the contracts for keyrings and managers of one's own),
+:mod:`envelope_sdk.testing` (suites that check them) and :mod:`envelope_sdk.errors`. Everything else may change.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.formats.suites import AlgorithmSuite
@@ -24,7 +24,7 @@ __all__ = ["KEYRING_RULES", "check_keyring"]
 )
 def is_a_keyring(subject: KeyringSubject) -> None:
     """It has the two methods."""
-    made: object = subject.make_keyring()
+    made: Any = subject.make_keyring()
     require(isinstance(made, Keyring), f"{type(made).__name__} lacks on_encrypt or on_decrypt")
 
 

@@ -9,7 +9,7 @@ import logging
 import pickle
 import pprint
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Final
 
@@ -87,12 +87,13 @@ class _Collecting(logging.Handler):
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[list[str]]:
+def watched() -> Generator[list[str]]:
     """Collect what is logged at any level, warned of or printed meanwhile."""
     kept: list[str] = []
     printed = io.StringIO()
     root, handler = logging.getLogger(), _Collecting(kept)
     level = root.level
+    warned: list[warnings.WarningMessage] | None = None
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     try:
@@ -106,7 +107,7 @@ def watched() -> Iterator[list[str]]:
     finally:
         root.setLevel(level)
         root.removeHandler(handler)
-        kept += [printed.getvalue(), *(str(warning.message) for warning in warned)]
+        kept += [printed.getvalue(), *(str(warning.message) for warning in warned or ())]
 
 
 def pickled(found: object) -> bytes | None:

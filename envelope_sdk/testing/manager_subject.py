@@ -22,7 +22,9 @@ from envelope_sdk.testing.together_rules import policy_for
 
 __all__ = ["STORED", "ManagerSubject", "granted", "must_refuse", "opened", "to_decrypt"]
 
-STORED = EncryptionContext({"purpose": "contract", "größe": "ñandú 😀"})
+STORED = EncryptionContext(
+    {"purpose": "contract", "größe": "ñandú 😀", "As It Is": " Mixed CASE, spaces and a tab at the end \t"}
+)
 """Pairs of every request, beside those that the manager requires."""
 
 

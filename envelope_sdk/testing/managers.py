@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from envelope_sdk.client import Client
 from envelope_sdk.errors import EnvelopeError, UsageError
@@ -29,7 +29,7 @@ _ROUNDS: Final = 8
 )
 def is_a_manager(subject: ManagerSubject) -> None:
     """It has the two methods."""
-    made: object = subject.make_manager()
+    made: Any = subject.make_manager()
     require(isinstance(made, MaterialsManager), f"{type(made).__name__} lacks a method of the contract")
 
 

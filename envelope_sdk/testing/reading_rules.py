@@ -188,9 +188,9 @@ def other_refused(subject: ManagerSubject) -> None:
     """Neither opens what the other made."""
     if subject.other is None:
         return
-    for one, two in ((subject.make_manager, subject.other), (subject.other, subject.make_manager)):
-        made = granted(one(), subject.request())
-        if subject.detects_damage:
+    for suite in subject.suites if subject.detects_damage else ():
+        for one, two in ((subject.make_manager, subject.other), (subject.other, subject.make_manager)):
+            made = granted(one(), subject.request(suite))
             call = partial(two().decrypt_materials, to_decrypt(made))
             must_refuse(call, NoMatchingKeyError, "what was made for another manager's keys")
 

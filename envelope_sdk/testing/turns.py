@@ -10,10 +10,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 from envelope_sdk.materials import DecryptionMaterials, DecryptionRequest, EncryptionMaterials, EncryptionRequest
 
@@ -25,7 +25,11 @@ __all__ = [
     "in_threads",
 ]
 
+_Kind = TypeVar("_Kind")
+
 _OFTEN: Final = 1e-6
+"""Seconds between the switches of threads."""
+
 _MOMENT: Final = 2e-5
 """Seconds. Nothing depends on how long it is, but that another thread may run meanwhile."""
 
@@ -50,7 +54,7 @@ def in_threads(work: Callable[[int], None], threads: int) -> None:
 
 
 @contextmanager
-def _switching_often() -> Iterator[None]:
+def _switching_often() -> Generator[None]:
     usual = sys.getswitchinterval()
     sys.setswitchinterval(_OFTEN)
     try:
@@ -59,7 +63,15 @@ def _switching_often() -> Iterator[None]:
         sys.setswitchinterval(usual)
 
 
-def _slow(kind: type, name: str) -> property:
+def _slow(kind: type[_Kind]) -> type[_Kind]:
+    """Return a subclass whose fields let other threads go first."""
+    fields: tuple[str, ...] = getattr(kind, "__match_args__", ())
+    members = {name: _slow_field(kind, name) for name in fields}
+    made: Any = type(f"Slow{kind.__name__}", (kind,), {"__slots__": (), "__module__": __name__, **members})
+    return cast("type[_Kind]", made)
+
+
+def _slow_field(kind: type, name: str) -> property:
     read: Callable[[Any], Any] = getattr(kind, name).__get__
 
     def read_later(self: Any) -> Any:
@@ -69,48 +81,7 @@ def _slow(kind: type, name: str) -> property:
     return property(read_later)
 
 
-class SlowEncryptionMaterials(EncryptionMaterials):
-    """Encryption materials that let other threads go first."""
-
-    __slots__ = ()
-
-    algorithm_suite = _slow(EncryptionMaterials, "algorithm_suite")
-    encryption_context = _slow(EncryptionMaterials, "encryption_context")
-    required_encryption_context_keys = _slow(EncryptionMaterials, "required_encryption_context_keys")
-    plaintext_data_key = _slow(EncryptionMaterials, "plaintext_data_key")
-    encrypted_data_keys = _slow(EncryptionMaterials, "encrypted_data_keys")
-
-
-class SlowDecryptionMaterials(DecryptionMaterials):
-    """Decryption materials that let other threads go first."""
-
-    __slots__ = ()
-
-    algorithm_suite = _slow(DecryptionMaterials, "algorithm_suite")
-    encryption_context = _slow(DecryptionMaterials, "encryption_context")
-    required_encryption_context_keys = _slow(DecryptionMaterials, "required_encryption_context_keys")
-    plaintext_data_key = _slow(DecryptionMaterials, "plaintext_data_key")
-
-
-class SlowEncryptionRequest(EncryptionRequest):
-    """A request for encryption that lets other threads go first."""
-
-    __slots__ = ()
-
-    encryption_context = _slow(EncryptionRequest, "encryption_context")
-    commitment_policy = _slow(EncryptionRequest, "commitment_policy")
-    algorithm_suite = _slow(EncryptionRequest, "algorithm_suite")
-    plaintext_length = _slow(EncryptionRequest, "plaintext_length")
-    required_encryption_context_keys = _slow(EncryptionRequest, "required_encryption_context_keys")
-
-
-class SlowDecryptionRequest(DecryptionRequest):
-    """A request for decryption that lets other threads go first."""
-
-    __slots__ = ()
-
-    algorithm_suite = _slow(DecryptionRequest, "algorithm_suite")
-    encrypted_data_keys = _slow(DecryptionRequest, "encrypted_data_keys")
-    encryption_context = _slow(DecryptionRequest, "encryption_context")
-    reproduced_encryption_context = _slow(DecryptionRequest, "reproduced_encryption_context")
-    commitment_policy = _slow(DecryptionRequest, "commitment_policy")
+SlowEncryptionMaterials: Final = _slow(EncryptionMaterials)
+SlowDecryptionMaterials: Final = _slow(DecryptionMaterials)
+SlowEncryptionRequest: Final = _slow(EncryptionRequest)
+SlowDecryptionRequest: Final = _slow(DecryptionRequest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from itertools import combinations, product
 from typing import Final
 
 from envelope_sdk.errors import EnvelopeError, KeyringError
@@ -148,6 +149,27 @@ def nothing_in_clear(subject: KeyringSubject) -> None:
 
 
 @rule(
+    "keystream-fresh",
+    "Never use an IV or a keystream twice under one wrapping key: whoever knows one data key then reads the other. "
+    "Take a new random IV for every wrap, or derive a new wrapping key.",
+)
+def keystream_fresh(subject: KeyringSubject) -> None:
+    """Two wrapped data keys do not differ by just what the data keys differ by."""
+    if not subject.encrypts:
+        return
+    made = [subject.wrapped(context=context) for context in (SAMPLE, SAMPLE, EncryptionContext(), SAMPLE)]
+    for one, two in combinations(made, 2):
+        for first, second in product(one.keys, two.keys):
+            found = _difference(first.ciphertext, second.ciphertext)
+            same = one.data_key != two.data_key and _difference(one.data_key, two.data_key) in found
+            require(not same, "two data keys were wrapped with the same keystream")
+
+
+def _difference(one: bytes, two: bytes) -> bytes:
+    return bytes(left ^ right for left, right in zip(one, two, strict=False))
+
+
+@rule(
     "materials-unchanged-by-encryption",
     "Return new materials, as materials.with_data_key does, with the suite, context, required keys and signing key "
     "that came, and change nothing in those that were given.",
@@ -188,6 +210,7 @@ WRAPPING_RULES: Final = (
     appends,
     encodable,
     nothing_in_clear,
+    keystream_fresh,
     materials_unchanged,
 )
 """In the order in which they are checked."""

@@ -65,6 +65,13 @@ SURFACE = {
     ],
     "envelope_sdk.policy": ["CommitmentPolicy", "Limits"],
     "envelope_sdk.streams": ["AtomicFile", "DecryptingReader", "EncryptedFile", "EncryptingWriter", "open"],
+    "envelope_sdk.testing": [
+        "KEYRING_RULES",
+        "MANAGER_RULES",
+        "ContractViolation",
+        "check_keyring",
+        "check_manager",
+    ],
     "envelope_sdk.errors": [
         "AuthenticationError",
         "CommitmentError",

@@ -6,6 +6,8 @@ import io
 from collections.abc import Callable, Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from testkit.builder import SUITES, Message, sample_bytes, suite_name
 from testkit.entry_points import ENTRY_POINTS, EntryPoint
 from testkit.keyrings import StaticDataKeyring
@@ -368,3 +370,25 @@ def test_altering_any_byte_of_the_header_is_noticed_as_ever():
         altered[offset] ^= 1
         with pytest.raises(EnvelopeError):
             client().decrypt(altered, encryption_context=REQUIRED)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+CONTEXTS = st.dictionaries(TEXTS.filter(lambda key: not key.startswith("aws-crypto-")), TEXTS, min_size=1, max_size=6)
+
+
+@given(st.data(), CONTEXTS)
+def test_whatever_is_left_out_it_takes_just_that_to_read(data: st.DataObject, context: dict[str, str]):
+    keys = data.draw(st.sets(st.sampled_from(sorted(context)), min_size=1))
+    left_out = {key: context[key] for key in keys}
+    made = client(manager(keys=keys))
+
+    message = made.encrypt(b"", encryption_context=context).ciphertext
+
+    assert parse_header(message).body.encryption_context == {
+        key: value for key, value in context.items() if key not in keys
+    }
+    assert made.decrypt(message, encryption_context=left_out).header.encryption_context == context
+    changed_key = data.draw(st.sampled_from(sorted(keys)))
+    for wrong in ({**left_out, changed_key: context[changed_key] + "x"}, left_out | {"one more " * 3: ""}):
+        with pytest.raises(NoMatchingKeyError):
+            made.decrypt(message, encryption_context=wrong)

@@ -6,6 +6,7 @@ They are all made of one small keyring that keeps every rule, and of which each 
 from __future__ import annotations
 
 import base64
+import hashlib
 import logging
 import os
 import struct
@@ -212,6 +213,19 @@ class StoresTheContext(Honest):
 
     def is_mine(self, key):
         return key.provider_id == "honest"
+
+
+@breaks("keystream-fresh")
+class HasOneIvForAll(Honest):
+    def wrap(self, data_key, aad):
+        return bytes(12) + AESGCM(self._key).encrypt(bytes(12), data_key, aad)
+
+
+@breaks("keystream-fresh")
+class DerivesTheIvFromTheContext(Honest):
+    def wrap(self, data_key, aad):
+        iv = hashlib.sha256(aad).digest()[:12]
+        return iv + AESGCM(self._key).encrypt(iv, data_key, aad)
 
 
 @breaks("materials-unchanged-by-encryption")
