@@ -5,16 +5,16 @@ The message says so, and it is not authenticated yet: a hint, no more.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
-from typing import Final, NamedTuple
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from envelope_sdk.errors import UsageError
+from envelope_sdk.errors import MessageError, UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.kms.arn import KmsArn
-from envelope_sdk.keyrings.pkcs11.provider_info import parse_provider_info
 from envelope_sdk.keyrings.uri import KeyringUri
+
+if TYPE_CHECKING:
+    from envelope_sdk.keyrings.pkcs11.place import KeyName
 
 __all__ = ["Opener", "openers_of"]
 
@@ -23,8 +23,6 @@ _RAW_AES: Final = (128).to_bytes(4, "big") + (12).to_bytes(4, "big")
 _RAW_AES_LENGTH: Final = len(_RAW_AES) + 12
 # AWS gives it to nobody: keys of this account are a local KMS's.
 _LOCAL_ACCOUNT: Final = "000000000000"
-# Compressed points by their length (framework/raw-ecdh-keyring.md).
-_CURVES: Final = {33: "P-256", 49: "P-384", 67: "P-521"}
 
 
 class Opener(NamedTuple):
@@ -46,7 +44,7 @@ def openers_of(key: EncryptedDataKey) -> tuple[Opener, ...]:
         return () if key.provider_id.startswith("aws-kms") else _raw(key)
     try:
         return find(key)
-    except (UnicodeDecodeError, UsageError):
+    except (UnicodeDecodeError, MessageError, UsageError):
         return ()
 
 
@@ -76,31 +74,35 @@ def _hierarchical(key: EncryptedDataKey) -> tuple[Opener, ...]:
 
 
 def _ecdh(key: EncryptedDataKey) -> tuple[Opener, ...]:
-    # Version, then each public key after its length (framework/raw-ecdh-keyring.md, Key Provider Information).
-    info = key.provider_info
-    lengths = info[1:5]
-    length = int.from_bytes(lengths, "big")
-    curve = _CURVES.get(length)
-    if curve is None or len(info) != 9 + 2 * length or info[:5] + info[5 + length :][:4] != b"\x01" + 2 * lengths:
-        raise UsageError("no public keys of an ECDH keyring")
-    recipient = base64.b64encode(info[5 : 5 + length]).decode("ascii")
-    sender = base64.b64encode(info[9 + length :]).decode("ascii")
-    pair = f"the {curve} key pair whose public key is {recipient} (recipient), or {sender} (sender)"
+    # Only who looks at such a message waits for what it takes.
+    from envelope_sdk.keyrings.ecdh_wrapping import parties_shown
+
+    parties = parties_shown(key.provider_info)
     return (
-        Opener("raw-ecdh://FILE", f"FILE holds {pair}"),
-        Opener("aws-kms-ecdh://ARN", f"ARN names {pair}"),
+        Opener("raw-ecdh://FILE", f"FILE holds one of these key pairs: {parties}"),
+        Opener("aws-kms-ecdh://ARN", f"ARN names one of these key pairs: {parties}"),
     )
 
 
 def _pkcs11(key: EncryptedDataKey) -> tuple[Opener, ...]:
-    name, _ = parse_provider_info(key.provider_info)
-    attributes = [f"token={quote(name.token_label, safe='')}"]
-    if name.key_label:
-        attributes.append(f"object={quote(name.key_label, safe='')}")
-    if name.key_id:
-        attributes.append(f"id={quote(name.key_id, safe='')}")
-    needs = "with module-path= and pin-source= of the token"
-    return (Opener(f"pkcs11:{';'.join(attributes)}", needs),)
+    from envelope_sdk.keyrings.pkcs11.provider_info import parse_provider_info
+
+    return _token_key(parse_provider_info(key.provider_info)[0], "secret-key")
+
+
+def _pkcs11_rsa(key: EncryptedDataKey) -> tuple[Opener, ...]:
+    from envelope_sdk.keyrings.pkcs11.provider_info import parse_rsa_provider_info
+
+    return _token_key(parse_rsa_provider_info(key.provider_info)[0], "private")
+
+
+def _token_key(name: KeyName, kind: str) -> tuple[Opener, ...]:
+    from urllib.parse import quote
+
+    label, own_label = name.token_label.encode("utf-8"), name.key_label.encode("utf-8")
+    found = {"token": label, "object": own_label, "id": name.key_id, "type": kind.encode("ascii")}
+    attributes = ";".join(f"{attribute}={quote(value, safe='')}" for attribute, value in found.items() if value)
+    return (Opener(f"pkcs11:{attributes}", "with ?module-path= and pin-source= of the token"),)
 
 
 def _raw(key: EncryptedDataKey) -> tuple[Opener, ...]:
@@ -125,5 +127,6 @@ _BY_PROVIDER: Final[dict[str, Callable[[EncryptedDataKey], tuple[Opener, ...]]]]
     "aws-kms-hierarchy": _hierarchical,
     "aws-kms-ecdh": _ecdh,
     "pkcs11": _pkcs11,
+    "pkcs11-rsa": _pkcs11_rsa,
     "raw-ecdh": _ecdh,
 }

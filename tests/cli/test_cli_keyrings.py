@@ -155,8 +155,8 @@ def test_a_key_agreement_key_of_aws_kms_and_a_key_pair_of_somebody_s(envelope: A
     assert opens(envelope, f"aws-kms-ecdh://{arn}?recipient=friend.pub", message)
     assert opens(envelope, "raw-ecdh://friend", message)
     shown = envelope.ok("inspect", "-", stdin=message).text
-    assert "--key raw-ecdh://FILE   FILE holds the P-256 key pair whose public key is " in shown
-    assert "--key aws-kms-ecdh://ARN   ARN names the P-256 key pair" in shown
+    assert "--key raw-ecdh://FILE   FILE holds one of these key pairs: p256 " in shown
+    assert "--key aws-kms-ecdh://ARN   ARN names one of these key pairs: p256 " in shown
 
 
 def test_a_branch_key(envelope: Any) -> None:
