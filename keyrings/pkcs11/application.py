@@ -1,7 +1,7 @@
 """What one process has of PKCS#11: libraries, sessions and logins belong to it, and its children have none of them.
 
 python-pkcs11 initializes libraries without support for threads, so calls are made one at a time. A login holds for all
-sessions of the process with a token, and so does a refused PIN: three of them, as a rule, lock the token.
+sessions of the process with a token. A refused PIN is remembered, since a few of them lock the token.
 """
 
 from __future__ import annotations
@@ -88,18 +88,19 @@ class Application:
             raise UsageError(f"{len(tokens)} tokens could be meant ({place}): name one by its serial number: {serials}")
         return tokens[0]
 
-    def session(self, place: KeyPlace, token: Any, pin: Callable[[], str] | None) -> Any:
-        """Return this process's session with ``token``, logged in if there is a PIN.
+    def session(self, place: KeyPlace, token: Any, pin: Callable[[], str] | None) -> tuple[Any, bool]:
+        """Return this process's session with ``token``, logged in if there is a PIN, and whether it is a new one.
 
         Raises:
             PinRefused: the token did not let it in.
         """
         which = (place.module_path, token.slot.slot_id, pin is not None)
         session = self._sessions.get(which)
-        if session is None:
-            session = token.open() if pin is None else self._logged_in(place, token, pin)
-            self._sessions[which] = session
-        return session
+        if session is not None:
+            return session, False
+        session = token.open() if pin is None else self._logged_in(place, token, pin)
+        self._sessions[which] = session
+        return session, True
 
     def forget(self, lost: Any) -> None:
         """Let go of a session that does not work any more.

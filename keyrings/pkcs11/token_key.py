@@ -56,7 +56,7 @@ class WrappingKey(Protocol):
 class TokenKey:
     """A key that is looked for by its names."""
 
-    __slots__ = ("_application", "_found", "_kind", "_pin", "_place", "_refused", "_session")
+    __slots__ = ("_application", "_found", "_kind", "_missed", "_pin", "_place", "_refused", "_session")
 
     def __init__(self, place: KeyPlace, kind: KeyKind, pin: Callable[[], str] | None) -> None:
         """Take the names, what to look for, and what returns the token's PIN; nothing is opened yet."""
@@ -68,6 +68,7 @@ class TokenKey:
         self._application: Application | None = None
         self._session: Any = None
         self._found: FoundKey | None = None
+        self._missed = False
 
     def __repr__(self) -> str:
         return str(self._place)
@@ -110,19 +111,28 @@ class TokenKey:
         if self._refused:
             raise KeyringError(f"{self._refused}; this keyring does not try again: make another with the right PIN")
         token = application.token(self._place)
+        keys, new = self._search(application, token)
+        if not keys and not new and self._pin is not None and not self._missed:
+            # Somebody else may have ended the login, without which private keys do not show themselves.
+            self._missed = True
+            self._forget(application)
+            keys, _ = self._search(application, token)
+        key = self._only(keys, token.label)
+        self._found, self._missed = FoundKey(key, name_of(key)), False
+        return self._found
+
+    def _search(self, application: Application, token: Any) -> tuple[list[Any], bool]:
+        """Return the keys that could be meant, and whether the session is a new one."""
         try:
-            session = application.session(self._place, token, self._pin)
+            session, new = application.session(self._place, token, self._pin)
         except PinRefused as refused:
             self._refused = str(refused.fault)
             raise refused.fault from refused.__cause__
         self._application, self._session, self._found = application, session, None
-        key = self._only_key(session, token.label)
-        self._found = FoundKey(key, name_of(key))
-        return self._found
+        return find_keys(session, self._kind, self._place.key_label, self._place.key_id), new
 
-    def _only_key(self, session: Any, token_label: str) -> Any:
+    def _only(self, keys: list[Any], token_label: str) -> Any:
         place = self._place
-        keys = find_keys(session, self._kind, place.key_label, place.key_id)
         if not keys:
             hint = "; no PIN is given, and most keys can be seen only after a login" if self._pin is None else ""
             raise KeyringError(f"the token {token_label!r} has no {self._kind.text} like {place}{hint}")

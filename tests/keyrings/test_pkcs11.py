@@ -720,6 +720,32 @@ def test_a_login_that_others_end_is_made_again(restless: Make, vault: Vault):
     ring.close()
 
 
+def test_a_login_that_others_end_is_made_again_by_a_keyring_that_had_not_found_its_key(restless: Make, vault: Vault):
+    with vault.logged_in("restless"):
+        ring = restless()
+        edk = wrapped(ring)
+
+    pin = Asked(PIN)
+    another = restless(pin=pin)
+    assert opened(another, edk) == DATA_KEY
+    assert opened(ring, edk) == DATA_KEY
+    assert pin.times == 1
+    ring.close()
+    another.close()
+
+
+def test_a_key_that_is_not_there_is_looked_for_under_another_login_once(make: Make):
+    wrapped(make())
+    pin = Asked(PIN)
+    ring = make("absent", pin=pin)
+
+    for _ in range(3):
+        with pytest.raises(KeyringError, match="has no AES key"):
+            wrapped(ring)
+
+    assert pin.times == 1
+
+
 def test_a_key_that_was_destroyed_is_missed_from_then_on(make: Make, vault: Vault):
     key = vault.make_key("vault", "short-lived")
     ring = make("short-lived")
