@@ -118,6 +118,7 @@ def test_no_rules_check_nothing():
         {"generates": False, "wraps": False},
         {"suites": []},
         {"threads": 0},
+        {"context": {"tenant": "acme", "sample tenant": "acme"}},
     ],
     ids=lambda arguments: " ".join(arguments),
 )
@@ -126,7 +127,9 @@ def test_arguments_that_cannot_work_are_a_mistake_of_the_caller(arguments: dict[
         check_keyring(aes, **arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"suites": ()}, {"threads": 0}])
+@pytest.mark.parametrize(
+    "arguments", [{"suites": ()}, {"threads": 0}, {"context": {"größe": "1"}}, {"required_keys": ["größe"]}]
+)
 def test_arguments_that_cannot_work_for_managers_are_one_too(arguments: dict[str, Any]):
     with pytest.raises(UsageError):
         check_manager(lambda: DefaultMaterialsManager(aes()), **arguments)
