@@ -10,7 +10,7 @@ from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.materials import Keyring
 from envelope_sdk.testing.context_rules import CONTEXT_RULES
-from envelope_sdk.testing.contract import Rule, check_rules, require, rule
+from envelope_sdk.testing.contract import Rule, check_rules, must_be_makeable, require, rule
 from envelope_sdk.testing.keyring_subject import SAMPLE, KeyringSubject
 from envelope_sdk.testing.opening_rules import OPENING_RULES
 from envelope_sdk.testing.together_rules import TOGETHER_RULES
@@ -84,6 +84,7 @@ def check_keyring(
         ContractViolation: a rule does not hold. It names the rule and says what to do.
         UsageError: the arguments cannot work: an unknown rule, no suite, or no counterpart to wrap for a keyring that
             only decrypts.
+        Otherwise what ``make_keyring``, ``other`` or ``counterpart`` raises when it is first called.
     """
     if not (encrypts or decrypts):
         raise UsageError("a keyring that neither encrypts nor decrypts has nothing to check")
@@ -111,4 +112,5 @@ def check_keyring(
         secrets=tuple(secrets),
         threads=threads,
     )
+    must_be_makeable(make_keyring, other, counterpart)
     check_rules(_RULES, subject, rules)

@@ -10,7 +10,7 @@ from envelope_sdk.errors import EnvelopeError, UsageError
 from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.materials import MaterialsManager
-from envelope_sdk.testing.contract import Broken, Rule, check_rules, require, rule
+from envelope_sdk.testing.contract import Broken, Rule, check_rules, must_be_makeable, require, rule
 from envelope_sdk.testing.granting_rules import GRANTING_RULES
 from envelope_sdk.testing.leaks import find_secret, pickled, texts_of, watched
 from envelope_sdk.testing.manager_subject import STORED, ManagerSubject, granted, opened, to_decrypt
@@ -181,6 +181,7 @@ def check_manager(
     Raises:
         ContractViolation: a rule does not hold. It names the rule and says what to do.
         UsageError: the arguments cannot work: an unknown rule, or no suite.
+        Otherwise what ``make_manager`` or ``other`` raises when it is first called.
     """
     chosen = tuple(AlgorithmSuite if suites is None else suites)
     if not chosen or threads < 1:
@@ -200,4 +201,5 @@ def check_manager(
         secrets=tuple(secrets),
         threads=threads,
     )
+    must_be_makeable(make_manager, other)
     check_rules(_RULES, subject, rules)

@@ -47,7 +47,7 @@ def data_key_fresh(subject: KeyringSubject) -> None:
     made = [subject.wrapped(by=keyring).data_key for keyring in (one, two) * (_FRESH // 2)]
     require(len(set(made)) == len(made), "two messages were given the same data key")
     for data_key in made:
-        # Of 16 random bytes, fewer than 8 different ones come once in 10^13 times.
+        # Sixteen random bytes have fewer different ones about once in 10^12 times.
         require(len(set(data_key)) >= 8, "a data key is not random")
 
 
