@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from envelope_sdk.errors import EnvelopeError
-from envelope_sdk.formats.context import EncryptionContext
+from envelope_sdk.formats.context import MAX_LENGTH, EncryptionContext
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 from envelope_sdk.testing.contract import rule
-from envelope_sdk.testing.keyring_subject import SAMPLE, KeyringSubject, checked, must_find_nothing, must_open
+from envelope_sdk.testing.keyring_subject import TENANT, KeyringSubject, checked, must_find_nothing, must_open
 
 __all__ = ["CONTEXT_RULES"]
-
-_EMPTY: Final = EncryptionContext()
 
 
 @rule(
@@ -28,17 +26,17 @@ def context_bound(subject: KeyringSubject) -> None:
         return
     wrapped = subject.wrapped()
     for context, what in (
-        (SAMPLE.merged({"purpose": "Contract"}), "another value"),
-        (SAMPLE.merged({"tenant": "43"}), "another value"),
-        (SAMPLE.without(["tenant"]), "a pair fewer"),
-        (SAMPLE.without([""]), "a pair fewer"),
-        (SAMPLE.merged({"more": ""}), "a pair more"),
-        (_EMPTY, "no pair"),
+        (subject.sample.merged({"sample purpose": "Contract"}), "another value"),
+        (subject.sample.merged({TENANT: "43"}), "another value"),
+        (subject.sample.without([TENANT]), "a pair fewer"),
+        (subject.sample.without([""]), "a pair fewer"),
+        (subject.sample.merged({"more": ""}), "a pair more"),
+        (subject.pairs({}), "no pair"),
     ):
         _must_not_open(subject, wrapped.keys, context, f"a context with {what}")
     for one, two in (({"a": "bc"}, {"ab": "c"}), ({"a": "b", "c": "d"}, {"a": "bcd"}), ({"a": "b"}, {"b": "a"})):
-        keys = subject.wrapped(context=EncryptionContext(one)).keys
-        _must_not_open(subject, keys, EncryptionContext(two), f"the context {two} in place of {one}")
+        keys = subject.wrapped(context=subject.pairs(one)).keys
+        _must_not_open(subject, keys, subject.pairs(two), f"the context {two} in place of {one}")
 
 
 def _must_not_open(
@@ -56,8 +54,8 @@ def context_order(subject: KeyringSubject) -> None:
     """The same pairs, put together in another order, are the same context."""
     if not (subject.writes and subject.reads):
         return
-    turned = EncryptionContext(dict(list(SAMPLE.items())[::-1]))
-    for one, two in ((SAMPLE, turned), (turned, SAMPLE), (SAMPLE, SAMPLE.sorted())):
+    turned = EncryptionContext(dict(list(subject.sample.items())[::-1]))
+    for one, two in ((subject.sample, turned), (turned, subject.sample), (subject.sample, subject.sample.sorted())):
         wrapped = subject.wrapped(context=one)
         what = "a data key whose context was given in another order"
         must_open(subject.reader(), wrapped.keys, wrapped.data_key, DecryptionMaterials(subject.suite, two), what)
@@ -72,16 +70,20 @@ def unstored_pairs_bound(subject: KeyringSubject) -> None:
     """Whether a pair is stored in the message makes no difference to a keyring."""
     if not (subject.encrypts and subject.decrypts):
         return
-    suite, left_out = subject.suite, frozenset({"tenant"})
-    given = EncryptionMaterials(suite, SAMPLE, left_out, subject.to_wrap().plaintext_data_key)
+    suite, left_out = subject.suite, frozenset({TENANT})
+    given = EncryptionMaterials(suite, subject.sample, left_out, subject.to_wrap().plaintext_data_key)
     wrapped = checked(given, subject.make_keyring().on_encrypt(given))
     for named in (left_out, frozenset[str]()):
         what = "a data key with a context pair that is not stored"
         must_open(
-            subject.make_keyring(), wrapped.keys, wrapped.data_key, DecryptionMaterials(suite, SAMPLE, named), what
+            subject.make_keyring(),
+            wrapped.keys,
+            wrapped.data_key,
+            DecryptionMaterials(suite, subject.sample, named),
+            what,
         )
     if subject.binds_context:
-        wrong = DecryptionMaterials(suite, SAMPLE.merged({"tenant": "43"}), left_out)
+        wrong = DecryptionMaterials(suite, subject.sample.merged({TENANT: "43"}), left_out)
         must_find_nothing(subject.make_keyring(), wrapped.keys, wrong, "another value of an unstored pair")
 
 
@@ -93,7 +95,8 @@ def long_context(subject: KeyringSubject) -> None:
     """As long as a message can hold."""
     if not (subject.encrypts and subject.reads):
         return
-    longest = EncryptionContext({"k": "v" * (65_535 - 7)})
+    room = MAX_LENGTH - len(subject.pairs({"k": ""}).canonical)
+    longest = subject.pairs({"k": "v" * room})
     try:
         wrapped = subject.wrapped(context=longest)
     except EnvelopeError:

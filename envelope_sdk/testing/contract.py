@@ -7,7 +7,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from envelope_sdk.errors import UsageError
 
-__all__ = ["Broken", "ContractViolation", "Rule", "check_rules", "require", "rule"]
+__all__ = ["Broken", "ContractViolation", "Rule", "check_rules", "must_be_makeable", "require", "rule"]
 
 Subject = TypeVar("Subject")
 
@@ -62,6 +62,13 @@ def require(holds: object, found: str) -> None:
     """Raise :class:`Broken` with what was found unless ``holds``."""
     if not holds:
         raise Broken(found)
+
+
+def must_be_makeable(*makers: Callable[[], object] | None) -> None:
+    """Call what makes subjects: what that raises is no matter of any rule, and is raised as it is."""
+    for make in makers:
+        if make is not None:
+            make()
 
 
 def check_rules(rules: Sequence[Rule[Subject]], subject: Subject, wanted: Iterable[str] | None) -> None:

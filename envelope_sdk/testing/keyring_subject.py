@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from envelope_sdk.errors import NoMatchingKeyError
 from envelope_sdk.formats.context import EncryptionContext
@@ -13,10 +13,15 @@ from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials, Keyring
 from envelope_sdk.testing.contract import Broken, require
 
-__all__ = ["SAMPLE", "KeyringSubject", "Wrapped", "checked", "must_find_nothing", "must_open"]
+__all__ = ["SAMPLE", "TENANT", "KeyringSubject", "Wrapped", "checked", "must_find_nothing", "must_open"]
 
-SAMPLE = EncryptionContext({"purpose": "contract", "größe": "ñandú 😀", "tenant": "42", "": "empty key"})
+SAMPLE: Final = EncryptionContext(
+    {"sample purpose": "contract", "größe": "ñandú 😀", "sample tenant": "42", "": "empty key"}
+)
 """Pairs with all that text may bring, not in the order in which they are written."""
+
+TENANT: Final = "sample tenant"
+"""The key of the pair that is left out, changed or not stored where one is."""
 
 
 class Wrapped(NamedTuple):
@@ -38,6 +43,7 @@ class KeyringSubject(NamedTuple):
     wraps: bool
     binds_context: bool
     detects_damage: bool
+    context: EncryptionContext
     suites: tuple[AlgorithmSuite, ...]
     secrets: tuple[bytes, ...]
     threads: int
@@ -46,6 +52,15 @@ class KeyringSubject(NamedTuple):
     def suite(self) -> AlgorithmSuite:
         """The suite for rules that need but one."""
         return self.suites[-1]
+
+    @property
+    def sample(self) -> EncryptionContext:
+        """The context for rules that need but one."""
+        return self.pairs(SAMPLE)
+
+    def pairs(self, pairs: Mapping[str, str]) -> EncryptionContext:
+        """Return a context of ``pairs`` and those that the keyring needs."""
+        return EncryptionContext(pairs).merged(self.context)
 
     @property
     def makes_data_keys(self) -> bool:
@@ -76,24 +91,36 @@ class KeyringSubject(NamedTuple):
         return self.make_keyring() if self.decrypts or self.counterpart is None else self.counterpart()
 
     def to_wrap(
-        self, suite: AlgorithmSuite | None = None, context: EncryptionContext = SAMPLE, data_key: bytes | None = None
+        self,
+        suite: AlgorithmSuite | None = None,
+        context: EncryptionContext | None = None,
+        data_key: bytes | None = None,
     ) -> EncryptionMaterials:
         """Return materials for the writer, with a data key where it needs one."""
         suite = suite or self.suite
         if data_key is None and self.encrypts and not self.generates:
             data_key = os.urandom(suite.key_length)
-        return EncryptionMaterials(suite, context, plaintext_data_key=data_key)
+        return EncryptionMaterials(suite, self._or_sample(context), plaintext_data_key=data_key)
+
+    def to_open(
+        self, suite: AlgorithmSuite | None = None, context: EncryptionContext | None = None
+    ) -> DecryptionMaterials:
+        """Return materials for the reader."""
+        return DecryptionMaterials(suite or self.suite, self._or_sample(context))
+
+    def _or_sample(self, context: EncryptionContext | None) -> EncryptionContext:
+        return self.sample if context is None else context
 
     def wrapped(
-        self, suite: AlgorithmSuite | None = None, context: EncryptionContext = SAMPLE, *, by: Keyring | None = None
+        self,
+        suite: AlgorithmSuite | None = None,
+        context: EncryptionContext | None = None,
+        *,
+        by: Keyring | None = None,
     ) -> Wrapped:
         """Return a new data key, as the writer wrapped it."""
         given = self.to_wrap(suite, context)
         return checked(given, (by or self.writer()).on_encrypt(given))
-
-    def each_suite(self) -> Iterator[AlgorithmSuite]:
-        """Yield the suites that the keyring is for."""
-        yield from self.suites
 
 
 def checked(given: EncryptionMaterials, returned: EncryptionMaterials) -> Wrapped:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from envelope_sdk.errors import UsageError
+from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.materials import Keyring
 from envelope_sdk.testing.context_rules import CONTEXT_RULES
-from envelope_sdk.testing.contract import Rule, check_rules, require, rule
-from envelope_sdk.testing.keyring_subject import KeyringSubject
+from envelope_sdk.testing.contract import Rule, check_rules, must_be_makeable, require, rule
+from envelope_sdk.testing.keyring_subject import SAMPLE, KeyringSubject
 from envelope_sdk.testing.opening_rules import OPENING_RULES
 from envelope_sdk.testing.together_rules import TOGETHER_RULES
 from envelope_sdk.testing.wrapping_rules import WRAPPING_RULES
@@ -51,6 +52,7 @@ def check_keyring(
     wraps: bool = True,
     binds_context: bool = True,
     detects_damage: bool = True,
+    context: Mapping[str, str] | None = None,
     suites: Iterable[AlgorithmSuite] | None = None,
     secrets: Iterable[bytes] = (),
     threads: int = 8,
@@ -72,6 +74,7 @@ def check_keyring(
         binds_context: whether a wrapped data key opens with its own encryption context only.
         detects_damage: whether altered wrapped data keys are sure not to open. RSA with PKCS#1 v1.5 padding opens some
             to random bytes.
+        context: pairs that it needs in every encryption context, for instance to choose its key by.
         suites: those it is for; all by default.
         secrets: its wrapping keys, at least 8 bytes each, which must not be found in what it shows or pickles.
         threads: how many use one keyring at once.
@@ -81,6 +84,7 @@ def check_keyring(
         ContractViolation: a rule does not hold. It names the rule and says what to do.
         UsageError: the arguments cannot work: an unknown rule, no suite, or no counterpart to wrap for a keyring that
             only decrypts.
+        Otherwise what ``make_keyring``, ``other`` or ``counterpart`` raises when it is first called.
     """
     if not (encrypts or decrypts):
         raise UsageError("a keyring that neither encrypts nor decrypts has nothing to check")
@@ -91,6 +95,8 @@ def check_keyring(
     chosen = tuple(AlgorithmSuite if suites is None else suites)
     if not chosen or threads < 1:
         raise UsageError("there is at least one suite and one thread")
+    if context is not None and (taken := SAMPLE.keys() & context.keys()):
+        raise UsageError(f"the suite itself uses the context keys {', '.join(sorted(map(repr, taken)))}")
     subject = KeyringSubject(
         make_keyring=make_keyring,
         other=other,
@@ -101,8 +107,10 @@ def check_keyring(
         wraps=wraps,
         binds_context=binds_context,
         detects_damage=detects_damage,
+        context=EncryptionContext.of(context),
         suites=chosen,
         secrets=tuple(secrets),
         threads=threads,
     )
+    must_be_makeable(make_keyring, other, counterpart)
     check_rules(_RULES, subject, rules)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from envelope_sdk.errors import EnvelopeError
 from envelope_sdk.formats.context import EncryptionContext
@@ -22,8 +22,8 @@ from envelope_sdk.testing.together_rules import policy_for
 
 __all__ = ["STORED", "ManagerSubject", "granted", "must_refuse", "opened", "to_decrypt"]
 
-STORED = EncryptionContext(
-    {"purpose": "contract", "größe": "ñandú 😀", "As It Is": " Mixed CASE, spaces and a tab at the end \t"}
+STORED: Final = EncryptionContext(
+    {"sample purpose": "contract", "größe": "ñandú 😀", "As It Is": " Mixed CASE, spaces and a tab at the end \t"}
 )
 """Pairs of every request, beside those that the manager requires."""
 
@@ -37,6 +37,7 @@ class ManagerSubject(NamedTuple):
     reuses_data_keys: bool
     binds_context: bool
     detects_damage: bool
+    needed: EncryptionContext
     suites: tuple[AlgorithmSuite, ...]
     secrets: tuple[bytes, ...]
     threads: int
@@ -54,7 +55,7 @@ class ManagerSubject(NamedTuple):
     @property
     def context(self) -> EncryptionContext:
         """Pairs that a message of this manager may have."""
-        return STORED.merged(self.required)
+        return STORED.merged(self.required).merged(self.needed)
 
     def request(self, suite: AlgorithmSuite | None = None, more: Mapping[str, str] | None = None) -> EncryptionRequest:
         """Return a request that has to be granted."""

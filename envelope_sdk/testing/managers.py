@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from envelope_sdk.client import Client
 from envelope_sdk.errors import EnvelopeError, UsageError
+from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.materials import MaterialsManager
-from envelope_sdk.testing.contract import Broken, Rule, check_rules, require, rule
+from envelope_sdk.testing.contract import Broken, Rule, check_rules, must_be_makeable, require, rule
 from envelope_sdk.testing.granting_rules import GRANTING_RULES
 from envelope_sdk.testing.leaks import find_secret, pickled, texts_of, watched
-from envelope_sdk.testing.manager_subject import ManagerSubject, granted, opened, to_decrypt
+from envelope_sdk.testing.manager_subject import STORED, ManagerSubject, granted, opened, to_decrypt
 from envelope_sdk.testing.reading_rules import READING_RULES
 from envelope_sdk.testing.together_rules import PLAINTEXT, policy_for, require_no_secret
 from envelope_sdk.testing.turns import SlowDecryptionRequest, SlowEncryptionRequest, in_threads
@@ -110,7 +111,7 @@ def _used(subject: ManagerSubject, secrets: list[bytes]) -> Iterator[str]:
     for request in (
         to_decrypt(made),
         to_decrypt(made, keys=()),
-        to_decrypt(made, reproduced={"purpose": "another", **subject.required}),
+        to_decrypt(made, reproduced={"sample purpose": "another", **subject.required}),
         to_decrypt(made, reproduced={"more": "pairs", **subject.required}),
     ):
         try:
@@ -156,6 +157,7 @@ def check_manager(
     reuses_data_keys: bool = False,
     binds_context: bool = True,
     detects_damage: bool = True,
+    context: Mapping[str, str] | None = None,
     suites: Iterable[AlgorithmSuite] | None = None,
     secrets: Iterable[bytes] = (),
     threads: int = 8,
@@ -170,6 +172,7 @@ def check_manager(
         reuses_data_keys: whether it gives out one data key more than once on purpose, as a cache does.
         binds_context: whether its wrapped data keys open with their own encryption context only.
         detects_damage: whether altered wrapped data keys are sure not to open.
+        context: pairs that it needs in every encryption context, for instance for a keyring to choose its key by.
         suites: those it is for; all by default.
         secrets: its wrapping keys, at least 8 bytes each, which must not be found in what it shows or pickles.
         threads: how many use one manager at once.
@@ -178,19 +181,25 @@ def check_manager(
     Raises:
         ContractViolation: a rule does not hold. It names the rule and says what to do.
         UsageError: the arguments cannot work: an unknown rule, or no suite.
+        Otherwise what ``make_manager`` or ``other`` raises when it is first called.
     """
     chosen = tuple(AlgorithmSuite if suites is None else suites)
     if not chosen or threads < 1:
         raise UsageError("there is at least one suite and one thread")
+    required = tuple(required_keys)
+    if taken := STORED.keys() & {*required, *(context or {})}:
+        raise UsageError(f"the suite itself uses the context keys {', '.join(sorted(map(repr, taken)))}")
     subject = ManagerSubject(
         make_manager=make_manager,
         other=other,
-        required_keys=tuple(required_keys),
+        required_keys=required,
         reuses_data_keys=reuses_data_keys,
         binds_context=binds_context,
         detects_damage=detects_damage,
+        needed=EncryptionContext.of(context),
         suites=chosen,
         secrets=tuple(secrets),
         threads=threads,
     )
+    must_be_makeable(make_manager, other)
     check_rules(_RULES, subject, rules)

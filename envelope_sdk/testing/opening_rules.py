@@ -7,20 +7,13 @@ from collections.abc import Callable
 from typing import Final
 
 from envelope_sdk.errors import EnvelopeError, NoMatchingKeyError, UnwrapFailure
-from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials, Keyring
 from envelope_sdk.testing.contract import Broken, require, rule
 from envelope_sdk.testing.damage import altered, damaged_copies, strangers
-from envelope_sdk.testing.keyring_subject import SAMPLE, KeyringSubject, must_find_nothing, must_open
+from envelope_sdk.testing.keyring_subject import TENANT, KeyringSubject, must_find_nothing, must_open
 
 __all__ = ["OPENING_RULES"]
-
-_EMPTY: Final = EncryptionContext()
-
-
-def _to_open(suite: AlgorithmSuite, context: EncryptionContext = SAMPLE) -> DecryptionMaterials:
-    return DecryptionMaterials(suite, context)
 
 
 @rule(
@@ -32,12 +25,12 @@ def round_trip(subject: KeyringSubject) -> None:
     """What one object wraps another opens."""
     if not (subject.writes and subject.reads):
         return
-    for suite in subject.each_suite():
-        for context in (_EMPTY, SAMPLE):
+    for suite in subject.suites:
+        for context in (subject.pairs({}), subject.sample):
             wrapped = subject.wrapped(suite, context)
             what = f"a data key for {suite.name} with {len(context)} context pairs"
             for keys in (wrapped.keys, list(wrapped.keys)):
-                must_open(subject.reader(), keys, wrapped.data_key, _to_open(suite, context), what)
+                must_open(subject.reader(), keys, wrapped.data_key, subject.to_open(suite, context), what)
 
 
 @rule(
@@ -53,7 +46,7 @@ def every_copy_opens(subject: KeyringSubject) -> None:
     for number, key in enumerate(wrapped.keys, 1):
         what = f"the encrypted data key {number} of {len(wrapped.keys)}"
         try:
-            found = reader.on_decrypt(_to_open(subject.suite), [key]).plaintext_data_key
+            found = reader.on_decrypt(subject.to_open(), [key]).plaintext_data_key
         except NoMatchingKeyError as error:
             if subject.counterpart is None:
                 raise Broken(f"{what} does not open by itself: {error}") from error
@@ -84,7 +77,7 @@ def finds_its_own(subject: KeyringSubject) -> None:
         ((*others[:half], *wrapped.keys, *others[half:]), "between those of others"),
     ):
         what = f"its own encrypted data key {where}"
-        must_open(subject.reader(), keys, wrapped.data_key, _to_open(subject.suite), what)
+        must_open(subject.reader(), keys, wrapped.data_key, subject.to_open(), what)
 
 
 @rule(
@@ -98,7 +91,7 @@ def message_order(subject: KeyringSubject) -> None:
     one, two = subject.wrapped(), subject.wrapped()
     for first, second in ((one, two), (two, one)):
         keys = (*first.keys, *second.keys)
-        found = subject.reader().on_decrypt(_to_open(subject.suite), keys).plaintext_data_key
+        found = subject.reader().on_decrypt(subject.to_open(), keys).plaintext_data_key
         require(found == first.data_key, "of two encrypted data keys that open, the second was taken")
 
 
@@ -114,7 +107,7 @@ def keeps_looking(subject: KeyringSubject) -> None:
     damaged = tuple(each.key for each in damaged_copies(wrapped.keys[0]) if each.field == "ciphertext")
     for before in (damaged[:1], (altered(wrapped.keys[0]),), damaged):
         what = f"its own encrypted data key after {len(before)} damaged ones"
-        must_open(subject.reader(), (*before, *wrapped.keys), wrapped.data_key, _to_open(subject.suite), what)
+        must_open(subject.reader(), (*before, *wrapped.keys), wrapped.data_key, subject.to_open(), what)
 
 
 @rule(
@@ -124,14 +117,14 @@ def keeps_looking(subject: KeyringSubject) -> None:
 )
 def no_match(subject: KeyringSubject) -> None:
     """For nothing at all, for strangers, and where it cannot decrypt."""
-    suite = subject.suite
-    must_find_nothing(subject.make_keyring(), (), _to_open(suite), "no encrypted data keys")
+    given = subject.to_open()
+    must_find_nothing(subject.make_keyring(), (), given, "no encrypted data keys")
     if not subject.writes:
         return
     wrapped = subject.wrapped()
-    must_find_nothing(subject.reader(), strangers(wrapped.keys[0]), _to_open(suite), "encrypted data keys of others")
+    must_find_nothing(subject.reader(), strangers(wrapped.keys[0]), given, "encrypted data keys of others")
     if not subject.decrypts:
-        must_find_nothing(subject.make_keyring(), wrapped.keys, _to_open(suite), "a keyring that does not decrypt")
+        must_find_nothing(subject.make_keyring(), wrapped.keys, given, "a keyring that does not decrypt")
 
 
 @rule(
@@ -145,7 +138,7 @@ def failures_listed(subject: KeyringSubject) -> None:
         return
     key = subject.wrapped().keys[0]
     tried = (altered(key), altered(key, 0))
-    error = must_find_nothing(subject.reader(), tried, _to_open(subject.suite), "two altered encrypted data keys")
+    error = must_find_nothing(subject.reader(), tried, subject.to_open(), "two altered encrypted data keys")
     require(len(error.failures) >= len(tried), f"two attempts failed, and {len(error.failures)} are listed")
     for failure in error.failures:
         require(isinstance(failure, UnwrapFailure), f"a failure is {type(failure).__name__} and not UnwrapFailure")  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -164,7 +157,7 @@ def garbage_refused(subject: KeyringSubject) -> None:
     for key in wrapped.keys:
         for what, _, damaged in damaged_copies(key):
             try:
-                keyring.on_decrypt(_to_open(subject.suite), (damaged,))
+                keyring.on_decrypt(subject.to_open(), (damaged,))
             except NoMatchingKeyError:
                 continue
             except Exception as error:
@@ -185,7 +178,7 @@ def damage_noticed(subject: KeyringSubject) -> None:
     for key in wrapped.keys:
         for what, field, damaged in damaged_copies(key):
             try:
-                found = keyring.on_decrypt(_to_open(subject.suite), (damaged,)).plaintext_data_key
+                found = keyring.on_decrypt(subject.to_open(), (damaged,)).plaintext_data_key
             except EnvelopeError:
                 continue
             require(found == wrapped.data_key, f"{what} opened to a data key that nobody wrapped")
@@ -201,7 +194,7 @@ def length_checked(subject: KeyringSubject) -> None:
     """One of another length counts as one that did not open."""
     if not (subject.writes and subject.decrypts):
         return
-    for suite in subject.each_suite():
+    for suite in subject.suites:
         for length in {16, 24, 32} - {suite.key_length}:
             given = _of_length(subject, suite, length)
             try:
@@ -209,7 +202,7 @@ def length_checked(subject: KeyringSubject) -> None:
             except EnvelopeError:
                 continue
             what = f"a data key of {length} bytes where {suite.name} needs {suite.key_length}"
-            must_find_nothing(subject.make_keyring(), keys, _to_open(suite), what)
+            must_find_nothing(subject.make_keyring(), keys, subject.to_open(suite), what)
 
 
 def _of_length(subject: KeyringSubject, suite: AlgorithmSuite, length: int) -> EncryptionMaterials:
@@ -229,7 +222,7 @@ def filled_refused(subject: KeyringSubject) -> None:
     if not subject.decrypts:
         return
     keys = subject.wrapped().keys if subject.writes else ()
-    filled = _to_open(subject.suite).with_data_key(os.urandom(subject.suite.key_length))
+    filled = subject.to_open().with_data_key(os.urandom(subject.suite.key_length))
     for given, what in ((keys, "its own encrypted data key"), ((), "no encrypted data keys")):
         try:
             subject.make_keyring().on_decrypt(filled, given)
@@ -253,10 +246,10 @@ def other_refused(subject: KeyringSubject) -> None:
         wrapped = subject.wrapped(by=writer())
         what = "what was wrapped for another key"
         if subject.detects_damage or not subject.decrypts:
-            must_find_nothing(reader(), wrapped.keys, _to_open(subject.suite), what)
+            must_find_nothing(reader(), wrapped.keys, subject.to_open(), what)
             continue
         try:
-            found = reader().on_decrypt(_to_open(subject.suite), wrapped.keys).plaintext_data_key
+            found = reader().on_decrypt(subject.to_open(), wrapped.keys).plaintext_data_key
         except NoMatchingKeyError:
             continue
         require(found != wrapped.data_key, f"{what} opened")
@@ -273,10 +266,12 @@ def materials_unchanged(subject: KeyringSubject) -> None:
         return
     wrapped = subject.wrapped()
     keys = [*strangers(wrapped.keys[0]), *wrapped.keys]
-    given, kept = DecryptionMaterials(subject.suite, SAMPLE, frozenset({"tenant"})), list(keys)
+    given, kept = DecryptionMaterials(subject.suite, subject.sample, frozenset({TENANT})), list(keys)
     returned = subject.make_keyring().on_decrypt(given, keys)
     require(given.plaintext_data_key is None, "the data key was put into the materials that were given")
-    require(given == DecryptionMaterials(subject.suite, SAMPLE, frozenset({"tenant"})), "the materials were changed")
+    require(
+        given == DecryptionMaterials(subject.suite, subject.sample, frozenset({TENANT})), "the materials were changed"
+    )
     require(keys == kept, "the sequence of encrypted data keys was changed")
     for name in ("algorithm_suite", "encryption_context", "required_encryption_context_keys", "verification_key"):
         require(getattr(returned, name) == getattr(given, name), f"the materials returned have another {name}")

@@ -106,9 +106,9 @@ def mismatch_refused(subject: ManagerSubject) -> None:
     """Pairs in both contexts are the same."""
     made, manager = subject.materials(), subject.make_manager()
     required = made.encryption_context.only(made.required_encryption_context_keys)
-    opened(manager, made, to_decrypt(made, reproduced=required.merged({"purpose": "contract"})))
+    opened(manager, made, to_decrypt(made, reproduced=required.merged({"sample purpose": "contract"})))
     for value in ("Contract", "", "contract\0"):
-        request = to_decrypt(made, reproduced=required.merged({"purpose": value}))
+        request = to_decrypt(made, reproduced=required.merged({"sample purpose": value}))
         must_refuse(partial(manager.decrypt_materials, request), ContextMismatchError, f"the purpose {value!r}")
     for key in subject.required_keys:
         request = to_decrypt(made, reproduced=required.without([key]))
@@ -123,7 +123,7 @@ def mismatch_refused(subject: ManagerSubject) -> None:
 )
 def unstored_returned(subject: ManagerSubject) -> None:
     """They are in the context, and named; the stored ones are not."""
-    for wanted in (frozenset({"purpose"}), frozenset({"purpose", "größe"})):
+    for wanted in (frozenset({"sample purpose"}), frozenset({"sample purpose", "größe"})):
         request = subject.request()._replace(required_encryption_context_keys=wanted)
         made = granted(subject.make_manager(), request)
         reproduced = made.encryption_context.only({*made.required_encryption_context_keys, "größe"})
@@ -143,15 +143,15 @@ def unstored_bound(subject: ManagerSubject) -> None:
     """Reproduced pairs are part of what the data key is bound to."""
     if not subject.binds_context:
         return
-    request = subject.request()._replace(required_encryption_context_keys=frozenset({"purpose"}))
+    request = subject.request()._replace(required_encryption_context_keys=frozenset({"sample purpose"}))
     made, manager = granted(subject.make_manager(), request), subject.make_manager()
     right = made.encryption_context.only(made.required_encryption_context_keys)
     # A cache must not answer with what it was asked before.
     opened(manager, made, to_decrypt(made))
     for wrong, what in (
-        (right.merged({"purpose": "another"}), "another value of a pair that is not stored"),
+        (right.merged({"sample purpose": "another"}), "another value of a pair that is not stored"),
         (right.merged({"more": "pairs"}), "a pair that the message was not made with"),
-        (right.without(["purpose"]), "a reproduced context without a pair that is not stored"),
+        (right.without(["sample purpose"]), "a reproduced context without a pair that is not stored"),
     ):
         must_refuse(partial(manager.decrypt_materials, to_decrypt(made, reproduced=wrong)), EnvelopeError, what)
 

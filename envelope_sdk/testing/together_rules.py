@@ -9,14 +9,13 @@ from typing import Final
 
 from envelope_sdk.client import Client
 from envelope_sdk.errors import EnvelopeError
-from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.managers.required_context import RequiredContextMaterialsManager
-from envelope_sdk.materials import DecryptionMaterials, Keyring
+from envelope_sdk.materials import EncryptionMaterials, Keyring
 from envelope_sdk.policy import CommitmentPolicy
 from envelope_sdk.testing.contract import require, rule
 from envelope_sdk.testing.damage import altered
-from envelope_sdk.testing.keyring_subject import SAMPLE, KeyringSubject, checked, must_open
+from envelope_sdk.testing.keyring_subject import TENANT, KeyringSubject, checked, must_open
 from envelope_sdk.testing.leaks import find_secret, pickled, texts_of, watched
 from envelope_sdk.testing.turns import SlowDecryptionMaterials, SlowEncryptionMaterials, in_threads
 
@@ -45,9 +44,9 @@ def messages(subject: KeyringSubject) -> None:
     """In one call and frame by frame, with a context that is stored or not."""
     if not (subject.writes and subject.reads) or (subject.encrypts and not subject.generates):
         return
-    for suite in subject.each_suite():
+    for suite in subject.suites:
         _one_message(suite, partial(_client, suite), subject, {})
-        _one_message(suite, partial(_requiring, suite), subject, {"tenant": "42"})
+        _one_message(suite, partial(_requiring, suite), subject, {TENANT: subject.sample[TENANT]})
 
 
 def _client(suite: AlgorithmSuite, keyring: Keyring) -> Client:
@@ -55,7 +54,7 @@ def _client(suite: AlgorithmSuite, keyring: Keyring) -> Client:
 
 
 def _requiring(suite: AlgorithmSuite, keyring: Keyring) -> Client:
-    manager = RequiredContextMaterialsManager(keyring, ["tenant"])
+    manager = RequiredContextMaterialsManager(keyring, [TENANT])
     return Client(
         materials_manager=manager,
         commitment_policy=policy_for(suite),
@@ -67,11 +66,11 @@ def _requiring(suite: AlgorithmSuite, keyring: Keyring) -> Client:
 def _one_message(
     suite: AlgorithmSuite, client: Callable[[Keyring], Client], subject: KeyringSubject, reproduced: dict[str, str]
 ) -> None:
-    message = client(subject.writer()).encrypt(PLAINTEXT, encryption_context=SAMPLE).ciphertext
+    message = client(subject.writer()).encrypt(PLAINTEXT, encryption_context=subject.sample).ciphertext
     result = client(subject.reader()).decrypt(message, encryption_context=reproduced)
     require(result.plaintext == PLAINTEXT, f"a message of {suite.name} is not what it was")
     pairs = result.header.encryption_context.without(["aws-crypto-public-key"])
-    require(pairs == SAMPLE, f"the context of a message of {suite.name} is not what it was")
+    require(pairs == subject.sample, f"the context of a message of {suite.name} is not what it was")
     machine = client(subject.reader()).decryptor(encryption_context=reproduced)
     pieces = b"".join(machine.update(message[start : start + 50]) for start in range(0, len(message), 50))
     machine.finish()
@@ -92,7 +91,7 @@ def thread_safe(subject: KeyringSubject) -> None:
 
     def work(number: int) -> None:
         for turn in range(_ROUNDS):
-            context = EncryptionContext({"thread": str(number), "turn": str(turn)})
+            context = subject.pairs({"thread": str(number), "turn": str(turn)})
             own = os.urandom(subject.suite.key_length) if subject.takes_data_keys and turn % 2 else None
             wanted = subject.to_wrap(context=context, data_key=own)
             given = SlowEncryptionMaterials(subject.suite, context, plaintext_data_key=wanted.plaintext_data_key)
@@ -112,39 +111,44 @@ def thread_safe(subject: KeyringSubject) -> None:
 def no_secrets_shown(subject: KeyringSubject) -> None:
     """By repr, errors, logs or prints, before and after it was used."""
     secrets = list(subject.secrets)
-    shown: list[str] = []
     with watched() as logged:
         keyring = subject.make_keyring()
+        shown = [*texts_of(keyring), *_wrapping(keyring, subject, secrets)]
+        if subject.writes:
+            shown += _opening(keyring, subject, secrets)
         shown += texts_of(keyring)
-        for used in (keyring, *([subject.writer()] if subject.writes else ())):
-            shown += _used(used, subject, secrets)
     require_no_secret([*shown, *logged], secrets)
 
 
-def _used(keyring: Keyring, subject: KeyringSubject, secrets: list[bytes]) -> Iterator[str]:
-    """Use a keyring in every way that works or fails, and yield what it shows of itself and in errors."""
-    materials = DecryptionMaterials(subject.suite, SAMPLE)
-    given = subject.to_wrap()
-    try:
-        done = keyring.on_encrypt(given)
-    except EnvelopeError as error:
-        yield from texts_of(error)
-    else:
-        secrets.append(done.plaintext_data_key or b"")
-        wrong = DecryptionMaterials(subject.suite, SAMPLE.merged({"tenant": "43"}))
-        filled = materials.with_data_key(done.plaintext_data_key or b"")
-        broken = tuple(altered(key) for key in done.encrypted_data_keys)
-        for attempt in (
-            (materials, done.encrypted_data_keys),
-            (wrong, done.encrypted_data_keys),
-            (filled, done.encrypted_data_keys),
-            (materials, broken),
-        ):
-            try:
-                yield from texts_of(keyring.on_decrypt(*attempt))
-            except EnvelopeError as error:
-                yield from texts_of(error)
-    yield from texts_of(keyring)
+def _wrapping(keyring: Keyring, subject: KeyringSubject, secrets: list[bytes]) -> Iterator[str]:
+    """Wrap in every way that works or fails, and yield what is shown meanwhile."""
+    for data_key in (None, os.urandom(subject.suite.key_length)):
+        secrets.append(data_key or b"")
+        given = EncryptionMaterials(subject.suite, subject.sample, plaintext_data_key=data_key)
+        try:
+            done = keyring.on_encrypt(given)
+        except EnvelopeError as error:
+            yield from texts_of(error)
+        else:
+            secrets.append(done.plaintext_data_key or b"")
+            yield from texts_of(done)
+
+
+def _opening(keyring: Keyring, subject: KeyringSubject, secrets: list[bytes]) -> Iterator[str]:
+    """Open in every way that works or fails, and yield what is shown meanwhile."""
+    wrapped = subject.wrapped()
+    secrets.append(wrapped.data_key)
+    broken = tuple(altered(key) for key in wrapped.keys)
+    for materials, keys in (
+        (subject.to_open(), wrapped.keys),
+        (subject.to_open(context=subject.sample.merged({TENANT: "43"})), wrapped.keys),
+        (subject.to_open().with_data_key(wrapped.data_key), wrapped.keys),
+        (subject.to_open(), broken),
+    ):
+        try:
+            yield from texts_of(keyring.on_decrypt(materials, keys))
+        except EnvelopeError as error:
+            yield from texts_of(error)
 
 
 def require_no_secret(texts: list[str], secrets: list[bytes]) -> None:

@@ -618,6 +618,12 @@ class PrintsDataKeys(Honest):
         return data_key
 
 
+@breaks("no-secrets-shown", encrypts=False, counterpart=Honest)
+class PrintsDataKeysAndDoesNotEncrypt(PrintsDataKeys):
+    def on_encrypt(self, materials):
+        raise KeyringError("this keyring only decrypts")
+
+
 @breaks("no-secrets-shown")
 class RaisesWithTheDataKey(Honest):
     def on_decrypt(self, materials, encrypted_data_keys):
@@ -685,6 +691,29 @@ def test_a_fault_in_one_suite_is_found_where_that_suite_is_among_those_checked(s
     check_keyring(FailsForOne, suites=[other for other in AlgorithmSuite if other is not suite], rules=["round-trip"])
     with pytest.raises(ContractViolation, match=suite.name):
         check_keyring(FailsForOne, rules=["data-key-length"])
+
+
+class ChoosesByTenant(Honest):
+    def aad(self, materials):
+        if materials.encryption_context.get("tenant") != "acme":
+            raise KeyringError("there is no key for this tenant")
+        return super().aad(materials)
+
+
+@pytest.mark.parametrize("rule", KEYRING_RULES)
+def test_a_keyring_may_need_pairs_of_the_context(rule: str):
+    check_keyring(
+        ChoosesByTenant,
+        other=lambda: ChoosesByTenant(OTHER_KEY),
+        context={"tenant": "acme"},
+        secrets=[KEY],
+        rules=[rule],
+    )
+
+
+def test_pairs_that_a_keyring_needs_have_to_be_named():
+    with pytest.raises(ContractViolation, match="no key for this tenant"):
+        check_keyring(ChoosesByTenant)
 
 
 def test_an_empty_context_is_tried_too():

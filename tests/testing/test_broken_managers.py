@@ -484,7 +484,8 @@ class CanBePickled(Honest):
 
 
 def arguments_of(kind: type, arguments: dict[str, Any]) -> dict[str, Any]:
-    return {"make_manager": kind, "other": lambda: kind(OTHER_KEY), "secrets": [KEY], **arguments}
+    other = {} if kind is OnlyDecrypts else {"other": lambda: kind(OTHER_KEY)}
+    return {"make_manager": kind, "secrets": [KEY], **other, **arguments}
 
 
 @pytest.mark.parametrize("rule", MANAGER_RULES)

@@ -80,6 +80,15 @@ def test_an_exception_that_no_rule_expects_is_a_violation_with_that_exception_as
     assert isinstance(error.__cause__, ZeroDivisionError)
 
 
+@pytest.mark.parametrize("maker", ["make_keyring", "other", "counterpart"])
+def test_what_a_maker_raises_is_no_violation(maker: str):
+    def fail() -> Any:
+        raise OSError("no such device")
+
+    with pytest.raises(OSError, match="no such device"):
+        check_keyring(**{"make_keyring": aes, maker: fail})
+
+
 def test_the_first_rule_that_does_not_hold_is_the_one_that_is_raised():
     assert violation(make_keyring=NoKeyring, rules=reversed(KEYRING_RULES)).rule == KEYRING_RULES[0]
 
@@ -118,6 +127,7 @@ def test_no_rules_check_nothing():
         {"generates": False, "wraps": False},
         {"suites": []},
         {"threads": 0},
+        {"context": {"tenant": "acme", "sample tenant": "acme"}},
     ],
     ids=lambda arguments: " ".join(arguments),
 )
@@ -126,7 +136,9 @@ def test_arguments_that_cannot_work_are_a_mistake_of_the_caller(arguments: dict[
         check_keyring(aes, **arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"suites": ()}, {"threads": 0}])
+@pytest.mark.parametrize(
+    "arguments", [{"suites": ()}, {"threads": 0}, {"context": {"größe": "1"}}, {"required_keys": ["größe"]}]
+)
 def test_arguments_that_cannot_work_for_managers_are_one_too(arguments: dict[str, Any]):
     with pytest.raises(UsageError):
         check_manager(lambda: DefaultMaterialsManager(aes()), **arguments)

@@ -107,6 +107,7 @@ MANAGERS: Final[dict[str, dict[str, Any]]] = {
         lambda keyring: RequiredContextMaterialsManager(keyring, ["tenant", "größer"]),
         required_keys=["tenant", "größer"],
     ),
+    "default-for-tenants": two_managers(DefaultMaterialsManager, context={"tenant": "acme"}),
     "required-context-nested": two_managers(
         lambda keyring: RequiredContextMaterialsManager(RequiredContextMaterialsManager(keyring, ["a"]), ["b"]),
         required_keys=["a", "b"],
