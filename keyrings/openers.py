@@ -21,6 +21,8 @@ __all__ = ["Opener", "openers_of"]
 # Tag bits and IV length, then the IV (framework/raw-aes-keyring.md, Key Provider Information).
 _RAW_AES: Final = (128).to_bytes(4, "big") + (12).to_bytes(4, "big")
 _RAW_AES_LENGTH: Final = len(_RAW_AES) + 12
+# Bytes: what is shorter was wrapped by something else, most likely a plug-in's keyring.
+_LEAST_RSA: Final = 128
 # AWS gives it to nobody: keys of this account are a local KMS's.
 _LOCAL_ACCOUNT: Final = "000000000000"
 
@@ -108,6 +110,8 @@ def _token_key(name: KeyName, kind: str) -> tuple[Opener, ...]:
 def _raw(key: EncryptedDataKey) -> tuple[Opener, ...]:
     name, parameters = key.provider_info[:-_RAW_AES_LENGTH], key.provider_info[-_RAW_AES_LENGTH:]
     is_aes = parameters.startswith(_RAW_AES)
+    if not is_aes and len(key.ciphertext) < _LEAST_RSA:
+        return ()
     try:
         text = (name if is_aes else key.provider_info).decode("utf-8")
     except UnicodeDecodeError:

@@ -44,7 +44,7 @@ def test_a_key_file_needs_to_be_that_of_the_namespace_and_name():
     assert openers_of(aes) == (
         Opener("raw-aes://FILE", r"FILE holds an AES key of the namespace 'acme' and name 'k\n'"),
     )
-    assert openers_of(EncryptedDataKey("acme", b"k", b"x")) == (
+    assert openers_of(EncryptedDataKey("acme", b"k", bytes(256))) == (
         Opener("raw-rsa://FILE", "FILE holds an RSA key of the namespace 'acme' and name 'k'"),
     )
 
@@ -56,6 +56,7 @@ UNKNOWN = {
     "no ARN of an RSA key": ("aws-kms-rsa", b"x"),
     "a branch key that is no text": ("aws-kms-hierarchy", b"\xff"),
     "a key file's name that is no text": ("acme", b"\xff"),
+    "a plug-in's key": ("vault", b"x"),
     "no public keys": ("raw-ecdh", b"\x01"),
     "public keys that are cut": ("aws-kms-ecdh", b"\x01" + (33).to_bytes(4, "big") + bytes(33)),
     "no key in a token": ("pkcs11", b"\x01\x01"),
@@ -66,7 +67,9 @@ UNKNOWN = {
 
 @pytest.mark.parametrize(("provider", "info"), UNKNOWN.values(), ids=UNKNOWN)
 def test_what_is_malformed_or_unknown_has_none(provider, info):
-    assert openers_of(EncryptedDataKey(provider, info, b"x")) == ()
+    ciphertext = bytes(256) if info == b"\xff" else b"x"
+
+    assert openers_of(EncryptedDataKey(provider, info, ciphertext)) == ()
 
 
 @pytest.mark.parametrize(

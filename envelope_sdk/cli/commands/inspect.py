@@ -66,7 +66,7 @@ def _inspect(name: str) -> Inspection:
 
 
 def _fields(name: str, inspection: Inspection) -> dict[str, Any]:
-    fields = {"file": name, **describe_outline(inspection.outline), "signature": _verdict(inspection)}
+    fields: dict[str, Any] = {"file": name, **describe_outline(inspection.outline), "signature": _verdict(inspection)}
     keys = inspection.outline.header.body.encrypted_data_keys
     for shown, key in zip(fields["encrypted_data_keys"], keys, strict=True):
         shown["keyrings"] = [opener._asdict() for opener in openers_of(key)]
