@@ -109,7 +109,7 @@ class _Flight:
     interrupt inside one of them can leave it locked for good.
     """
 
-    __slots__ = ("_gate", "entry", "error", "generation", "landed", "waiting")
+    __slots__ = ("_gate", "entry", "error", "generation", "joined", "landed", "waiting")
 
     def __init__(self) -> None:
         self._gate = threading.Lock()
@@ -117,6 +117,7 @@ class _Flight:
         self.entry: _Entry | None = None
         self.error: Exception | None = None
         self.generation = -1
+        self.joined: _Flight | None = None
         self.landed = False
         self.waiting = 0
 
@@ -267,7 +268,10 @@ class LocalCache:
             if isinstance(found, _Entry):
                 return found
             if found is not mine:
-                return self._wait(found, ttl_seconds)
+                found.wait()
+                # From here on the loan is this thread's to end, and not the flight's to count.
+                mine.joined = None
+                return self._arrived(found, ttl_seconds)
             try:
                 entry = _Entry(load(), wipe, self._clock(), ttl_seconds)
             except Exception as error:
@@ -297,6 +301,7 @@ class LocalCache:
             flight = self._flights.get(identifier)
             if flight is not None and not flight.landed:
                 flight.waiting += 1
+                mine.joined = flight
                 return flight
             mine.generation = self._generation
             self._loading.add(thread)
@@ -306,6 +311,8 @@ class LocalCache:
     def _land(self, identifier: bytes, mine: _Flight) -> None:
         entry = mine.entry
         with self._lock:
+            if mine.joined is not None:
+                self._leave(mine.joined)
             shared = mine.generation >= 0
             if shared:
                 self._loading.discard(threading.get_ident())
@@ -320,12 +327,7 @@ class LocalCache:
             # Under the lock: whoever stops waiting has either been counted above or takes itself off the count.
             mine.land()
 
-    def _wait(self, flight: _Flight, ttl_seconds: float) -> _Entry | None:
-        try:
-            flight.wait()
-        except BaseException:
-            self._leave(flight)
-            raise
+    def _arrived(self, flight: _Flight, ttl_seconds: float) -> _Entry | None:
         if flight.error is not None:
             raise _same_failure(flight.error)
         entry = flight.entry
@@ -335,11 +337,11 @@ class LocalCache:
         return entry
 
     def _leave(self, flight: _Flight) -> None:
-        with self._lock:
-            if not flight.landed:
-                flight.waiting -= 1
-            elif flight.entry is not None:
-                self._give_back(flight.entry)
+        # For one who was interrupted while waiting.
+        if not flight.landed:
+            flight.waiting -= 1
+        elif flight.entry is not None:
+            self._give_back(flight.entry)
 
     def _give_back(self, entry: _Entry) -> None:
         with self._lock:

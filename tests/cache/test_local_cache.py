@@ -7,6 +7,7 @@ import gc
 import os
 import pickle
 import signal
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -308,6 +309,21 @@ def test_many_threads_share_one_load(load: Loader) -> None:
     assert gate.calls == 1
     cache.close()
     assert load.wiped == [True]
+
+
+def test_one_who_comes_between_a_look_and_a_load_loads_nothing_again(load: Loader) -> None:
+    """Nothing holds the threads back here, so that a load may end while another thread is on its way to one."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        cache = LocalCache()
+        with ThreadPoolExecutor(8) as pool:
+            for number in range(300):
+                name = number.to_bytes(2, "big")
+                list(pool.map(lambda _, name=name: take(cache, load, name), range(8)))
+                assert len(load.made) == number + 1
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_many_threads_share_one_failure() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import pickle
 import threading
 from collections.abc import Mapping
@@ -334,6 +335,23 @@ def test_what_encrypts_is_never_taken_for_what_decrypts(
     keyring.on_decrypt(to_open(), keyring.on_encrypt(to_wrap()).encrypted_data_keys)
 
     assert kms.calls == {"decrypt": 2}
+
+
+def test_a_shared_cache_knows_branch_keys_by_the_specification_s_names(store: BranchKeyStore, branch_key: str) -> None:
+    names: list[bytes] = []
+
+    class Listening(LocalCache):
+        def borrow(self, identifier: bytes, *arguments: Any, **options: Any) -> Any:
+            names.append(identifier)
+            return super().borrow(identifier, *arguments, **options)
+
+    keyring = shared(store, branch_key, Listening(), "one")
+    keyring.on_decrypt(to_open(), keyring.on_encrypt(to_wrap()).encrypted_data_keys)
+
+    version = store.get_active(branch_key).version
+    encrypting = b"\x02\0\x01\0one\0branch-keys\0" + branch_key.encode()
+    decrypting = b"\x02\0\x02\0one\0branch-keys\0" + branch_key.encode() + b"\0" + version.encode()
+    assert names == [hashlib.sha384(encrypting).digest(), hashlib.sha384(decrypting).digest()]
 
 
 def test_each_keyring_s_own_time_holds_in_a_shared_cache(
