@@ -29,7 +29,7 @@ from envelope_sdk.errors import (
     UsageError,
 )
 from envelope_sdk.keyrings import MultiKeyring, Pkcs11Keyring, RawAesKeyring
-from envelope_sdk.keyrings.pkcs11.application import Application, current_application
+from envelope_sdk.keyrings.pkcs11.application import current_application
 from envelope_sdk.keyrings.pkcs11.place import KeyName
 from envelope_sdk.keyrings.pkcs11.provider_info import encode_provider_info
 from envelope_sdk.materials import Keyring
@@ -842,13 +842,6 @@ os.wait()
 """
 
     assert run(tmp_path, code, "library.reset_on_fork = true") == ["b'plaintext' 1"]
-
-
-def test_a_child_remembers_the_pins_that_were_refused(guarded: Make):
-    with pytest.raises(KeyringError):
-        wrapped(guarded(pin=lambda: "6666-wrong"))
-
-    assert current_application()._refused_pins <= Application(forked_from=current_application())._refused_pins
 
 
 @pytest.mark.parametrize(
