@@ -8,7 +8,7 @@ from envelope_sdk.errors import EnvelopeError, KeyringError, NoMatchingKeyError,
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.attempts import NOTHING_OPENS, require_no_data_key
 from envelope_sdk.keyrings.kms.answers import named_key
-from envelope_sdk.keyrings.kms.api import checked_grant_tokens
+from envelope_sdk.keyrings.kms.api import KmsApi, checked_grant_tokens
 from envelope_sdk.keyrings.kms.clients import ClientSupplier, supplied_client
 from envelope_sdk.keyrings.kms.data_keys import PROVIDER_ID
 from envelope_sdk.keyrings.kms.discovery import (
@@ -30,7 +30,7 @@ class KmsAnyRegionDiscoveryKeyring:
     Regions, unless messages come from trusted places.
     """
 
-    __slots__ = ("_filter", "_grant_tokens", "_supplier")
+    __slots__ = ("_clients", "_filter", "_grant_tokens", "_supplier")
 
     def __init__(
         self,
@@ -42,7 +42,9 @@ class KmsAnyRegionDiscoveryKeyring:
         """Take what makes clients.
 
         Args:
-            client_supplier: takes a Region and returns its client; asked when a message names the Region.
+            client_supplier: takes a Region and returns its client; asked when a message names the Region, and again
+                until a key there has opened one. So it need not keep clients, and better does not: messages may name
+                any number of Regions.
             discovery_filter: whose keys to ask for; left out, keys of every account.
             grant_tokens: at most 10 of 1 to 8,192 characters, passed on with every call.
 
@@ -53,6 +55,7 @@ class KmsAnyRegionDiscoveryKeyring:
         self._supplier = client_supplier
         self._filter = check_filter(discovery_filter)
         self._grant_tokens = checked_grant_tokens(grant_tokens)
+        self._clients: dict[str, KmsApi] = {}
 
     def __repr__(self) -> str:
         return f"KmsAnyRegionDiscoveryKeyring({shown_filter(self._filter)})"
@@ -80,9 +83,9 @@ class KmsAnyRegionDiscoveryKeyring:
                 if key.provider_id != PROVIDER_ID:
                     continue
                 try:
-                    keyring = self._keyring_for(key)
-                    if keyring is not None:
-                        return keyring.on_decrypt(materials, [key])
+                    named = named_key(key.provider_info)
+                    if self._filter is None or self._filter.allows(named):
+                        return self._ask_in(named.region, materials, key)
                 except NoMatchingKeyError as error:
                     failures += error.failures
                 except EnvelopeError as error:
@@ -95,9 +98,9 @@ class KmsAnyRegionDiscoveryKeyring:
             # As in unwrap_first: the errors hold this frame.
             del failures
 
-    def _keyring_for(self, key: EncryptedDataKey) -> KmsDiscoveryKeyring | None:
-        named = named_key(key.provider_info)
-        if self._filter is not None and not self._filter.allows(named):
-            return None
-        client = supplied_client(self._supplier, named.region)
-        return KmsDiscoveryKeyring(client, discovery_filter=self._filter, grant_tokens=self._grant_tokens)
+    def _ask_in(self, region: str, materials: DecryptionMaterials, key: EncryptedDataKey) -> DecryptionMaterials:
+        client = self._clients.get(region) or supplied_client(self._supplier, region)
+        keyring = KmsDiscoveryKeyring(client, discovery_filter=self._filter, grant_tokens=self._grant_tokens)
+        opened = keyring.on_decrypt(materials, [key])
+        self._clients[region] = client
+        return opened

@@ -46,10 +46,12 @@ def discovery_keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
         UsageError: a Region stands twice, a filter is half of one, or boto3 finds no profile or address to use.
         KmsAccessError: boto3 finds credentials and cannot use them.
     """
-    clients, regions = clients_of(uri), uri.every("region")
+    regions = uri.every("region")
     options: dict[str, Any] = {"discovery_filter": _filter(uri), "grant_tokens": uri.every("grant-token")}
     if not regions:
-        return KmsAnyRegionDiscoveryKeyring(clients, **options)
+        # Each time another: what keeps the clients of all Regions could be made to keep any number.
+        return KmsAnyRegionDiscoveryKeyring(lambda region: clients_of(uri)(region), **options)
+    clients = clients_of(uri)
     if len(regions) == 1:
         return KmsDiscoveryKeyring(clients(regions[0]), **options)
     return kms_discovery_multi_keyring(regions, client_supplier=clients, **options)

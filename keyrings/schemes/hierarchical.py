@@ -17,6 +17,7 @@ from envelope_sdk.keyrings.hierarchical import (
     SqliteStorage,
 )
 from envelope_sdk.keyrings.kms.api import BranchKeyKmsApi
+from envelope_sdk.keyrings.kms.arn import region_of
 from envelope_sdk.keyrings.schemes.aws_kms import client_of
 from envelope_sdk.keyrings.schemes.door import LocalKmsDoor
 from envelope_sdk.keyrings.schemes.local_kms import arn_of, store_of
@@ -91,9 +92,11 @@ def _dynamodb(uri: KeyringUri) -> Any:
     import boto3.session
     from botocore.exceptions import BotoCoreError
 
+    kms_key = uri.one("kms-key") or ""
+    region = uri.one("region") or (region_of(kms_key) if kms_key.startswith("arn:") else None)
     try:
         session: Any = boto3.session.Session(profile_name=uri.one("profile"))
-        return session.client("dynamodb", region_name=uri.one("region"), endpoint_url=uri.one("endpoint-url"))
+        return session.client("dynamodb", region_name=region, endpoint_url=uri.one("endpoint-url"))
     except (BotoCoreError, ValueError) as error:
         raise UsageError(f"boto3 makes no DynamoDB client: {error}") from error
 
