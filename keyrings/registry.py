@@ -80,7 +80,9 @@ def keyrings_from_uris(uris: Iterable[str | KeyringUri], *, local_kms: LocalKmsD
     if isinstance(uris, str | KeyringUri):
         raise TypeError("uris is a collection of URIs, not one")
     parsed = [KeyringUri.of_key(uri) if isinstance(uri, str) else uri for uri in uris]
-    keyrings = [_keyring(uri, local_kms) for uri in expanded_uris(parsed)]
+    expanded = expanded_uris(parsed)
+    plugins = _plugins_for(expanded)
+    keyrings = [_keyring(uri, plugins, local_kms) for uri in expanded]
     if not keyrings:
         raise UsageError("there is no URI to make a keyring of")
     return keyrings[0] if len(keyrings) == 1 else MultiKeyring(keyrings[0], keyrings[1:])
@@ -122,13 +124,16 @@ def _files_of_token(uri: KeyringUri) -> list[str]:
     return [uri.path(value.removeprefix("file:").removeprefix("//")) for value in values if value]
 
 
-def _keyring(uri: KeyringUri, door: LocalKmsDoor | None) -> Keyring:
-    if uri.scheme == KEY_FILE:
-        # The commonest, and this package's alone: nobody's list of plug-ins is read for it.
-        return _built_in(uri, BUILT_IN[KEY_FILE], door)
-    from envelope_sdk.keyrings.plugins import installed_plugins, keyring_of_plugin
+def _plugins_for(uris: Iterable[KeyringUri]) -> tuple[Plugin, ...]:
+    """Return the plug-ins, or none where the paths of key files are all there is: then nobody's list is read."""
+    if all(uri.scheme == KEY_FILE for uri in uris):
+        return ()
+    from envelope_sdk.keyrings.plugins import installed_plugins
 
-    plugins = installed_plugins()
+    return installed_plugins()
+
+
+def _keyring(uri: KeyringUri, plugins: tuple[Plugin, ...], door: LocalKmsDoor | None) -> Keyring:
     clash = _clash(uri.scheme, plugins)
     if clash is not None:
         raise KeyringError(clash)
@@ -136,6 +141,8 @@ def _keyring(uri: KeyringUri, door: LocalKmsDoor | None) -> Keyring:
         return _built_in(uri, BUILT_IN[uri.scheme], door)
     for plugin in plugins:
         if plugin.scheme == uri.scheme:
+            from envelope_sdk.keyrings.plugins import keyring_of_plugin
+
             return keyring_of_plugin(plugin, uri)
     known = sorted({*BUILT_IN, *(plugin.scheme for plugin in plugins)})
     raise UsageError(
@@ -146,10 +153,10 @@ def _keyring(uri: KeyringUri, door: LocalKmsDoor | None) -> Keyring:
 
 def _clash(scheme: str, plugins: Iterable[Plugin]) -> str | None:
     claims = [plugin.distribution for plugin in plugins if plugin.scheme == scheme]
+    if len(claims) + (scheme in BUILT_IN) < 2:
+        return None
     if scheme in BUILT_IN:
         claims.insert(0, _own_distribution())
-    if len(claims) < 2:
-        return None
     return f"{scheme}:// is claimed by {' and by '.join(claims)}: uninstall all but one"
 
 

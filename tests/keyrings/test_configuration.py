@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from envelope_sdk import Client
 from envelope_sdk.errors import KeyringError, UsageError
@@ -186,6 +188,38 @@ def test_a_malformed_file_is_told_with_the_place(text, why):
 def test_a_file_that_is_not_utf8_is_told_with_the_line():
     with pytest.raises(UsageError, match=r"config\.toml, line 2: the configuration is not UTF-8"):
         Configuration.parse(b"[keyrings]\n# \xff", PATH)
+
+
+@given(st.binary() | st.text().map(str.encode) | st.text().map(lambda text: f"[keyrings]\na = {text}\n".encode()))
+def test_any_bytes_are_a_configuration_or_told(data):
+    try:
+        configuration = Configuration.parse(data, PATH)
+        for name in configuration.names:
+            configuration.uris(name)
+    except UsageError as error:
+        told = str(error)
+    else:
+        told = f"{PATH}: nothing to tell"
+    assert told.startswith(str(PATH))
+
+
+NAMES = st.sampled_from("abcd")
+ENTRIES = st.lists(NAMES.map("keyring://{}".format) | st.just("x"), min_size=1, max_size=3)
+
+
+@given(st.dictionaries(NAMES, ENTRIES, min_size=1))
+def test_names_of_names_end_in_keys_or_are_told(lists):
+    configuration = parsed("[keyrings]\n" + "".join(f"{name} = {entries}\n" for name, entries in lists.items()))
+
+    for name in lists:
+        try:
+            uris = configuration.uris(name)
+        except UsageError as error:
+            told = str(error)
+        else:
+            told = "a circle of none"
+            assert {uri.rest for uri in uris} == {"x"}
+        assert "circle" in told or "there is no keyring of the name" in told
 
 
 CIRCLES = {
