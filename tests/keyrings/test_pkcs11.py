@@ -33,6 +33,7 @@ from envelope_sdk.keyrings.pkcs11.application import current_application
 from envelope_sdk.keyrings.pkcs11.place import KeyName
 from envelope_sdk.keyrings.pkcs11.provider_info import encode_provider_info
 from envelope_sdk.materials import Keyring
+from envelope_sdk.testing import KEYRING_RULES, check_keyring
 
 pkcs11 = pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed")
 
@@ -74,6 +75,15 @@ def never_asked() -> str:
 
 def test_it_is_a_keyring(make: Make):
     assert isinstance(make(), Keyring)
+
+
+@pytest.mark.parametrize("rule", KEYRING_RULES)
+def test_it_keeps_the_rule_of_the_contract(make: Make, rule: str):
+    own_random: dict[str, Any] = {"random": os.urandom}
+
+    check_keyring(
+        lambda: make(**own_random), other=lambda: make("other", **own_random), secrets=[PIN.encode()], rules=[rule]
+    )
 
 
 @pytest.mark.parametrize("bits", [128, 192, 256])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from testkit.builder import sample_bytes
+from testkit.builder import UNSIGNED, sample_bytes
 from testkit.materials import CONTEXT, DATA_KEY, to_open, to_wrap
 from testkit.softhsm import PIN, Asked, Vault
 
@@ -20,6 +20,7 @@ from envelope_sdk.errors import AuthenticationError, KeyringError, NoMatchingKey
 from envelope_sdk.keyrings import MultiKeyring, Pkcs11Keyring, Pkcs11RsaKeyring, RawAesKeyring, RsaPadding
 from envelope_sdk.keyrings.pkcs11.rsa_key import oaep_unwrap
 from envelope_sdk.materials import Keyring
+from envelope_sdk.testing import KEYRING_RULES, check_keyring
 
 pkcs11 = pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed")
 
@@ -88,6 +89,11 @@ def only_failure(by: Keyring, *edks: EncryptedDataKey, context: EncryptionContex
 
 def test_it_is_a_keyring(make: Make):
     assert isinstance(make(), Keyring)
+
+
+@pytest.mark.parametrize("rule", KEYRING_RULES)
+def test_it_keeps_the_rule_of_the_contract(make: Make, rule: str):
+    check_keyring(make, secrets=[PIN.encode()], suites=UNSIGNED, rules=[rule])
 
 
 def test_it_opens_what_it_wraps(make: Make):

@@ -5,15 +5,37 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from testkit.asymmetric_kms import AsymmetricKms
+from testkit.branch_keys import FixedStore
+from testkit.kms_regions import World
 
-from envelope_sdk.keyrings import KmsKeyring, MultiKeyring, RawAesKeyring, RawRsaKeyring, RsaPadding
+from envelope_sdk import AlgorithmSuite
+from envelope_sdk.keyrings import (
+    HierarchicalKeyring,
+    KmsDiscoveryKeyring,
+    KmsEcdhKeyring,
+    KmsKeyring,
+    KmsMrkDiscoveryKeyring,
+    KmsMrkKeyring,
+    KmsRsaKeyring,
+    MultiKeyring,
+    RawAesKeyring,
+    RawEcdhKeyring,
+    RawRsaKeyring,
+    RsaPadding,
+    kms_multi_keyring,
+)
+from envelope_sdk.keyrings.hierarchical import ContextKeySupplier
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.managers import DefaultMaterialsManager, RequiredContextMaterialsManager
 from envelope_sdk.materials import Keyring
 
 KEYS: Final = (bytes(range(32)), bytes(range(32, 64)))
 """Two of everything: the second is the one that must not open what the first wrapped."""
+
+
+UNSIGNED: Final = tuple(suite for suite in AlgorithmSuite if not suite.signed)
 
 
 @cache
@@ -56,6 +78,97 @@ def local_kms(number: int = 0) -> Keyring:
     return KmsKeyring(kms(), kms_key(number))
 
 
+@cache
+def ec_key(number: int, curve: type[ec.EllipticCurve] = ec.SECP256R1) -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(curve())
+
+
+def ecdh_static(number: int = 0) -> Keyring:
+    return RawEcdhKeyring.static(ec_key(number), ec_key(number + 2).public_key())
+
+
+def ecdh_pair(number: int = 0) -> Keyring:
+    return RawEcdhKeyring.pair(ec_key(number, ec.SECP521R1))
+
+
+def ecdh_ephemeral() -> Keyring:
+    return RawEcdhKeyring.ephemeral(ec_key(0, ec.SECP384R1).public_key())
+
+
+def ecdh_discovery() -> Keyring:
+    return RawEcdhKeyring.discovery(ec_key(0, ec.SECP384R1))
+
+
+@cache
+def asymmetric_kms() -> AsymmetricKms:
+    return AsymmetricKms()
+
+
+@cache
+def asymmetric_key(number: int, spec: str, usage: str) -> str:
+    return str(asymmetric_kms().create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]["Arn"])
+
+
+def kms_ecdh(number: int = 0) -> Keyring:
+    key = asymmetric_key(number, "ECC_NIST_P256", "KEY_AGREEMENT")
+    return KmsEcdhKeyring.static(asymmetric_kms(), key, ec_key(number).public_key())
+
+
+def kms_ecdh_for_discovery() -> Keyring:
+    sender, recipient = (asymmetric_key(number, "ECC_NIST_P256", "KEY_AGREEMENT") for number in (1, 0))
+    return KmsEcdhKeyring.static(asymmetric_kms(), sender, asymmetric_kms().public_key(recipient))
+
+
+def kms_ecdh_discovery() -> Keyring:
+    return KmsEcdhKeyring.discovery(asymmetric_kms(), asymmetric_key(0, "ECC_NIST_P256", "KEY_AGREEMENT"))
+
+
+def kms_rsa(number: int = 0) -> Keyring:
+    key = asymmetric_key(number, "RSA_2048", "ENCRYPT_DECRYPT")
+    return KmsRsaKeyring(asymmetric_kms(), key, public_key=asymmetric_kms().public_key(key))
+
+
+def kms_rsa_public() -> Keyring:
+    key = asymmetric_key(0, "RSA_2048", "ENCRYPT_DECRYPT")
+    return KmsRsaKeyring(None, key, public_key=asymmetric_kms().public_key(key))
+
+
+@cache
+def world() -> World:
+    return World()
+
+
+@cache
+def mrk(number: int, region: str) -> str:
+    if region == "eu-west-1":
+        return world().create_key(region, multi_region=True)
+    return world().replicate(mrk(number, "eu-west-1"), region)
+
+
+def kms_mrk(number: int = 0, region: str = "eu-west-1") -> Keyring:
+    return KmsMrkKeyring(world().client(region), mrk(number, region))
+
+
+def kms_mrk_discovery() -> Keyring:
+    mrk(0, "us-east-1")
+    return KmsMrkDiscoveryKeyring(world().client("us-east-1"), "us-east-1")
+
+
+def kms_multi(number: int = 0) -> Keyring:
+    keys = [mrk(number, "eu-west-1"), mrk(number + 2, "us-east-1")]
+    return kms_multi_keyring(keys[0], keys[1:], client_supplier=world().client)
+
+
+def hierarchical(number: int = 0) -> Keyring:
+    store = FixedStore("branch", "7f9c24e8-3b12-4fef-91e0-56d4a1c0a8b2", KEYS[number])
+    return HierarchicalKeyring(store, "branch", ttl_seconds=60)
+
+
+def by_tenant(number: int = 0) -> Keyring:
+    store = FixedStore("branch", "7f9c24e8-3b12-4fef-91e0-56d4a1c0a8b2", KEYS[number])
+    return HierarchicalKeyring(store, ContextKeySupplier({"acme": "branch"}, key="tenant"), ttl_seconds=60)
+
+
 def two_of(make: Any, **more: Any) -> dict[str, Any]:
     """Return a keyring and its stranger, made by one function of a number."""
     return {"make_keyring": lambda: make(0), "other": lambda: make(1), "secrets": KEYS[:1]} | more
@@ -86,6 +199,21 @@ KEYRINGS: Final[dict[str, dict[str, Any]]] = {
         "binds_context": False,
     },
     "kms": two_of(local_kms),
+    "kms-mrk": two_of(kms_mrk),
+    "kms-mrk-in-two-regions": two_of(kms_mrk, counterpart=lambda: kms_mrk(0, "us-east-1")),
+    "kms-discovery": one_half(lambda: KmsDiscoveryKeyring(kms()), local_kms, encrypts=False),
+    "kms-mrk-discovery": one_half(kms_mrk_discovery, kms_mrk, encrypts=False),
+    "kms-multi": two_of(kms_multi, wraps=False),
+    "kms-rsa": two_of(kms_rsa, suites=UNSIGNED),
+    "kms-rsa-public": one_half(kms_rsa_public, kms_rsa, decrypts=False, suites=UNSIGNED),
+    "kms-ecdh": two_of(kms_ecdh),
+    "kms-ecdh-discovery": one_half(kms_ecdh_discovery, kms_ecdh_for_discovery, encrypts=False),
+    "raw-ecdh": two_of(ecdh_static),
+    "raw-ecdh-pair": two_of(ecdh_pair),
+    "raw-ecdh-ephemeral": one_half(ecdh_ephemeral, ecdh_discovery, decrypts=False),
+    "raw-ecdh-discovery": one_half(ecdh_discovery, ecdh_ephemeral, encrypts=False),
+    "hierarchical": two_of(hierarchical),
+    "hierarchical-by-tenant": two_of(by_tenant, context={"tenant": "acme"}),
     "multi": two_of(lambda number: MultiKeyring(aes(number), [local_kms(number)]), wraps=False),
     "multi-of-one": two_of(lambda number: MultiKeyring(local_kms(number)), wraps=False),
     "multi-of-multi": two_of(lambda number: MultiKeyring(MultiKeyring(aes(number)), [local_kms(number)]), wraps=False),

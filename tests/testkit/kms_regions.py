@@ -88,6 +88,9 @@ class RegionalKms:
         self.account = account
         self._world = world
 
+    def __reduce__(self) -> Any:
+        raise TypeError("clients cannot be pickled")
+
     def generate_data_key(self, **parameters: Any) -> Mapping[str, Any]:
         key = self._taken("GenerateDataKey", parameters)
         plaintext = self._world.random(parameters["NumberOfBytes"])
@@ -101,7 +104,9 @@ class RegionalKms:
         key = self._taken("Decrypt", parameters)
         blob = parameters["CiphertextBlob"]
         name, iv, sealed = blob[:36], blob[36:48], blob[48:]
-        if name.rstrip(b"\0").decode() != key.arn.resource_id:
+        if len(iv) != 12 or len(sealed) < 16:
+            raise self._error("InvalidCiphertextException", "Decrypt")
+        if name.rstrip(b"\0") != key.arn.resource_id.encode():
             raise self._error("IncorrectKeyException", "Decrypt")
         try:
             plaintext = AESGCM(key.material).decrypt(iv, sealed, _bound(parameters["EncryptionContext"]))
