@@ -15,6 +15,7 @@ from typing import Final
 from envelope_sdk.errors import UsageError
 
 __all__ = [
+    "MAX_IDENTIFIER_LENGTH",
     "KmsArn",
     "check_arn_part",
     "check_key_identifier",
@@ -24,9 +25,10 @@ __all__ = [
     "region_of",
 ]
 
-_MULTI_REGION_PREFIX: Final = "mrk-"
-_MAX_LENGTH: Final = 2048
+MAX_IDENTIFIER_LENGTH: Final = 2048
 """Characters of a key identifier (API_Decrypt, ``KeyId``)."""
+
+_MULTI_REGION_PREFIX: Final = "mrk-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,8 @@ def check_key_identifier(text: str) -> str:
         raise UsageError("the KMS key identifier is empty")
     if not text.isascii():
         raise UsageError(f"a KMS key identifier is ASCII text: {text!r}")
-    if len(text) > _MAX_LENGTH:
-        raise UsageError(f"a KMS key identifier has at most {_MAX_LENGTH} characters, not {len(text)}")
+    if len(text) > MAX_IDENTIFIER_LENGTH:
+        raise UsageError(f"a KMS key identifier has at most {MAX_IDENTIFIER_LENGTH} characters, not {len(text)}")
     if text.startswith("arn:"):
         KmsArn.parse(text)
     elif text == "alias/":

@@ -230,6 +230,10 @@ MALFORMED = {
     "another-service": (b"arn:aws:s3:eu-west-1:111122223333:key/1", "not of 'kms'"),
     "no-key-id": (b"arn:aws:kms:eu-west-1:111122223333:key/", "neither key/ID nor alias/NAME"),
     "no-region": (b"arn:aws:kms::111122223333:key/1", "Region or account is missing"),
+    "too-long": (b"arn:aws:kms:eu-west-1:111122223333:key/" + b"1" * 2010, "by 2049 bytes, where at most 2048"),
+    "line-break": (b"arn:aws:kms:eu-west-1:111122223333:key/1\nERROR", "key/1\\nERROR"),
+    "terminal-escape": (b"arn:aws:kms:eu-west-1:111122223333:key/\x1b[31m", "key/\\x1b[31m"),
+    "reversed-text": ("arn:aws:kms:eu-west-1:111122223333:key/\u202e".encode(), "key/\\u202e"),
     "surrounded-by-space": (b" arn:aws:kms:eu-west-1:111122223333:key/1", "not an ARN"),
 }
 
@@ -255,6 +259,7 @@ def test_a_malformed_name_is_a_failure_of_its_data_key(info, reason, reader, wor
         reader(kms, key).on_decrypt(opening_materials(), [malformed])
     (failure,) = caught.value.failures
     assert reason in str(failure)
+    assert str(failure).isprintable()
     assert failure.provider_id == "aws-kms"
     assert isinstance(failure.error, UsageError)
     assert len(world.calls) == asked
@@ -283,6 +288,15 @@ def test_whatever_bytes_name_a_key_only_documented_errors_leave(reader, info):
     with pytest.raises(NoMatchingKeyError) as caught:
         reader(world.client(REGION), key).on_decrypt(opening_materials(), [EncryptedDataKey("aws-kms", info, b"blob")])
     assert len(caught.value.failures) == 1
+
+
+@every_reader
+def test_long_names_do_not_make_long_errors(reader, kms, key, wrapped):
+    """Each is as long as a message can make it, in bytes that are shown as several characters each."""
+    malformed = [EncryptedDataKey("aws-kms", b"\0" * 65535, b"blob")] * 16
+    with pytest.raises(NoMatchingKeyError) as caught:
+        reader(kms, key).on_decrypt(opening_materials(), malformed)
+    assert len(str(caught.value)) < 16 * 500
 
 
 @every_reader
