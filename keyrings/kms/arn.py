@@ -86,7 +86,7 @@ def check_key_identifier(text: str) -> str:
     """Return ``text`` if it can name a KMS key: a key ARN, an alias ARN, ``alias/NAME`` or a key id.
 
     Raises:
-        UsageError: it is empty, not ASCII or too long, or is none of these.
+        UsageError: it is empty, not ASCII or too long, holds white space, or is none of these.
         TypeError: it is not text.
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - the commonest: arguments swapped
@@ -97,6 +97,8 @@ def check_key_identifier(text: str) -> str:
         raise UsageError(f"a KMS key identifier is ASCII text: {text!r}")
     if len(text) > MAX_IDENTIFIER_LENGTH:
         raise UsageError(f"a KMS key identifier has at most {MAX_IDENTIFIER_LENGTH} characters, not {len(text)}")
+    if " " in text or not text.isprintable():
+        raise UsageError(f"a KMS key identifier has no white space or control characters: {text!r}")
     if text.startswith("arn:"):
         KmsArn.parse(text)
     elif text == "alias/":

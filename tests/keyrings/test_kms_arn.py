@@ -99,9 +99,15 @@ def test_keys_may_be_named_by_arn_alias_or_id(text):
         "arn:aws:kms:r:1:key/ü",
         "key/1234abcd-12ab-34cd-56ef-1234567890ab",
         "alia/test-key",
+        "arn:aws:kms:us-east-1:1:key/a\n",
+        "arn:aws:kms:us-east-1:1:key/a ",
+        "arn:aws:kms:us east 1:1:key/a",
+        "1234abcd-12ab-34cd-56ef-1234567890ab\r\n",
+        "alias/test\tkey",
+        "\0",
         "a" * 2049,
     ],
-    ids=lambda text: text[:50] or "empty",
+    ids=lambda text: repr(text[:50]),
 )
 def test_what_can_name_no_key_is_refused(text):
     with pytest.raises(UsageError):
