@@ -28,9 +28,9 @@ class ClientSupplier(Protocol):
     """Is called with a Region, for instance ``"eu-west-1"``, and returns a client that asks the KMS there.
 
     Anything callable will do: a function that returns a :class:`~envelope_sdk.local_kms.LocalKms` for each Region, the
-    ``__getitem__`` of a dict of clients. Builders of keyrings ask once for each key or Region, when they build. The
-    empty text stands for the Region that the service's own configuration names: keys that are named by an alias or a
-    bare id leave it open.
+    ``__getitem__`` of a dict of clients. One that has no client returns ``None`` or raises :class:`KeyError`. Builders
+    of keyrings ask once for each key or Region, when they build. The empty text stands for the Region that the
+    service's own configuration names: keys that are named by an alias or a bare id leave it open.
     """
 
     def __call__(self, region: str, /) -> KmsApi:
@@ -178,12 +178,16 @@ def supplied_client(supplier: ClientSupplier, region: str) -> KmsApi:
     """Return what the supplier has for a Region.
 
     Raises:
-        UsageError: it has none.
+        UsageError: it has none: it returns ``None``, or raises :class:`KeyError` as a dict does.
         TypeError: it cannot be called: a client in its place, most often.
     """
-    client = _checked_supplier(supplier)(region)
+    nothing = f"the client supplier has no client for {_shown(region)}"
+    try:
+        client = _checked_supplier(supplier)(region)
+    except KeyError as error:
+        raise UsageError(nothing) from error
     if client is None:  # pyright: ignore[reportUnnecessaryComparison] - suppliers are anybody's
-        raise UsageError(f"the client supplier has no client for {_shown(region)}")
+        raise UsageError(nothing)
     return client
 
 

@@ -295,6 +295,12 @@ def test_a_supplier_that_has_no_client_is_a_usage_error(region, shown):
         supplied_client({}.get, region)
 
 
+def test_a_dict_without_the_region_is_a_usage_error():
+    with pytest.raises(UsageError, match="the client supplier has no client for the Region 'eu-west-1'") as caught:
+        kms_mrk_discovery_multi_keyring(["eu-west-1"], client_supplier={}.__getitem__)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
 def test_a_supplier_that_cannot_be_called_says_so():
     with pytest.raises(TypeError, match="a client supplier is called with a Region"):
         supplied_client(World().client("eu-west-1"), "eu-west-1")
