@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from testkit.kms_regions import ACCOUNT, World
 
 from envelope_sdk import Client
-from envelope_sdk.errors import KmsAccessError, KmsError, KmsUnavailableError, NoMatchingKeyError, UsageError
+from envelope_sdk.errors import (
+    KmsAccessError,
+    KmsError,
+    KmsServiceError,
+    KmsUnavailableError,
+    NoMatchingKeyError,
+    UsageError,
+)
 from envelope_sdk.formats import AlgorithmSuite, EncryptedDataKey, EncryptionContext
 from envelope_sdk.keyrings import (
     KmsDiscoveryKeyring,
@@ -130,6 +137,7 @@ def test_a_refusal_to_unwrap_keeps_the_service_s_code_and_request(code, kind, re
     assert type(failure.error) is kind
     assert (failure.error.operation, failure.error.code) == ("Decrypt", code)
     assert failure.error.request_id == "request-2"
+    assert isinstance(failure.error.__cause__, KmsServiceError)
     assert key in str(failure)
     assert "request-2" in str(caught.value)
     assert holds_no_secret(caught.value)
