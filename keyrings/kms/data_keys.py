@@ -37,7 +37,8 @@ class KmsDataKeys:
             UsageError: there are too many grant tokens, or one of a wrong length.
             TypeError: the client cannot be one, or the grant tokens are one text.
         """
-        if kms is None or isinstance(kms, str):  # pyright: ignore[reportUnnecessaryComparison, reportUnnecessaryIsInstance]
+        # A client that can only do half of it will do for who needs only that.
+        if not any(callable(getattr(kms, method, None)) for method in ("decrypt", "generate_data_key", "encrypt")):
             raise TypeError(f"a KMS client is an object with boto3's methods, not {type(kms).__name__}")
         self._kms = kms
         self._grant_tokens = checked_grant_tokens(grant_tokens)
