@@ -55,7 +55,16 @@ class Boto3ClientSupplier:
             session: a ``boto3.session.Session``; left out, one of its own with boto3's usual search for credentials.
             config: a ``botocore.config.Config``: timeouts, retries, connections kept open.
             endpoint_url: where to ask instead of AWS, for all Regions.
+
+        Raises:
+            TypeError: the session, the configuration or the endpoint is something else.
         """
+        if session is not None and not callable(getattr(session, "client", None)):
+            raise TypeError(f"a session is a boto3.session.Session, not {type(session).__name__}")
+        if config is not None and not callable(getattr(config, "merge", None)):
+            raise TypeError(f"a configuration is a botocore.config.Config, not {type(config).__name__}")
+        if not isinstance(endpoint_url, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"an endpoint is a URL as text, not {type(endpoint_url).__name__}")
         self._session = session
         self._config = config
         self._endpoint_url = endpoint_url

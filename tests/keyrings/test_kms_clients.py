@@ -186,6 +186,22 @@ def test_half_of_the_credentials_is_a_matter_of_access_and_tells_neither(environ
     assert "half" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"session": "default"}, "a session is a boto3.session.Session, not str"),
+        ({"session": {"region_name": "eu-west-1"}}, "a session is a boto3.session.Session, not dict"),
+        ({"config": {"connect_timeout": 3}}, "a configuration is a botocore.config.Config, not dict"),
+        ({"endpoint_url": 4566}, "an endpoint is a URL as text, not int"),
+        ({"endpoint_url": b"http://127.0.0.1"}, "an endpoint is a URL as text, not bytes"),
+    ],
+    ids=str,
+)
+def test_what_clients_cannot_be_made_with_is_a_type_error(arguments, reason):
+    with pytest.raises(TypeError, match=reason):
+        Boto3ClientSupplier(**arguments)
+
+
 def test_after_a_failure_the_next_call_tries_again(environment):
     supplier = Boto3ClientSupplier()
     environment.setenv("AWS_PROFILE", "missing")
