@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from envelope_sdk.errors import EnvelopeError, KmsAccessError, UsageError
@@ -41,10 +42,11 @@ class ClientSupplier(Protocol):
 class Boto3ClientSupplier:
     """Makes boto3 clients, one for each Region, when it is first asked for. Safe to share between threads.
 
-    boto3 sessions are not: leave the session to this supplier alone, or let it make its own.
+    boto3 sessions are not: leave the session to this supplier alone, or let it make its own. Processes cannot share
+    boto3 clients: one that forks is given others, so make keyrings after the fork.
     """
 
-    __slots__ = ("_clients", "_config", "_endpoint_url", "_lock", "_session")
+    __slots__ = ("_config", "_endpoint_url", "_processes", "_session")
 
     def __init__(
         self, session: Session | None = None, *, config: Config | None = None, endpoint_url: str | None = None
@@ -68,8 +70,7 @@ class Boto3ClientSupplier:
         self._session = session
         self._config = config
         self._endpoint_url = endpoint_url
-        self._clients: dict[str, KmsApi] = {}
-        self._lock = Lock()
+        self._processes: dict[int, _Process] = {}
 
     def __repr__(self) -> str:
         shown = "" if self._endpoint_url is None else f"endpoint_url={self._endpoint_url!r}"
@@ -88,36 +89,54 @@ class Boto3ClientSupplier:
         """
         if region != "":
             check_arn_part("Region", region)
-        client = self._clients.get(region)
+        here = self._here()
+        client = here.clients.get(region)
         if client is None:
-            with self._lock:
-                client = self._clients.get(region)
+            with here.lock:
+                client = here.clients.get(region)
                 if client is None:
-                    client = self._made(region)
-                    self._clients[region] = client
+                    client = here.clients.setdefault(region, self._made(here, region))
         return client
 
-    def _made(self, region: str) -> KmsApi:
+    def _here(self) -> _Process:
+        # A fork copies connections, which only one process can use, and the lock as it was held by threads that stay
+        # behind.
+        number = os.getpid()
+        return self._processes.get(number) or self._processes.setdefault(number, _Process(self._session))
+
+    def _made(self, here: _Process, region: str) -> KmsApi:
         try:
-            client = self._boto3_client(region or None)
+            client = self._boto3_client(here, region or None)
         except Exception as error:
             refusal = _refusal(error)
             if refusal is None:
                 raise
             raise refusal from error
         # The Region that boto3 chose may have been asked for by its name.
-        known = None if region else self._clients.setdefault(region_of_client(client) or "", client)
+        known = None if region else here.clients.setdefault(region_of_client(client) or "", client)
         return client if known is None else known
 
-    def _boto3_client(self, region: str | None) -> KmsApi:
-        if self._session is None:
+    def _boto3_client(self, here: _Process, region: str | None) -> KmsApi:
+        if here.session is None:
             import boto3.session
 
-            self._session = boto3.session.Session()
-        client: KmsApi = self._session.client(  # pyright: ignore[reportUnknownMemberType]
+            here.session = boto3.session.Session()
+        client: KmsApi = here.session.client(  # pyright: ignore[reportUnknownMemberType]
             "kms", region_name=region, config=self._config, endpoint_url=self._endpoint_url
         )
         return client
+
+
+class _Process:
+    """What a supplier has made in one process."""
+
+    __slots__ = ("clients", "lock", "session")
+
+    def __init__(self, session: Session | None) -> None:
+        self.clients: dict[str, KmsApi] = {}
+        # Reentrant: a signal handler may ask in the midst of it, in the same thread.
+        self.lock = RLock()
+        self.session = session
 
 
 _ADVICE: Final = {

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from functools import partial
+from threading import Barrier, Event
 
 import pytest
 from testkit.kms_regions import World
@@ -27,6 +30,8 @@ botocore_config = pytest.importorskip("botocore.config")
 botocore_exceptions = pytest.importorskip("botocore.exceptions")
 
 THREADS = 16
+WAIT = 10
+"""Seconds, where only a deadlock takes so long."""
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +119,81 @@ def test_threads_that_share_a_supplier_and_its_keyrings_read_each_other_s_messag
 
         with ThreadPoolExecutor(8) as threads:
             assert list(threads.map(there_and_back, range(32))) == [b"%d" % number for number in range(32)]
+
+
+def holds_in_a_fork(check):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(WAIT)
+        held = False
+        try:
+            held = check()
+        finally:
+            os._exit(0 if held else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
+
+@forks
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_forked_while_a_client_is_made_is_given_its_own():
+    parent, inside, go_on = os.getpid(), Event(), Event()
+
+    class Slow(CountingSession):
+        def client(self, service, **parameters):
+            if os.getpid() == parent:
+                inside.set()
+                go_on.wait(WAIT)
+            return super().client(service, **parameters)
+
+    supplier = Boto3ClientSupplier(Slow())
+    with ThreadPoolExecutor(1) as threads:
+        made = threads.submit(supplier, "eu-west-1")
+        inside.wait(WAIT)
+        held = holds_in_a_fork(lambda: supplier("eu-west-1").meta.region_name == "eu-west-1")
+        go_on.set()
+
+    assert held
+    assert made.result() is supplier("eu-west-1")
+
+
+@forks
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_does_not_use_its_parents_connections():
+    supplier = Boto3ClientSupplier()
+    parents = supplier("eu-west-1")
+
+    assert holds_in_a_fork(lambda: supplier("eu-west-1") is not parents)
+    assert supplier("eu-west-1") is parents
+
+
+@pytest.mark.skipif(not hasattr(signal, "alarm"), reason="there are no such signals here")
+def test_a_signal_handler_may_ask_while_a_client_is_made(request):
+    class Interrupted(CountingSession):
+        interrupted = False
+
+        def client(self, service, **parameters):
+            if not self.interrupted:
+                self.interrupted = True
+                signal.raise_signal(signal.SIGUSR1)
+            return super().client(service, **parameters)
+
+    def ask(*_):
+        asked.append(supplier("eu-west-1"))
+
+    def give_up(*_):
+        raise ZeroDivisionError("deadlock")
+
+    for number, handler in [(signal.SIGUSR1, ask), (signal.SIGALRM, give_up)]:
+        request.addfinalizer(partial(signal.signal, number, signal.signal(number, handler)))
+    request.addfinalizer(partial(signal.alarm, 0))
+    supplier = Boto3ClientSupplier(Interrupted())
+    asked = []
+    signal.alarm(WAIT)
+
+    assert [supplier("eu-west-1")] == asked
 
 
 def test_the_empty_text_is_the_region_that_boto3_is_configured_for(environment):
