@@ -35,7 +35,8 @@ def key_arn_of(operation: str, answer: Mapping[str, Any]) -> str:
         KmsError: it names none, or not by the ARN of a key.
     """
     arn = str(answer.get("KeyId"))
-    if not is_key_arn(arn.encode("utf-8", "replace")):
+    # Lone surrogates, which JSON can carry, come out as bytes that are not UTF-8.
+    if not is_key_arn(arn.encode("utf-8", "surrogatepass")):
         raise odd_answer(operation, f"{arn!r}, which is not a key ARN")
     return arn
 

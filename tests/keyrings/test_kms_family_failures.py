@@ -186,7 +186,19 @@ def test_a_new_data_key_that_is_none_or_of_another_length_is_refused(plaintext, 
 
 
 @every_writer
-@pytest.mark.parametrize("named", [None, "", "1234abcd", "alias/a", "arn:aws:kms:r:1:alias/a"], ids=repr)
+@pytest.mark.parametrize(
+    "named",
+    [
+        None,
+        "",
+        "1234abcd",
+        "alias/a",
+        "arn:aws:kms:r:1:alias/a",
+        b"arn:aws:kms:r:1:key/a",
+        "arn:aws:kms:r:1:key/\ud800",
+    ],
+    ids=ascii,
+)
 def test_a_wrapped_data_key_that_names_no_key_arn_is_refused(named, writer, kms, key):
     with pytest.raises(KmsError, match="which is not a key ARN"):
         Client(writer(Answering(kms, KeyId=named), key)).encrypt(PLAINTEXT)
