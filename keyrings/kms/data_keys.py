@@ -61,10 +61,10 @@ class KmsDataKeys:
             operation = "Encrypt"
             answer = self._call(operation, self._kms.encrypt, key_id, materials, Plaintext=data_key)
         arn = key_arn_of(operation, answer)
-        return materials.with_data_key(
-            data_key,
-            EncryptedDataKey(PROVIDER_ID, arn.encode("utf-8"), bytes_of(operation, answer, "CiphertextBlob")),
-        )
+        wrapped = bytes_of(operation, answer, "CiphertextBlob")
+        if not wrapped:
+            raise odd_answer(operation, "an empty CiphertextBlob, which no key opens")
+        return materials.with_data_key(data_key, EncryptedDataKey(PROVIDER_ID, arn.encode("utf-8"), wrapped))
 
     def unwrap_first(
         self,

@@ -205,9 +205,12 @@ def test_a_wrapped_data_key_that_names_no_key_arn_is_refused(named, writer, kms,
 
 
 @every_writer
-def test_an_answer_without_a_wrapped_data_key_is_refused(writer, kms, key):
-    with pytest.raises(KmsError, match="no CiphertextBlob"):
-        Client(writer(Answering(kms, CiphertextBlob=None), key)).encrypt(PLAINTEXT)
+@pytest.mark.parametrize(
+    ("wrapped", "reason"), [(None, "no CiphertextBlob"), (b"", "an empty CiphertextBlob")], ids=repr
+)
+def test_an_answer_without_a_wrapped_data_key_is_refused(wrapped, reason, writer, kms, key):
+    with pytest.raises(KmsError, match=reason):
+        Client(writer(Answering(kms, CiphertextBlob=wrapped), key)).encrypt(PLAINTEXT)
 
 
 @every_reader
