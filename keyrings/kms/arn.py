@@ -114,15 +114,15 @@ def check_arn_part(what: str, text: str) -> str:
     """Return ``text`` if it can be the partition, Region or account of an ARN; ``what`` is its name in errors.
 
     Raises:
-        UsageError: it is empty, or holds a colon or white space.
+        UsageError: it is empty, or holds a colon, white space or a character that cannot be seen.
         TypeError: it is not text.
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - accounts as numbers, most often
         raise TypeError(f"the {what} is text, not {type(text).__name__}")
     if not text.strip():
         raise UsageError(f"the {what} is empty")
-    if ":" in text or len(text.split()) > 1 or text != text.strip():
-        raise UsageError(f"the {what} is one part of an ARN, without colons and white space: {text!r}")
+    if ":" in text or " " in text or not text.isprintable():
+        raise UsageError(f"the {what} is one part of an ARN, without colons, white space and the like: {text!r}")
     return text
 
 

@@ -228,7 +228,7 @@ def test_only_arns_say_the_region(identifier, region):
     assert region_of(identifier) == region
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n", "a:b", "a b", " aws", "aws\n"])
+@pytest.mark.parametrize("text", ["", " ", "\n", "a:b", "a b", " aws", "aws\n", "aws\0", "\u200baws"])
 def test_what_can_be_no_part_of_an_arn_is_refused(text):
     with pytest.raises(UsageError, match="the account is"):
         check_arn_part("account", text)
