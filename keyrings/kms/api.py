@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
 from envelope_sdk.errors import KmsAccessError, KmsError, KmsUnavailableError, UsageError
+from envelope_sdk.keyrings.kms.answers import odd_answer
 
 __all__ = ["BranchKeyKmsApi", "EcdhKmsApi", "KmsApi", "RsaKmsApi", "call_kms", "checked_grant_tokens", "kms_error"]
 
@@ -220,15 +221,18 @@ def call_kms(operation: str, method: Callable[..., Mapping[str, Any]], **paramet
     Raises:
         KmsUnavailableError: the service throttles, times out or cannot be reached, after the client's own retries.
         KmsAccessError: it refuses the caller or the key.
-        KmsError: any other error of the service.
+        KmsError: any other error of the service, or an answer that is none.
     """
     try:
-        return method(**parameters)
+        answer = method(**parameters)
     except Exception as error:
         translated = kms_error(operation, error)
         if translated is None:
             raise
         raise translated from error
+    if not isinstance(answer, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - asynchronous clients' are none
+        raise odd_answer(operation, f"a {type(answer).__name__}, where clients like boto3's answer with a dict")
+    return answer
 
 
 def kms_error(operation: str, error: Exception) -> KmsError | None:

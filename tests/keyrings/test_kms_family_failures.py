@@ -242,6 +242,38 @@ def test_an_answer_from_another_key_opens_nothing(named, reader, world, kms, key
     assert holds_no_secret(caught.value)
 
 
+class Mute:
+    """A client whose answers are not answers."""
+
+    region = REGION
+
+    def __init__(self, answer):
+        self._answer = answer
+
+    def decrypt(self, **_parameters):
+        return self._answer
+
+    generate_data_key = decrypt
+
+
+not_answers = pytest.mark.parametrize("answer", [None, [], "text", object()], ids=lambda answer: type(answer).__name__)
+
+
+@every_writer
+@not_answers
+def test_an_answer_that_is_no_mapping_is_refused(answer, writer, key):
+    with pytest.raises(KmsError, match=f"GenerateDataKey answered with a {type(answer).__name__}, where") as caught:
+        Client(writer(Mute(answer), key)).encrypt(PLAINTEXT)
+    assert caught.value.code == "UnexpectedAnswer"
+
+
+@every_reader
+@not_answers
+def test_an_answer_that_is_no_mapping_opens_nothing(answer, reader, key, message):
+    with pytest.raises(NoMatchingKeyError, match=f"Decrypt answered with a {type(answer).__name__}, where"):
+        Client(reader(Mute(answer), key)).decrypt(message)
+
+
 # --- messages that name no key ---------------------------------------------------------------------------------------
 
 MALFORMED = {
