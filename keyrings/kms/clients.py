@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from threading import RLock
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
-from envelope_sdk.errors import EnvelopeError, KmsAccessError, UsageError
+from envelope_sdk.errors import EnvelopeError, KmsAccessError, KmsUnavailableError, UsageError
 from envelope_sdk.keyrings.kms.api import KmsApi, kms_error
 from envelope_sdk.keyrings.kms.arn import check_arn_part
 
@@ -85,6 +85,7 @@ class Boto3ClientSupplier:
         Raises:
             UsageError: boto3 cannot make one: no such Region or profile, no Region configured, a wrong endpoint.
             KmsAccessError: boto3 finds credentials and cannot use them.
+            KmsUnavailableError: what gives boto3 credentials cannot be reached, or throttles.
             TypeError: the Region is not text.
         """
         if region != "":
@@ -150,7 +151,9 @@ _ADVICE: Final = {
 
 def _refusal(error: Exception) -> EnvelopeError | None:
     translated = kms_error("CreateClient", error)
-    if isinstance(translated, KmsAccessError):
+    # boto3 may ask the network for credentials here; a file that it cannot read is a matter of configuration.
+    of_a_file = getattr(error, "filename", None) is not None
+    if isinstance(translated, KmsAccessError | KmsUnavailableError) and not of_a_file:
         return translated
     if translated is None and not isinstance(error, ImportError | ValueError):
         return None

@@ -15,7 +15,7 @@ import pytest
 from testkit.kms_regions import World
 
 from envelope_sdk import Client
-from envelope_sdk.errors import KmsAccessError, UsageError
+from envelope_sdk.errors import KmsAccessError, KmsUnavailableError, UsageError
 from envelope_sdk.keyrings import (
     Boto3ClientSupplier,
     LimitedRegionsClientSupplier,
@@ -264,6 +264,38 @@ def test_half_of_the_credentials_is_a_matter_of_access_and_tells_neither(environ
         Boto3ClientSupplier()("eu-west-1")
     assert (caught.value.code, caught.value.retryable) == ("PartialCredentialsError", False)
     assert "half" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        botocore_exceptions.EndpointConnectionError(endpoint_url="https://sts.example"),
+        botocore_exceptions.ReadTimeoutError(endpoint_url="https://sts.example"),
+        ConnectionResetError(104, "reset"),
+        botocore_exceptions.ClientError(
+            {"Error": {"Code": "ThrottlingException"}, "ResponseMetadata": {"RequestId": "request-1"}}, "AssumeRole"
+        ),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_credentials_that_cannot_be_had_for_now_may_be_asked_for_again(error):
+    class Unreachable:
+        def client(self, *_arguments, **_parameters):
+            raise error
+
+    with pytest.raises(KmsUnavailableError) as caught:
+        Boto3ClientSupplier(Unreachable())("eu-west-1")
+    assert caught.value.retryable
+    assert caught.value.request_id == ("request-1" if "Throttling" in str(error) else None)
+
+
+def test_a_configuration_that_cannot_be_read_is_a_usage_error(tmp_path):
+    class Unreadable:
+        def client(self, *_arguments, **_parameters):
+            (tmp_path / "config").read_text()
+
+    with pytest.raises(UsageError, match="No such file"):
+        Boto3ClientSupplier(Unreadable())("eu-west-1")
 
 
 @pytest.mark.parametrize(
