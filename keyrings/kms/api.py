@@ -256,14 +256,15 @@ def kms_error(operation: str, error: Exception) -> KmsError | None:
 
 
 def _from_response(operation: str, response: Mapping[str, Any]) -> KmsError:
-    error = response.get("Error", {})
+    error = _part(response, "Error")
     code = str(error.get("Code", "Unknown"))
     message = str(error.get("Message", ""))
-    metadata = response.get("ResponseMetadata", {})
-    status = metadata.get("HTTPStatusCode", 400)
+    metadata = _part(response, "ResponseMetadata")
+    status = metadata.get("HTTPStatusCode")
+    failed = isinstance(status, int) and (status >= 500 or status == 429)
     request_id = metadata.get("RequestId")
     kind = KmsError
-    if code in _TEMPORARY or status >= 500 or status == 429:
+    if code in _TEMPORARY or failed:
         kind = KmsUnavailableError
     elif code in _REFUSED:
         kind = KmsAccessError
@@ -271,3 +272,9 @@ def _from_response(operation: str, response: Mapping[str, Any]) -> KmsError:
     if request_id:
         text += f" (request {request_id})"
     return kind(text, operation=operation, code=code, request_id=request_id or None)
+
+
+def _part(response: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    # Other clients' errors may carry a response too, of whatever shape.
+    part: Any = response.get(name)
+    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
