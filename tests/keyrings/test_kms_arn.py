@@ -114,6 +114,11 @@ def test_what_can_name_no_key_is_refused(text):
         check_key_identifier(text)
 
 
+def test_the_resource_of_a_key_arn_is_told_from_other_text_with_a_slash():
+    with pytest.raises(UsageError, match="a KMS key id stands without 'key/' before it"):
+        check_key_identifier("key/1234abcd-12ab-34cd-56ef-1234567890ab")
+
+
 @pytest.mark.parametrize("value", [None, b"alias/test", 5, object()], ids=lambda value: type(value).__name__)
 def test_an_identifier_that_is_not_text_is_a_type_error(value):
     with pytest.raises(TypeError, match="a KMS key identifier is text"):
