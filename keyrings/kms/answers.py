@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from envelope_sdk.errors import KmsError, UsageError
-from envelope_sdk.keyrings.kms.arn import KmsArn
+from envelope_sdk.keyrings.kms.arn import MAX_IDENTIFIER_LENGTH, KmsArn
 
 __all__ = ["bytes_of", "is_key_arn", "key_arn_of", "named_key", "odd_answer"]
 
@@ -35,7 +35,8 @@ def key_arn_of(operation: str, answer: Mapping[str, Any]) -> str:
         KmsError: it names none, or not by the ARN of a key.
     """
     arn = str(answer.get("KeyId"))
-    if not is_key_arn(arn.encode("utf-8", "replace")):
+    # Lone surrogates, which JSON can carry, come out as bytes that are not UTF-8.
+    if not is_key_arn(arn.encode("utf-8", "surrogatepass")):
         raise odd_answer(operation, f"{arn!r}, which is not a key ARN")
     return arn
 
@@ -46,10 +47,18 @@ def named_key(provider_info: bytes) -> KmsArn:
     Raises:
         UsageError: it names none, or not by the ARN of a key.
     """
+    # Whoever made the message chose the name, and errors of the service and of keyrings show it as it stands.
+    if len(provider_info) > MAX_IDENTIFIER_LENGTH:
+        raise UsageError(
+            f"the message names a KMS key by {len(provider_info)} bytes, where at most {MAX_IDENTIFIER_LENGTH} name one"
+        )
     try:
-        arn = KmsArn.parse(provider_info.decode("utf-8"))
+        text = provider_info.decode("utf-8")
     except UnicodeDecodeError:
         raise UsageError("the message names a KMS key by bytes that are not UTF-8") from None
+    if not text.isprintable():
+        raise UsageError(f"the message names a KMS key with characters that cannot be shown: {text!r}")
+    arn = KmsArn.parse(text)
     if arn.resource_type != "key":
         raise UsageError(f"the message names a KMS key by an alias: {str(arn)!r}")
     return arn

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
 from envelope_sdk.errors import KmsAccessError, KmsError, KmsUnavailableError, UsageError
+from envelope_sdk.keyrings.kms.answers import odd_answer
 
 __all__ = ["BranchKeyKmsApi", "EcdhKmsApi", "KmsApi", "RsaKmsApi", "call_kms", "checked_grant_tokens", "kms_error"]
 
@@ -220,15 +221,18 @@ def call_kms(operation: str, method: Callable[..., Mapping[str, Any]], **paramet
     Raises:
         KmsUnavailableError: the service throttles, times out or cannot be reached, after the client's own retries.
         KmsAccessError: it refuses the caller or the key.
-        KmsError: any other error of the service.
+        KmsError: any other error of the service, or an answer that is none.
     """
     try:
-        return method(**parameters)
+        answer = method(**parameters)
     except Exception as error:
         translated = kms_error(operation, error)
         if translated is None:
             raise
         raise translated from error
+    if not isinstance(answer, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - asynchronous clients' are none
+        raise odd_answer(operation, f"a {type(answer).__name__}, where clients like boto3's answer with a dict")
+    return answer
 
 
 def kms_error(operation: str, error: Exception) -> KmsError | None:
@@ -252,14 +256,15 @@ def kms_error(operation: str, error: Exception) -> KmsError | None:
 
 
 def _from_response(operation: str, response: Mapping[str, Any]) -> KmsError:
-    error = response.get("Error", {})
+    error = _part(response, "Error")
     code = str(error.get("Code", "Unknown"))
     message = str(error.get("Message", ""))
-    metadata = response.get("ResponseMetadata", {})
-    status = metadata.get("HTTPStatusCode", 400)
+    metadata = _part(response, "ResponseMetadata")
+    status = metadata.get("HTTPStatusCode")
+    failed = isinstance(status, int) and (status >= 500 or status == 429)
     request_id = metadata.get("RequestId")
     kind = KmsError
-    if code in _TEMPORARY or status >= 500 or status == 429:
+    if code in _TEMPORARY or failed:
         kind = KmsUnavailableError
     elif code in _REFUSED:
         kind = KmsAccessError
@@ -267,3 +272,9 @@ def _from_response(operation: str, response: Mapping[str, Any]) -> KmsError:
     if request_id:
         text += f" (request {request_id})"
     return kind(text, operation=operation, code=code, request_id=request_id or None)
+
+
+def _part(response: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    # Other clients' errors may carry a response too, of whatever shape.
+    part: Any = response.get(name)
+    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}

@@ -15,6 +15,7 @@ from typing import Final
 from envelope_sdk.errors import UsageError
 
 __all__ = [
+    "MAX_IDENTIFIER_LENGTH",
     "KmsArn",
     "check_arn_part",
     "check_key_arn",
@@ -25,9 +26,10 @@ __all__ = [
     "region_of",
 ]
 
-_MULTI_REGION_PREFIX: Final = "mrk-"
-_MAX_LENGTH: Final = 2048
+MAX_IDENTIFIER_LENGTH: Final = 2048
 """Characters of a key identifier (API_Decrypt, ``KeyId``)."""
+
+_MULTI_REGION_PREFIX: Final = "mrk-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def check_key_identifier(text: str) -> str:
     """Return ``text`` if it can name a KMS key: a key ARN, an alias ARN, ``alias/NAME`` or a key id.
 
     Raises:
-        UsageError: it is empty, not ASCII or too long, or is none of these.
+        UsageError: it is empty, not ASCII or too long, holds white space, or is none of these.
         TypeError: it is not text.
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - the commonest: arguments swapped
@@ -102,8 +104,10 @@ def check_key_identifier(text: str) -> str:
         raise UsageError("the KMS key identifier is empty")
     if not text.isascii():
         raise UsageError(f"a KMS key identifier is ASCII text: {text!r}")
-    if len(text) > _MAX_LENGTH:
-        raise UsageError(f"a KMS key identifier has at most {_MAX_LENGTH} characters, not {len(text)}")
+    if len(text) > MAX_IDENTIFIER_LENGTH:
+        raise UsageError(f"a KMS key identifier has at most {MAX_IDENTIFIER_LENGTH} characters, not {len(text)}")
+    if " " in text or not text.isprintable():
+        raise UsageError(f"a KMS key identifier has no white space or control characters: {text!r}")
     if text.startswith("arn:"):
         KmsArn.parse(text)
     elif text == "alias/":
@@ -119,15 +123,15 @@ def check_arn_part(what: str, text: str) -> str:
     """Return ``text`` if it can be the partition, Region or account of an ARN; ``what`` is its name in errors.
 
     Raises:
-        UsageError: it is empty, or holds a colon or white space.
+        UsageError: it is empty, or holds a colon, white space or a character that cannot be seen.
         TypeError: it is not text.
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - accounts as numbers, most often
         raise TypeError(f"the {what} is text, not {type(text).__name__}")
     if not text.strip():
         raise UsageError(f"the {what} is empty")
-    if ":" in text or len(text.split()) > 1 or text != text.strip():
-        raise UsageError(f"the {what} is one part of an ARN, without colons and white space: {text!r}")
+    if ":" in text or " " in text or not text.isprintable():
+        raise UsageError(f"the {what} is one part of an ARN, without colons, white space and the like: {text!r}")
     return text
 
 

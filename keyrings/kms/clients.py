@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
-from envelope_sdk.errors import EnvelopeError, KmsAccessError, UsageError
+from envelope_sdk.errors import EnvelopeError, KmsAccessError, KmsUnavailableError, UsageError
 from envelope_sdk.keyrings.kms.api import KmsApi, kms_error
 from envelope_sdk.keyrings.kms.arn import check_arn_part
 
@@ -28,9 +29,9 @@ class ClientSupplier(Protocol):
     """Is called with a Region, for instance ``"eu-west-1"``, and returns a client that asks the KMS there.
 
     Anything callable will do: a function that returns a :class:`~envelope_sdk.local_kms.LocalKms` for each Region, the
-    ``__getitem__`` of a dict of clients. Builders of keyrings ask once for each key or Region, when they build. The
-    empty text stands for the Region that the service's own configuration names: keys that are named by an alias or a
-    bare id leave it open.
+    ``__getitem__`` of a dict of clients. One that has no client returns ``None`` or raises :class:`KeyError`. Builders
+    of keyrings ask once for each key or Region, when they build. The empty text stands for the Region that the
+    service's own configuration names: keys that are named by an alias or a bare id leave it open.
     """
 
     def __call__(self, region: str, /) -> KmsApi:
@@ -41,10 +42,11 @@ class ClientSupplier(Protocol):
 class Boto3ClientSupplier:
     """Makes boto3 clients, one for each Region, when it is first asked for. Safe to share between threads.
 
-    boto3 sessions are not: leave the session to this supplier alone, or let it make its own.
+    boto3 sessions are not: leave the session to this supplier alone, or let it make its own. Processes cannot share
+    boto3 clients: one that forks is given others, so make keyrings after the fork.
     """
 
-    __slots__ = ("_clients", "_config", "_endpoint_url", "_lock", "_session")
+    __slots__ = ("_config", "_endpoint_url", "_processes", "_session")
 
     def __init__(
         self, session: Session | None = None, *, config: Config | None = None, endpoint_url: str | None = None
@@ -55,12 +57,20 @@ class Boto3ClientSupplier:
             session: a ``boto3.session.Session``; left out, one of its own with boto3's usual search for credentials.
             config: a ``botocore.config.Config``: timeouts, retries, connections kept open.
             endpoint_url: where to ask instead of AWS, for all Regions.
+
+        Raises:
+            TypeError: the session, the configuration or the endpoint is something else.
         """
+        if session is not None and not callable(getattr(session, "client", None)):
+            raise TypeError(f"a session is a boto3.session.Session, not {type(session).__name__}")
+        if config is not None and not callable(getattr(config, "merge", None)):
+            raise TypeError(f"a configuration is a botocore.config.Config, not {type(config).__name__}")
+        if not isinstance(endpoint_url, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"an endpoint is a URL as text, not {type(endpoint_url).__name__}")
         self._session = session
         self._config = config
         self._endpoint_url = endpoint_url
-        self._clients: dict[str, KmsApi] = {}
-        self._lock = Lock()
+        self._processes: dict[int, _Process] = {}
 
     def __repr__(self) -> str:
         shown = "" if self._endpoint_url is None else f"endpoint_url={self._endpoint_url!r}"
@@ -75,40 +85,59 @@ class Boto3ClientSupplier:
         Raises:
             UsageError: boto3 cannot make one: no such Region or profile, no Region configured, a wrong endpoint.
             KmsAccessError: boto3 finds credentials and cannot use them.
+            KmsUnavailableError: what gives boto3 credentials cannot be reached, or throttles.
             TypeError: the Region is not text.
         """
         if region != "":
             check_arn_part("Region", region)
-        client = self._clients.get(region)
+        here = self._here()
+        client = here.clients.get(region)
         if client is None:
-            with self._lock:
-                client = self._clients.get(region)
+            with here.lock:
+                client = here.clients.get(region)
                 if client is None:
-                    client = self._made(region)
-                    self._clients[region] = client
+                    client = here.clients.setdefault(region, self._made(here, region))
         return client
 
-    def _made(self, region: str) -> KmsApi:
+    def _here(self) -> _Process:
+        # A fork copies connections, which only one process can use, and the lock as it was held by threads that stay
+        # behind.
+        number = os.getpid()
+        return self._processes.get(number) or self._processes.setdefault(number, _Process(self._session))
+
+    def _made(self, here: _Process, region: str) -> KmsApi:
         try:
-            client = self._boto3_client(region or None)
+            client = self._boto3_client(here, region or None)
         except Exception as error:
             refusal = _refusal(error)
             if refusal is None:
                 raise
             raise refusal from error
         # The Region that boto3 chose may have been asked for by its name.
-        known = None if region else self._clients.setdefault(region_of_client(client) or "", client)
+        known = None if region else here.clients.setdefault(region_of_client(client) or "", client)
         return client if known is None else known
 
-    def _boto3_client(self, region: str | None) -> KmsApi:
-        if self._session is None:
+    def _boto3_client(self, here: _Process, region: str | None) -> KmsApi:
+        if here.session is None:
             import boto3.session
 
-            self._session = boto3.session.Session()
-        client: KmsApi = self._session.client(  # pyright: ignore[reportUnknownMemberType]
+            here.session = boto3.session.Session()
+        client: KmsApi = here.session.client(  # pyright: ignore[reportUnknownMemberType]
             "kms", region_name=region, config=self._config, endpoint_url=self._endpoint_url
         )
         return client
+
+
+class _Process:
+    """What a supplier has made in one process."""
+
+    __slots__ = ("clients", "lock", "session")
+
+    def __init__(self, session: Session | None) -> None:
+        self.clients: dict[str, KmsApi] = {}
+        # Reentrant: a signal handler may ask in the midst of it, in the same thread.
+        self.lock = RLock()
+        self.session = session
 
 
 _ADVICE: Final = {
@@ -122,7 +151,9 @@ _ADVICE: Final = {
 
 def _refusal(error: Exception) -> EnvelopeError | None:
     translated = kms_error("CreateClient", error)
-    if isinstance(translated, KmsAccessError):
+    # boto3 may ask the network for credentials here; a file that it cannot read is a matter of configuration.
+    of_a_file = getattr(error, "filename", None) is not None
+    if isinstance(translated, KmsAccessError | KmsUnavailableError) and not of_a_file:
         return translated
     if translated is None and not isinstance(error, ImportError | ValueError):
         return None
@@ -178,12 +209,16 @@ def supplied_client(supplier: ClientSupplier, region: str) -> KmsApi:
     """Return what the supplier has for a Region.
 
     Raises:
-        UsageError: it has none.
+        UsageError: it has none: it returns ``None``, or raises :class:`KeyError` as a dict does.
         TypeError: it cannot be called: a client in its place, most often.
     """
-    client = _checked_supplier(supplier)(region)
+    nothing = f"the client supplier has no client for {_shown(region)}"
+    try:
+        client = _checked_supplier(supplier)(region)
+    except KeyError as error:
+        raise UsageError(nothing) from error
     if client is None:  # pyright: ignore[reportUnnecessaryComparison] - suppliers are anybody's
-        raise UsageError(f"the client supplier has no client for {_shown(region)}")
+        raise UsageError(nothing)
     return client
 
 

@@ -37,7 +37,8 @@ class KmsDataKeys:
             UsageError: there are too many grant tokens, or one of a wrong length.
             TypeError: the client cannot be one, or the grant tokens are one text.
         """
-        if kms is None or isinstance(kms, str):  # pyright: ignore[reportUnnecessaryComparison, reportUnnecessaryIsInstance]
+        # A client that can only do half of it will do for who needs only that.
+        if not any(callable(getattr(kms, method, None)) for method in ("decrypt", "generate_data_key", "encrypt")):
             raise TypeError(f"a KMS client is an object with boto3's methods, not {type(kms).__name__}")
         self._kms = kms
         self._grant_tokens = checked_grant_tokens(grant_tokens)
@@ -60,10 +61,10 @@ class KmsDataKeys:
             operation = "Encrypt"
             answer = self._call(operation, self._kms.encrypt, key_id, materials, Plaintext=data_key)
         arn = key_arn_of(operation, answer)
-        return materials.with_data_key(
-            data_key,
-            EncryptedDataKey(PROVIDER_ID, arn.encode("utf-8"), bytes_of(operation, answer, "CiphertextBlob")),
-        )
+        wrapped = bytes_of(operation, answer, "CiphertextBlob")
+        if not wrapped:
+            raise odd_answer(operation, "an empty CiphertextBlob, which no key opens")
+        return materials.with_data_key(data_key, EncryptedDataKey(PROVIDER_ID, arn.encode("utf-8"), wrapped))
 
     def unwrap_first(
         self,

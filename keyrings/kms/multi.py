@@ -45,6 +45,7 @@ def kms_multi_keyring(
 
     Raises:
         UsageError: there is no key, an identifier cannot name one, or there is no client for its Region.
+        KmsError: boto3 makes no client for want of credentials: see :class:`Boto3ClientSupplier`.
         TypeError: an identifier is not text, or the key ids or grant tokens are one text.
     """
     return _over_keys(KmsKeyring, *_checked_keys(generator, key_ids), client_supplier, grant_tokens)
@@ -67,6 +68,7 @@ def kms_mrk_multi_keyring(
 
     Raises:
         UsageError: as there; or one multi-Region key is named twice.
+        KmsError: as there.
         TypeError: as there.
     """
     first, others = _checked_keys(generator, key_ids)
@@ -94,6 +96,7 @@ def kms_discovery_multi_keyring(
 
     Raises:
         UsageError: there is no Region, one can be none or is given twice, or there is no client for it.
+        KmsError: boto3 makes no client for want of credentials: see :class:`Boto3ClientSupplier`.
         TypeError: a Region is not text, or the Regions or grant tokens are one text.
     """
 
@@ -123,6 +126,7 @@ def kms_mrk_discovery_multi_keyring(
 
     Raises:
         UsageError: there is no Region, one can be none or is given twice, or the client for it asks another.
+        KmsError: boto3 makes no client for want of credentials: see :class:`Boto3ClientSupplier`.
         TypeError: a Region is not text, or the Regions or grant tokens are one text.
     """
 

@@ -100,13 +100,24 @@ def test_keys_may_be_named_by_arn_alias_or_id(text):
         "arn:aws:kms:r:1:key/ü",
         "key/1234abcd-12ab-34cd-56ef-1234567890ab",
         "alia/test-key",
+        "arn:aws:kms:us-east-1:1:key/a\n",
+        "arn:aws:kms:us-east-1:1:key/a ",
+        "arn:aws:kms:us east 1:1:key/a",
+        "1234abcd-12ab-34cd-56ef-1234567890ab\r\n",
+        "alias/test\tkey",
+        "\0",
         "a" * 2049,
     ],
-    ids=lambda text: text[:50] or "empty",
+    ids=lambda text: repr(text[:50]),
 )
 def test_what_can_name_no_key_is_refused(text):
     with pytest.raises(UsageError):
         check_key_identifier(text)
+
+
+def test_the_resource_of_a_key_arn_is_told_from_other_text_with_a_slash():
+    with pytest.raises(UsageError, match="a KMS key id stands without 'key/' before it"):
+        check_key_identifier("key/1234abcd-12ab-34cd-56ef-1234567890ab")
 
 
 @pytest.mark.parametrize("value", [None, b"alias/test", 5, object()], ids=lambda value: type(value).__name__)
@@ -223,7 +234,7 @@ def test_only_arns_say_the_region(identifier, region):
     assert region_of(identifier) == region
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n", "a:b", "a b", " aws", "aws\n"])
+@pytest.mark.parametrize("text", ["", " ", "\n", "a:b", "a b", " aws", "aws\n", "aws\0", "\u200baws"])
 def test_what_can_be_no_part_of_an_arn_is_refused(text):
     with pytest.raises(UsageError, match="the account is"):
         check_arn_part("account", text)

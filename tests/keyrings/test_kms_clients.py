@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from functools import partial
+from threading import Barrier, Event
 
 import pytest
 from testkit.kms_regions import World
 
 from envelope_sdk import Client
-from envelope_sdk.errors import KmsAccessError, UsageError
+from envelope_sdk.errors import KmsAccessError, KmsUnavailableError, UsageError
 from envelope_sdk.keyrings import (
     Boto3ClientSupplier,
     LimitedRegionsClientSupplier,
@@ -27,6 +30,8 @@ botocore_config = pytest.importorskip("botocore.config")
 botocore_exceptions = pytest.importorskip("botocore.exceptions")
 
 THREADS = 16
+WAIT = 10
+"""Seconds, where only a deadlock takes so long."""
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +121,81 @@ def test_threads_that_share_a_supplier_and_its_keyrings_read_each_other_s_messag
             assert list(threads.map(there_and_back, range(32))) == [b"%d" % number for number in range(32)]
 
 
+def holds_in_a_fork(check):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(WAIT)
+        held = False
+        try:
+            held = check()
+        finally:
+            os._exit(0 if held else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
+
+@forks
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_forked_while_a_client_is_made_is_given_its_own():
+    parent, inside, go_on = os.getpid(), Event(), Event()
+
+    class Slow(CountingSession):
+        def client(self, service, **parameters):
+            if os.getpid() == parent:
+                inside.set()
+                go_on.wait(WAIT)
+            return super().client(service, **parameters)
+
+    supplier = Boto3ClientSupplier(Slow())
+    with ThreadPoolExecutor(1) as threads:
+        made = threads.submit(supplier, "eu-west-1")
+        inside.wait(WAIT)
+        held = holds_in_a_fork(lambda: supplier("eu-west-1").meta.region_name == "eu-west-1")
+        go_on.set()
+
+    assert held
+    assert made.result() is supplier("eu-west-1")
+
+
+@forks
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_does_not_use_its_parents_connections():
+    supplier = Boto3ClientSupplier()
+    parents = supplier("eu-west-1")
+
+    assert holds_in_a_fork(lambda: supplier("eu-west-1") is not parents)
+    assert supplier("eu-west-1") is parents
+
+
+@pytest.mark.skipif(not hasattr(signal, "alarm"), reason="there are no such signals here")
+def test_a_signal_handler_may_ask_while_a_client_is_made(request):
+    class Interrupted(CountingSession):
+        interrupted = False
+
+        def client(self, service, **parameters):
+            if not self.interrupted:
+                self.interrupted = True
+                signal.raise_signal(signal.SIGUSR1)
+            return super().client(service, **parameters)
+
+    def ask(*_):
+        asked.append(supplier("eu-west-1"))
+
+    def give_up(*_):
+        raise ZeroDivisionError("deadlock")
+
+    for number, handler in [(signal.SIGUSR1, ask), (signal.SIGALRM, give_up)]:
+        request.addfinalizer(partial(signal.signal, number, signal.signal(number, handler)))
+    request.addfinalizer(partial(signal.alarm, 0))
+    supplier = Boto3ClientSupplier(Interrupted())
+    asked = []
+    signal.alarm(WAIT)
+
+    assert [supplier("eu-west-1")] == asked
+
+
 def test_the_empty_text_is_the_region_that_boto3_is_configured_for(environment):
     environment.setenv("AWS_DEFAULT_REGION", "eu-central-1")
 
@@ -184,6 +264,54 @@ def test_half_of_the_credentials_is_a_matter_of_access_and_tells_neither(environ
         Boto3ClientSupplier()("eu-west-1")
     assert (caught.value.code, caught.value.retryable) == ("PartialCredentialsError", False)
     assert "half" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        botocore_exceptions.EndpointConnectionError(endpoint_url="https://sts.example"),
+        botocore_exceptions.ReadTimeoutError(endpoint_url="https://sts.example"),
+        ConnectionResetError(104, "reset"),
+        botocore_exceptions.ClientError(
+            {"Error": {"Code": "ThrottlingException"}, "ResponseMetadata": {"RequestId": "request-1"}}, "AssumeRole"
+        ),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_credentials_that_cannot_be_had_for_now_may_be_asked_for_again(error):
+    class Unreachable:
+        def client(self, *_arguments, **_parameters):
+            raise error
+
+    with pytest.raises(KmsUnavailableError) as caught:
+        Boto3ClientSupplier(Unreachable())("eu-west-1")
+    assert caught.value.retryable
+    assert caught.value.request_id == ("request-1" if "Throttling" in str(error) else None)
+
+
+def test_a_configuration_that_cannot_be_read_is_a_usage_error(tmp_path):
+    class Unreadable:
+        def client(self, *_arguments, **_parameters):
+            (tmp_path / "config").read_text()
+
+    with pytest.raises(UsageError, match="No such file"):
+        Boto3ClientSupplier(Unreadable())("eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"session": "default"}, "a session is a boto3.session.Session, not str"),
+        ({"session": {"region_name": "eu-west-1"}}, "a session is a boto3.session.Session, not dict"),
+        ({"config": {"connect_timeout": 3}}, "a configuration is a botocore.config.Config, not dict"),
+        ({"endpoint_url": 4566}, "an endpoint is a URL as text, not int"),
+        ({"endpoint_url": b"http://127.0.0.1"}, "an endpoint is a URL as text, not bytes"),
+    ],
+    ids=str,
+)
+def test_what_clients_cannot_be_made_with_is_a_type_error(arguments, reason):
+    with pytest.raises(TypeError, match=reason):
+        Boto3ClientSupplier(**arguments)
 
 
 def test_after_a_failure_the_next_call_tries_again(environment):
@@ -293,6 +421,12 @@ def test_the_repr_shows_what_is_limited_to_what():
 def test_a_supplier_that_has_no_client_is_a_usage_error(region, shown):
     with pytest.raises(UsageError, match=f"the client supplier has no client for {shown}"):
         supplied_client({}.get, region)
+
+
+def test_a_dict_without_the_region_is_a_usage_error():
+    with pytest.raises(UsageError, match="the client supplier has no client for the Region 'eu-west-1'") as caught:
+        kms_mrk_discovery_multi_keyring(["eu-west-1"], client_supplier={}.__getitem__)
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_a_supplier_that_cannot_be_called_says_so():

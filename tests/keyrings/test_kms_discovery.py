@@ -212,7 +212,11 @@ def test_a_filter_of_another_kind_is_a_type_error(discovery_filter, kms):
         KmsDiscoveryKeyring(kms, discovery_filter=discovery_filter)
 
 
-@pytest.mark.parametrize("client", [None, "arn:aws:kms:eu-west-1:111122223333:key/1"])
+@pytest.mark.parametrize(
+    "client",
+    [None, "arn:aws:kms:eu-west-1:111122223333:key/1", b"arn", object(), World().client, {REGION: "a client"}],
+    ids=lambda client: type(client).__name__,
+)
 def test_a_client_that_cannot_be_one_is_a_type_error(client):
     with pytest.raises(TypeError, match="a KMS client is an object with boto3's methods"):
         KmsDiscoveryKeyring(client)

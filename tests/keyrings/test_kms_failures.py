@@ -292,6 +292,27 @@ def test_an_exception_whose_response_is_something_else_is_raised_as_it_is():
         Client(KmsKeyring(Failing(Unrelated()), KEY)).encrypt(PLAINTEXT)
 
 
+@pytest.mark.parametrize(
+    "response",
+    [
+        {},
+        {"Error": None, "ResponseMetadata": None},
+        {"Error": "text", "ResponseMetadata": []},
+        {"Error": {}, "ResponseMetadata": {"HTTPStatusCode": "500"}},
+    ],
+    ids=str,
+)
+def test_a_response_of_another_shape_is_an_error_of_the_service(response):
+    class Unlike(Exception):
+        pass
+
+    error = Unlike()
+    error.response = response
+    with pytest.raises(KmsError, match="KMS GenerateDataKey answered Unknown") as caught:
+        Client(KmsKeyring(Failing(error), KEY)).encrypt(PLAINTEXT)
+    assert caught.value.__cause__ is error
+
+
 # --- a real boto client, stubbed at the wire -------------------------------------------------------------------------
 
 

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from testkit.kms_regions import ACCOUNT, World
 
 from envelope_sdk import Client
-from envelope_sdk.errors import KmsAccessError, KmsError, KmsUnavailableError, NoMatchingKeyError, UsageError
+from envelope_sdk.errors import (
+    KmsAccessError,
+    KmsError,
+    KmsServiceError,
+    KmsUnavailableError,
+    NoMatchingKeyError,
+    UsageError,
+)
 from envelope_sdk.formats import AlgorithmSuite, EncryptedDataKey, EncryptionContext
 from envelope_sdk.keyrings import (
     KmsDiscoveryKeyring,
@@ -130,6 +137,7 @@ def test_a_refusal_to_unwrap_keeps_the_service_s_code_and_request(code, kind, re
     assert type(failure.error) is kind
     assert (failure.error.operation, failure.error.code) == ("Decrypt", code)
     assert failure.error.request_id == "request-2"
+    assert isinstance(failure.error.__cause__, KmsServiceError)
     assert key in str(failure)
     assert "request-2" in str(caught.value)
     assert holds_no_secret(caught.value)
@@ -178,16 +186,31 @@ def test_a_new_data_key_that_is_none_or_of_another_length_is_refused(plaintext, 
 
 
 @every_writer
-@pytest.mark.parametrize("named", [None, "", "1234abcd", "alias/a", "arn:aws:kms:r:1:alias/a"], ids=repr)
+@pytest.mark.parametrize(
+    "named",
+    [
+        None,
+        "",
+        "1234abcd",
+        "alias/a",
+        "arn:aws:kms:r:1:alias/a",
+        b"arn:aws:kms:r:1:key/a",
+        "arn:aws:kms:r:1:key/\ud800",
+    ],
+    ids=ascii,
+)
 def test_a_wrapped_data_key_that_names_no_key_arn_is_refused(named, writer, kms, key):
     with pytest.raises(KmsError, match="which is not a key ARN"):
         Client(writer(Answering(kms, KeyId=named), key)).encrypt(PLAINTEXT)
 
 
 @every_writer
-def test_an_answer_without_a_wrapped_data_key_is_refused(writer, kms, key):
-    with pytest.raises(KmsError, match="no CiphertextBlob"):
-        Client(writer(Answering(kms, CiphertextBlob=None), key)).encrypt(PLAINTEXT)
+@pytest.mark.parametrize(
+    ("wrapped", "reason"), [(None, "no CiphertextBlob"), (b"", "an empty CiphertextBlob")], ids=repr
+)
+def test_an_answer_without_a_wrapped_data_key_is_refused(wrapped, reason, writer, kms, key):
+    with pytest.raises(KmsError, match=reason):
+        Client(writer(Answering(kms, CiphertextBlob=wrapped), key)).encrypt(PLAINTEXT)
 
 
 @every_reader
@@ -219,6 +242,38 @@ def test_an_answer_from_another_key_opens_nothing(named, reader, world, kms, key
     assert holds_no_secret(caught.value)
 
 
+class Mute:
+    """A client whose answers are not answers."""
+
+    region = REGION
+
+    def __init__(self, answer):
+        self._answer = answer
+
+    def decrypt(self, **_parameters):
+        return self._answer
+
+    generate_data_key = decrypt
+
+
+not_answers = pytest.mark.parametrize("answer", [None, [], "text", object()], ids=lambda answer: type(answer).__name__)
+
+
+@every_writer
+@not_answers
+def test_an_answer_that_is_no_mapping_is_refused(answer, writer, key):
+    with pytest.raises(KmsError, match=f"GenerateDataKey answered with a {type(answer).__name__}, where") as caught:
+        Client(writer(Mute(answer), key)).encrypt(PLAINTEXT)
+    assert caught.value.code == "UnexpectedAnswer"
+
+
+@every_reader
+@not_answers
+def test_an_answer_that_is_no_mapping_opens_nothing(answer, reader, key, message):
+    with pytest.raises(NoMatchingKeyError, match=f"Decrypt answered with a {type(answer).__name__}, where"):
+        Client(reader(Mute(answer), key)).decrypt(message)
+
+
 # --- messages that name no key ---------------------------------------------------------------------------------------
 
 MALFORMED = {
@@ -230,6 +285,10 @@ MALFORMED = {
     "another-service": (b"arn:aws:s3:eu-west-1:111122223333:key/1", "not of 'kms'"),
     "no-key-id": (b"arn:aws:kms:eu-west-1:111122223333:key/", "neither key/ID nor alias/NAME"),
     "no-region": (b"arn:aws:kms::111122223333:key/1", "Region or account is missing"),
+    "too-long": (b"arn:aws:kms:eu-west-1:111122223333:key/" + b"1" * 2010, "by 2049 bytes, where at most 2048"),
+    "line-break": (b"arn:aws:kms:eu-west-1:111122223333:key/1\nERROR", "key/1\\nERROR"),
+    "terminal-escape": (b"arn:aws:kms:eu-west-1:111122223333:key/\x1b[31m", "key/\\x1b[31m"),
+    "reversed-text": ("arn:aws:kms:eu-west-1:111122223333:key/\u202e".encode(), "key/\\u202e"),
     "surrounded-by-space": (b" arn:aws:kms:eu-west-1:111122223333:key/1", "not an ARN"),
 }
 
@@ -255,6 +314,7 @@ def test_a_malformed_name_is_a_failure_of_its_data_key(info, reason, reader, wor
         reader(kms, key).on_decrypt(opening_materials(), [malformed])
     (failure,) = caught.value.failures
     assert reason in str(failure)
+    assert str(failure).isprintable()
     assert failure.provider_id == "aws-kms"
     assert isinstance(failure.error, UsageError)
     assert len(world.calls) == asked
@@ -283,6 +343,15 @@ def test_whatever_bytes_name_a_key_only_documented_errors_leave(reader, info):
     with pytest.raises(NoMatchingKeyError) as caught:
         reader(world.client(REGION), key).on_decrypt(opening_materials(), [EncryptedDataKey("aws-kms", info, b"blob")])
     assert len(caught.value.failures) == 1
+
+
+@every_reader
+def test_long_names_do_not_make_long_errors(reader, kms, key, wrapped):
+    """Each is as long as a message can make it, in bytes that are shown as several characters each."""
+    malformed = [EncryptedDataKey("aws-kms", b"\0" * 65535, b"blob")] * 16
+    with pytest.raises(NoMatchingKeyError) as caught:
+        reader(kms, key).on_decrypt(opening_materials(), malformed)
+    assert len(str(caught.value)) < 16 * 500
 
 
 @every_reader
