@@ -29,7 +29,7 @@ __all__ = ["command"]
     "context",
     multiple=True,
     metavar="KEY[=VALUE]",
-    help="Pair or key that is required, stored or not.",
+    help="Pair or key that has to be, stored or not.",
 )
 @click.option("--max-body-length", type=click.IntRange(1), help="Refuse frames, or unframed bodies, longer than this.")
 @click.option("--allow-uncommitted", is_flag=True, help="Accept older messages that do not commit to their key.")
