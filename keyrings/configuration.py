@@ -143,13 +143,15 @@ def load_configuration() -> Configuration:
         UsageError: it is malformed.
     """
     path = configuration_path()
-    if path is None or not (os.environ.get(CONFIGURATION_VARIABLE) or path.exists()):
+    if path is None:
         return Configuration()
     try:
         with path.open("rb") as file:
             _require_safe(path, os.fstat(file.fileno()))
             data = file.read(_MAX_LENGTH + 1)
     except OSError as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError) and not os.environ.get(CONFIGURATION_VARIABLE):
+            return Configuration()
         raise KeyringError(f"the configuration {path} cannot be read: {str(error.strerror).lower()}") from error
     if len(data) > _MAX_LENGTH:
         raise UsageError(f"{path} is no configuration: it is too long")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.keyrings.key_files import MAX_LENGTH, parse_key_file
+from envelope_sdk.keyrings.schemes import BUILT_IN
 from envelope_sdk.keyrings.uri import KEY_FILE, KeyringUri
 from envelope_sdk.materials import Keyring
 
@@ -32,7 +33,8 @@ def keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(MAX_LENGTH + 1)
     except OSError as error:
-        raise KeyringError(f"the key file {path!r} cannot be read: {str(error.strerror).lower()}") from error
+        reason = str(error.strerror).lower() + _hint(uri)
+        raise KeyringError(f"the key file {path!r} cannot be read: {reason}") from error
     if len(data) > MAX_LENGTH:
         raise UsageError(f"{path!r} is not a key file: it is too long")
     try:
@@ -44,3 +46,9 @@ def keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
     if parsed.secret and mode & (stat.S_IRGRP | stat.S_IROTH):
         warnings.warn(f"the key file {path} can be read by others; 'chmod 600' it", stacklevel=2)
     return parsed.keyring
+
+
+def _hint(uri: KeyringUri) -> str:
+    """Return what to add where the path looks like a URI that lacks its slashes."""
+    scheme, colon, _ = uri.rest.partition(":")
+    return f" (write {BUILT_IN[scheme].form})" if uri.scheme == KEY_FILE and colon and scheme in BUILT_IN else ""

@@ -265,6 +265,19 @@ def test_a_file_that_cannot_be_read_is_told(home, monkeypatch):
             load_configuration()
 
 
+def test_the_usual_file_is_not_passed_over_where_it_cannot_be_read(home):
+    (home / ".config" / "envelope" / "config.toml").mkdir(parents=True)
+
+    with pytest.raises(KeyringError, match="cannot be read: is a directory"):
+        default_uris()
+
+
+def test_a_usual_folder_that_is_a_file_holds_no_configuration(home):
+    (home / ".config").write_text("")
+
+    assert default_uris() == ()
+
+
 def test_a_file_that_is_far_too_long_is_none(home, monkeypatch):
     write(home / "x.toml", "#" * (2**20 + 1))
     monkeypatch.setenv("ENVELOPE_CONFIG", "x.toml")

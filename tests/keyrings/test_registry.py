@@ -171,6 +171,11 @@ def test_a_key_file_that_is_not_there_is_told(tmp_path):
         keyring_from_uri(str(tmp_path / "nosuch"))
 
 
+def test_a_uri_without_its_slashes_is_told_how_to_write_it():
+    with pytest.raises(KeyringError, match=r"no such file or directory \(write aws-kms://KEY\)"):
+        keyring_from_uri("aws-kms:alias/a")
+
+
 # --- the local KMS ---------------------------------------------------------------------------------------------------
 
 

@@ -24,7 +24,12 @@ __all__ = ["command"]
 @click.command("decrypt", cls=WrappingKeysCommand)
 @transfer_options
 @click.option(
-    "-c", "--context", "context", multiple=True, metavar="KEY[=VALUE]", help="Pair or key the message must have."
+    "-c",
+    "--context",
+    "context",
+    multiple=True,
+    metavar="KEY[=VALUE]",
+    help="Pair or key that has to be, stored or not.",
 )
 @click.option("--max-body-length", type=click.IntRange(1), help="Refuse frames, or unframed bodies, longer than this.")
 @click.option("--allow-uncommitted", is_flag=True, help="Accept older messages that do not commit to their key.")
