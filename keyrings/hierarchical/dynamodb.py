@@ -103,13 +103,18 @@ class DynamoDbStorage:
                 # Somebody else was faster.
                 if error.code != "ResourceInUseException":
                     raise
-            self._call("DescribeTable", self._client.get_waiter("table_exists").wait)
+            self._call("DescribeTable", self._waited)
             table = self._described() or {}
         if not _holds(table.get("KeySchema"), _SCHEMA) or not _holds(table.get("AttributeDefinitions"), _DEFINITIONS):
             raise UsageError(
                 f"the table {self._table!r} is none for branch keys, whose keys are {BRANCH_KEY_ID!r} and {TYPE!r}"
             )
         return str(table["TableArn"])
+
+    def _waited(self, **parameters: Any) -> Mapping[str, Any]:
+        # Alone among a client's methods, a waiter answers with nothing.
+        self._client.get_waiter("table_exists").wait(**parameters)
+        return {}
 
     def get(self, branch_key_id: str, kind: str) -> Record | None:
         """Return the record of this ``type``, as last written."""
@@ -190,7 +195,7 @@ def _call_dynamodb(operation: str, method: Callable[..., Any], **parameters: Any
             kind = KmsUnavailableError
         text = "DynamoDB " + str(error).removeprefix("KMS ")
         if error.code == _NO_TABLE and operation != "DescribeTable":
-            text += "; DynamoDbStorage.create_table() makes the table"
+            text += "; make the table with create_table(), or with --create-table"
         raise kind(text, operation=operation, code=error.code, request_id=error.request_id) from error.__cause__
 
 

@@ -77,7 +77,7 @@ def test_an_error_keeps_its_code_and_request_id(
 def test_a_table_that_is_not_there_is_said_to_be_made_how(stub: Stubber, storage: DynamoDbStorage) -> None:
     stub.add_client_error("get_item", "ResourceNotFoundException", "Requested resource not found")
 
-    with pytest.raises(KmsAccessError, match=r"create_table\(\) makes the table"):
+    with pytest.raises(KmsAccessError, match=r"make the table with create_table\(\)"):
         storage.get("id", "branch:ACTIVE")
 
 
