@@ -412,12 +412,18 @@ def test_one_who_is_interrupted_while_waiting_leaves_nothing_unwiped(cache: Loca
         assert go_on.wait(30)
         return load()
 
+    interrupted = threading.Event()
+
     def interrupt() -> None:
         until_waiting(cache, 1)
-        signal.pthread_kill(main, signal.SIGUSR1)
+        # A signal that comes just before a thread begins to wait is handled only when it has waited.
+        while not interrupted.wait(0.001):
+            signal.pthread_kill(main, signal.SIGUSR1)
 
     def raise_it(_number: int, _frame: object) -> None:
-        raise Interrupted
+        if not interrupted.is_set():
+            interrupted.set()
+            raise Interrupted
 
     loader = threading.Thread(target=lambda: take(cache, slow))
     loader.start()
@@ -429,10 +435,10 @@ def test_one_who_is_interrupted_while_waiting_leaves_nothing_unwiped(cache: Loca
         with pytest.raises(Interrupted):
             take(cache, load)
     finally:
-        signal.signal(signal.SIGUSR1, before)
         go_on.set()
         loader.join(30)
         interrupter.join(30)
+        signal.signal(signal.SIGUSR1, before)
     cache.close()
 
     assert load.wiped == [True]
