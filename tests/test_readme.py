@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from envelope_sdk import keyrings
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -52,3 +54,11 @@ def test_the_quick_start_command_encrypts_and_opens_a_file_in_a_fresh_checkout(t
     assert run.returncode == 0, run.stderr
     assert "arn:aws:kms:" in run.stdout
     assert run.stdout.endswith("README.md.enc opens to README.md again\n")
+
+
+def test_every_keyring_has_a_place_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    public = [name for name in keyrings.__all__ if name.endswith(("Keyring", "_keyring"))]
+
+    assert len(public) > 10
+    assert [name for name in public if f"`{name}`" not in text] == []
