@@ -29,30 +29,36 @@ _PASSING_REASONS: Final = frozenset(
 
 
 class DynamoDbApi(Protocol):
-    """What the storage needs of ``boto3.client("dynamodb")``."""
+    """What the storage needs of ``boto3.client("dynamodb")``: these methods, with DynamoDB's names for parameters."""
 
-    def get_item(self, **parameters: Any) -> Mapping[str, Any]:
-        """Return ``Item`` (API_GetItem)."""
+    @property
+    def get_item(self) -> Callable[..., Mapping[str, Any]]:
+        """Returns ``Item`` (API_GetItem)."""
         ...
 
-    def transact_write_items(self, **parameters: Any) -> Mapping[str, Any]:
-        """Write all or nothing (API_TransactWriteItems)."""
+    @property
+    def transact_write_items(self) -> Callable[..., Mapping[str, Any]]:
+        """Writes all or nothing (API_TransactWriteItems)."""
         ...
 
-    def scan(self, **parameters: Any) -> Mapping[str, Any]:
-        """Return ``Items``, a page of them (API_Scan)."""
+    @property
+    def scan(self) -> Callable[..., Mapping[str, Any]]:
+        """Returns ``Items``, a page of them (API_Scan)."""
         ...
 
-    def describe_table(self, **parameters: Any) -> Mapping[str, Any]:
-        """Return ``Table`` (API_DescribeTable)."""
+    @property
+    def describe_table(self) -> Callable[..., Mapping[str, Any]]:
+        """Returns ``Table`` (API_DescribeTable)."""
         ...
 
-    def create_table(self, **parameters: Any) -> Mapping[str, Any]:
-        """Return ``TableDescription`` (API_CreateTable)."""
+    @property
+    def create_table(self) -> Callable[..., Mapping[str, Any]]:
+        """Returns ``TableDescription`` (API_CreateTable)."""
         ...
 
-    def get_waiter(self, name: str, /) -> Any:
-        """Return what waits for a table to be there."""
+    @property
+    def get_waiter(self) -> Callable[..., Any]:
+        """Returns what waits for a table to be there."""
         ...
 
 
@@ -77,7 +83,7 @@ class DynamoDbStorage:
         if not table_name:
             raise UsageError("the table's name is empty")
         self._table = table_name
-        self._client: Any = client
+        self._client = client
 
     def __repr__(self) -> str:
         return f"DynamoDbStorage({self._table!r})"
