@@ -8,7 +8,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import boto3
+import moto
 import pytest
 
 from envelope_sdk import keyrings
@@ -54,6 +57,29 @@ def test_the_quick_start_command_encrypts_and_opens_a_file_in_a_fresh_checkout(t
     assert run.returncode == 0, run.stderr
     assert "arn:aws:kms:" in run.stdout
     assert run.stdout.endswith("README.md.enc opens to README.md again\n")
+
+
+def test_the_hierarchical_example_makes_a_client_that_calls_kms_once_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with moto.mock_aws():
+        key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
+        code, count = re.subn('arn:aws:kms:[^"]+', key, marked("hierarchical"))
+        assert count == 1
+        calls: list[str] = []
+        boto3.setup_default_session()
+        boto3.DEFAULT_SESSION.events.register("before-call", lambda model, **_: calls.append(model.name))
+        names: dict[str, Any] = {}
+        exec(code, names)
+        client = names["client"]
+        calls.clear()
+
+        messages = [client.encrypt(b"one of many").ciphertext for _ in range(100)]
+
+        assert {client.decrypt(message).plaintext for message in messages} == {b"one of many"}
+        assert calls == ["GetItem", "Decrypt"] * 2  # the version that encrypts, then the one the messages name
 
 
 def test_every_keyring_has_a_place_in_the_readme() -> None:
