@@ -42,8 +42,14 @@ def load_private_key(what: str, data: bytes, password: bytes | None) -> PrivateK
     """Return the private key in PEM or DER bytes (PKCS#8 or traditional); ``password`` opens an encrypted one.
 
     Raises:
-        UsageError: they hold no private key, or the password does not fit.
+        UsageError: they hold no private key, or the password does not fit or is empty.
+        TypeError: the password is not bytes.
     """
+    # What cryptography says of these cannot be told from what it says where a password is missing or needless.
+    if password is not None and not isinstance(password, bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"a password is bytes, not {type(password).__name__}")
+    if password == b"":
+        raise UsageError(f"the password of the {what} is empty: give None where there is none")
     try:
         return load_pem_private_key(data, password) if _is_pem(data) else load_der_private_key(data, password)
     except TypeError:

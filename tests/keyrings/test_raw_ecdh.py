@@ -436,14 +436,23 @@ def test_a_password_opens_a_protected_private_key():
         (pem_of(key_of("bob"), b"correct horse"), None, "give its password"),
         (pem_of(key_of("bob"), b"correct horse"), b"wrong", "password is wrong"),
         (pem_of(key_of("bob")), b"correct horse", "give no password"),
+        (pem_of(key_of("bob"), b"correct horse"), b"", "is empty: give None"),
+        (pem_of(key_of("bob")), b"", "is empty: give None"),
     ],
-    ids=["none", "wrong", "needless"],
+    ids=["none", "wrong", "needless", "empty", "empty and needless"],
 )
 def test_passwords_that_do_not_fit_are_told_apart(key: bytes, password: bytes | None, reason: str):
     with pytest.raises(UsageError, match=reason) as error:
         RawEcdhKeyring.discovery(key, password=password)
 
     assert "correct horse" not in str(error.value)
+
+
+def test_a_password_that_is_not_bytes_is_a_type_error():
+    protected = pem_of(key_of("bob"), b"correct horse")
+
+    with pytest.raises(TypeError, match="a password is bytes, not str"):
+        RawEcdhKeyring.discovery(protected, password="correct horse")  # type: ignore[arg-type]
 
 
 def test_keys_of_two_curves_do_not_go_together():
