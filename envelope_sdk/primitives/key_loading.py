@@ -60,4 +60,5 @@ def load_private_key(what: str, data: bytes, password: bytes | None) -> PrivateK
 
 
 def _is_pem(data: bytes) -> bool:
-    return data.lstrip().startswith(_PEM_START)
+    # Text may come before it (RFC 7468, section 2): OpenSSL writes a bag's attributes there, for one.
+    return _PEM_START in data

@@ -97,6 +97,20 @@ def test_a_public_key_is_read_from_pem_der_and_an_object(curve: EcdhCurve):
     assert len(points) == 1
 
 
+def test_text_before_pem_does_not_matter():
+    key = ec.generate_private_key(ec.SECP256R1())
+    text = "Bag Attributes\n    friendlyName: größe\nKey Attributes: <No Attributes>\n".encode()
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    points = {
+        EcdhPublicKey.load("key", text + public).point,
+        EcdhPrivateKey.load("key", text + private, None).public.point,
+    }
+
+    assert points == {EcdhPublicKey.load("key", key.public_key()).point}
+
+
 def test_a_compressed_point_in_der_is_read_too():
     prefix = der_of(GOOD.key)[2:-68]
 
