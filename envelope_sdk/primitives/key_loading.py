@@ -17,7 +17,7 @@ from envelope_sdk.errors import UsageError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
-__all__ = ["load_private_key", "load_public_key"]
+__all__ = ["load_private_key", "load_public_key", "other_kind"]
 
 _PEM_START: Final = b"-----BEGIN"
 
@@ -57,6 +57,13 @@ def load_private_key(what: str, data: bytes, password: bytes | None) -> PrivateK
         raise UsageError(f"the {what} {need}") from None
     except (ValueError, UnsupportedAlgorithm):
         raise UsageError(f"the {what} is not PEM or DER of a private key, or the password is wrong") from None
+
+
+def other_kind(what: str, key: object, kind: type) -> UsageError:
+    """Return the error for a key that is not of the kind that is needed, or is no key at all."""
+    return UsageError(
+        f"the {what} is {type(key).__name__}, not an {kind.__name__}: give PEM or DER bytes of one, or the object"
+    )
 
 
 def _is_pem(data: bytes) -> bool:

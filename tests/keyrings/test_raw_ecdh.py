@@ -478,9 +478,9 @@ def test_a_curve_that_there_is_not_is_refused_with_those_there_are():
 
 
 def test_halves_in_each_others_place_are_refused():
-    with pytest.raises(UsageError, match="private key is not one of an elliptic curve"):
+    with pytest.raises(UsageError, match="private key is ECPublicKey, not an EllipticCurvePrivateKey"):
         RawEcdhKeyring.static(public_of("alice"), public_of("bob"))  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="recipient's public key is not one of an elliptic curve"):
+    with pytest.raises(UsageError, match="recipient's public key is ECPrivateKey, not an EllipticCurvePublicKey"):
         RawEcdhKeyring.static(key_of("alice"), key_of("bob"))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="neither PEM nor DER of a public key"):
         RawEcdhKeyring.ephemeral(pem_of(key_of("bob")))

@@ -183,10 +183,11 @@ def test_keys_of_other_kinds_are_refused(key):
         lambda: EcdhPublicKey.load("key", public),
         lambda: EcdhPublicKey.load("key", key),
         lambda: EcdhPublicKey.load("key", 7),  # type: ignore[arg-type]
+        lambda: EcdhPublicKey.load("key", "-----BEGIN PUBLIC KEY-----"),  # type: ignore[arg-type]
         lambda: EcdhPrivateKey.load("key", private, None),
         lambda: EcdhPrivateKey.load("key", key.public_key(), None),
     ):
-        with pytest.raises(UsageError, match="not one of an elliptic curve"):
+        with pytest.raises(UsageError, match=r"not an EllipticCurveP.*: give PEM or DER bytes"):
             load()
 
 
