@@ -154,8 +154,9 @@ def test_it_makes_a_data_key_of_the_suites_length_where_there_is_none(scheme: st
     assert read.plaintext_data_key == materials.plaintext_data_key
 
 
-def test_every_ephemeral_message_has_a_sender_of_its_own():
-    ring = wrapping("ephemeral")
+@pytest.mark.parametrize("scheme", ["ephemeral", "pair"])
+def test_every_ephemeral_message_has_a_sender_of_its_own(scheme: str):
+    ring = wrapping(scheme)
 
     assert len({wrapped(ring).provider_info for _ in range(4)}) == 4
 

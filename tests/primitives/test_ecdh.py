@@ -191,6 +191,13 @@ def test_keys_of_other_kinds_are_refused(key):
             load()
 
 
+def test_a_private_key_on_a_curve_that_cannot_be_read_is_refused():
+    sm2 = bytes.fromhex("30310201010420") + (7).to_bytes(32, "big") + bytes.fromhex("a00a06082a811ccf5501822d")
+
+    with pytest.raises(UsageError, match="the key is not PEM or DER of a private key"):
+        EcdhPrivateKey.load("key", sm2, None)
+
+
 def test_a_private_key_that_does_not_go_with_its_public_half_is_refused():
     one, other = (private_der(ec.generate_private_key(ec.SECP256R1())) for _ in range(2))
 
