@@ -371,6 +371,12 @@ def test_a_key_name_that_is_not_text_is_a_type_error(kms):
         KmsRsaKeyring(kms, KEY.encode())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("algorithm", [None, b"RSAES_OAEP_SHA_256", private(2048).public_key()])
+def test_an_algorithm_that_is_not_text_is_a_type_error(algorithm, kms):
+    with pytest.raises(TypeError, match="encryption algorithm is text, not "):
+        KmsRsaKeyring(kms, KEY, algorithm)
+
+
 def test_a_weak_public_key_is_refused(kms):
     with pytest.raises(UsageError, match="1024 bits is too weak"):
         KmsRsaKeyring(kms, KEY, public_key=private(1024).public_key())
