@@ -95,7 +95,7 @@ class KmsRsaKeyring:
         if self._public_key is None:
             raise KeyringError(f"{self!r} has no public key and so cannot encrypt")
         if materials.algorithm_suite.signed:
-            raise KeyringError(f"{self!r} cannot encrypt: {_NO_SIGNING}")
+            raise KeyringError(f"{self!r} cannot encrypt: {_NO_SIGNING}; choose a suite that does not sign")
         data_key = materials.plaintext_data_key
         if data_key is None:
             data_key = self._random(materials.algorithm_suite.key_length)
