@@ -172,9 +172,19 @@ def _authenticate(unverified: UnverifiedHeader, materials: DecryptionMaterials) 
     try:
         cipher.check_tag(unverified.iv, covered, unverified.tag)
     except InvalidTag:
-        raise AuthenticationError(f"the header does not authenticate: {ALTERED}", section="header") from None
+        raise AuthenticationError(
+            f"the header does not authenticate: {ALTERED}, or {_wrong_pairs(required)}", section="header"
+        ) from None
     header = Header(suite, message_id, context, keys, content_type, frame_length, suite_data, unverified.length)
     return header, cipher, materials.verification_key if suite.signature is not None else None
+
+
+def _wrong_pairs(unstored: frozenset[str]) -> str:
+    # A keyring that binds the context says so before the header is looked at; not all of them do.
+    if not unstored:
+        return "it was encrypted with context pairs that it does not store: give them as encryption_context"
+    keys = ", ".join(sorted(map(repr, unstored)))
+    return f"it was not encrypted with just these values of the context keys {keys}, which it does not store"
 
 
 def _check_signing_key(suite: AlgorithmSuite, materials: EncryptionMaterials) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from testkit.keyrings import StaticDataKeyring
 from testkit.materials import changed
 
 from envelope_sdk import AlgorithmSuite, Client, CommitmentPolicy, EncryptionContext
 from envelope_sdk.errors import (
+    AuthenticationError,
     CommitmentError,
     CommitmentPolicyError,
     EnvelopeError,
@@ -106,6 +108,30 @@ def test_pairs_that_a_manager_does_not_store_are_authenticated_all_the_same(keyr
     for wrong in ({}, {"tenant": "43"}):
         with pytest.raises(NoMatchingKeyError):
             client.decrypt(encrypted.ciphertext, encryption_context=wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({}, "pairs that it does not store: give them as encryption_context"),
+        ({"tenant": "43"}, "not encrypted with just these values of the context keys 'tenant', which"),
+        ({"tenant": "42", "b": "c"}, "not encrypted with just these values of the context keys 'b', 'tenant', which"),
+    ],
+    ids=["none", "another value", "one more"],
+)
+def test_wrong_pairs_that_only_the_header_binds_are_told(given, reason):
+    manager = Recording(
+        StaticDataKeyring(bytes(32)),
+        encrypt=lambda materials: changed(materials, required_encryption_context_keys=frozenset({"tenant"})),
+    )
+    client = Client(materials_manager=manager)
+    message = client.encrypt(b"plaintext", encryption_context={"tenant": "42"}).ciphertext
+
+    with pytest.raises(AuthenticationError, match=reason) as error:
+        client.decrypt(message, encryption_context=given)
+
+    assert error.value.section == "header"
+    assert client.decrypt(message, encryption_context={"tenant": "42"}).plaintext == b"plaintext"
 
 
 # --- managers that go wrong ------------------------------------------------------------------------------------------
