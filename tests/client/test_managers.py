@@ -19,6 +19,7 @@ from envelope_sdk.errors import (
     UsageError,
 )
 from envelope_sdk.formats import EncryptedDataKey
+from envelope_sdk.formats.context import PUBLIC_KEY_FIELD
 from envelope_sdk.managers import DefaultMaterialsManager
 from envelope_sdk.materials import EncryptionRequest, Keyring, MaterialsManager
 from envelope_sdk.primitives.signing import SigningKey
@@ -184,6 +185,23 @@ def test_incomplete_encryption_materials_are_refused(changes, error, keyring):
 def test_signed_encryption_materials_without_a_signing_key_are_refused(keyring):
     manager = Recording(keyring, encrypt=lambda materials: changed(materials, signing_key=None))
     with pytest.raises(EnvelopeError, match="signing key"):
+        Client(materials_manager=manager, sign=True).encrypt(b"")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"required_encryption_context_keys": frozenset({PUBLIC_KEY_FIELD})},
+        {"encryption_context": EncryptionContext()},
+        {"encryption_context": EncryptionContext({PUBLIC_KEY_FIELD: "A" * 68})},
+        {"signing_key": SigningKey.generate(SIGNED.signature)},
+    ],
+    ids=["not stored", "missing", "another", "another signing key"],
+)
+def test_a_signed_message_whose_readers_would_not_find_its_public_key_is_not_written(changes, keyring):
+    manager = Recording(keyring, encrypt=lambda materials: changed(materials, **changes))
+
+    with pytest.raises(KeyringError, match="does not store their signing key's public half"):
         Client(materials_manager=manager, sign=True).encrypt(b"")
 
 
