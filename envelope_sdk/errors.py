@@ -4,7 +4,7 @@
 
     EnvelopeError
     ├── UsageError (also ValueError)        the call is wrong: correct the code or the arguments
-    │   └── EncryptionContextError          the encryption context cannot be used: reserved, too long, not text
+    │   └── EncryptionContextError          the encryption context cannot be used: reserved, too long, incomplete
     ├── MessageError                        the bytes are not a message of this format: get an intact copy
     │   ├── TruncatedMessageError           the message ends early
     │   ├── TrailingDataError               bytes follow the end of the message
@@ -79,7 +79,7 @@ class UsageError(EnvelopeError, ValueError):
 
 
 class EncryptionContextError(UsageError):
-    """The encryption context given by the caller cannot be used: a reserved key, too long, or not encodable text."""
+    """The caller's encryption context cannot be used: a reserved key, too long, not text, or without a required key."""
 
 
 # --- the bytes are wrong ---------------------------------------------------------------------------------------------

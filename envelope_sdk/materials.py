@@ -36,12 +36,15 @@ class EncryptionRequest(NamedTuple):
         commitment_policy: the client's policy, which the suite has to satisfy.
         algorithm_suite: the suite the client wants.
         plaintext_length: bytes to be encrypted; ``None`` where not known.
+        required_encryption_context_keys: keys of pairs to authenticate but not to store in the message. The materials
+            hold them all, and may hold more.
     """
 
     encryption_context: EncryptionContext
     commitment_policy: CommitmentPolicy
     algorithm_suite: AlgorithmSuite
     plaintext_length: int | None = None
+    required_encryption_context_keys: frozenset[str] = frozenset()
 
 
 class DecryptionRequest(NamedTuple):
@@ -293,6 +296,7 @@ class MaterialsManager(Protocol):
 
         Raises:
             KeyringError, KmsError: no data key could be made or wrapped.
+            EncryptionContextError: the context holds the format's own key, or lacks a required one.
             PolicyError: the policy forbids the suite.
         """
         ...

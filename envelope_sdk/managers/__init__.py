@@ -1,5 +1,6 @@
 """Materials managers: where a client gets its materials from."""
 
 from envelope_sdk.managers.default import DefaultMaterialsManager
+from envelope_sdk.managers.required_context import RequiredContextMaterialsManager
 
-__all__ = ["DefaultMaterialsManager"]
+__all__ = ["DefaultMaterialsManager", "RequiredContextMaterialsManager"]

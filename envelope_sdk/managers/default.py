@@ -25,8 +25,7 @@ from envelope_sdk.materials import (
 if TYPE_CHECKING:
     from envelope_sdk.primitives.signing import VerificationKey
 
-__all__ = ["DefaultMaterialsManager"]
-
+__all__ = ["DefaultMaterialsManager", "check_context_has"]
 
 _NONE: Final[frozenset[str]] = frozenset()
 
@@ -48,7 +47,8 @@ class DefaultMaterialsManager:
 
         Raises:
             CommitmentPolicyError: the policy forbids the suite.
-            EncryptionContextError: the caller's context holds ``aws-crypto-public-key``.
+            EncryptionContextError: the caller's context holds ``aws-crypto-public-key``, or lacks a key that
+                is required.
             KeyringError, KmsError: the keyring could not make or wrap a data key.
         """
         suite = request.algorithm_suite
@@ -56,6 +56,9 @@ class DefaultMaterialsManager:
         context = request.encryption_context
         if PUBLIC_KEY_FIELD in context:
             raise EncryptionContextError(f"the encryption context key {PUBLIC_KEY_FIELD!r} belongs to the format")
+        required = request.required_encryption_context_keys
+        if required:
+            check_context_has(context, required)
         signing_key = None
         if suite.signature is not None:
             # Most messages are not signed, and most programs write no others: they need not wait for the import.
@@ -63,7 +66,7 @@ class DefaultMaterialsManager:
 
             signing_key = SigningKey.generate(suite.signature)
             context = context.merged({PUBLIC_KEY_FIELD: signing_key.encoded_public_key})
-        materials = self._keyring.on_encrypt(EncryptionMaterials(suite, context, frozenset(), None, (), signing_key))
+        materials = self._keyring.on_encrypt(EncryptionMaterials(suite, context, required, None, (), signing_key))
         if materials.plaintext_data_key is None or not materials.encrypted_data_keys:
             raise KeyringError(f"{self._keyring!r} returned no data key, or no wrapped copy of it")
         return materials
@@ -91,6 +94,15 @@ class DefaultMaterialsManager:
             if better is error:
                 raise
             raise better from error
+
+
+def check_context_has(context: EncryptionContext, required: frozenset[str]) -> None:
+    """Raise :class:`EncryptionContextError` where a message's pairs lack one that has to be reproduced to read it."""
+    if missing := required - context.keys():
+        raise EncryptionContextError(
+            f"the encryption context lacks the required keys {', '.join(sorted(map(repr, missing)))}: give a value for "
+            "each; they are authenticated but not stored, and readers have to give the same"
+        )
 
 
 def _unstored_keys(stored: EncryptionContext, reproduced: EncryptionContext) -> frozenset[str]:

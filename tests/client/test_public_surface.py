@@ -36,7 +36,7 @@ SURFACE = {
         "RawRsaKeyring",
         "RsaPadding",
     ],
-    "envelope_sdk.managers": ["DefaultMaterialsManager"],
+    "envelope_sdk.managers": ["DefaultMaterialsManager", "RequiredContextMaterialsManager"],
     "envelope_sdk.materials": [
         "DecryptionMaterials",
         "DecryptionRequest",

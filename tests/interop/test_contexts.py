@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
-from testkit.materials import changed
+import io
 
+import pytest
+
+import envelope_sdk
 from envelope_sdk import AlgorithmSuite, Client
-from envelope_sdk.errors import AuthenticationError, ContextMismatchError, EnvelopeError, NoMatchingKeyError
+from envelope_sdk.errors import (
+    AuthenticationError,
+    ContextMismatchError,
+    EncryptionContextError,
+    EnvelopeError,
+    NoMatchingKeyError,
+)
 from envelope_sdk.keyrings import RawAesKeyring, RawRsaKeyring, RsaPadding
-from envelope_sdk.managers import DefaultMaterialsManager
+from envelope_sdk.managers import RequiredContextMaterialsManager
 
 pytest.importorskip("aws_encryption_sdk")
 pytestmark = pytest.mark.interop
@@ -18,6 +26,9 @@ PLAINTEXT = b"the same to both"
 SIGNED = AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY_ECDSA_P384
 UNSIGNED = AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
 NO_KDF = AlgorithmSuite.AES_256_GCM_IV12_TAG16
+V1_UNSIGNED = AlgorithmSuite.AES_256_GCM_IV12_TAG16_HKDF_SHA256
+V1_SIGNED = AlgorithmSuite.AES_256_GCM_IV12_TAG16_HKDF_SHA384_ECDSA_P384
+V1_SIGNED_P256 = AlgorithmSuite.AES_128_GCM_IV12_TAG16_HKDF_SHA256_ECDSA_P256
 
 CONTEXTS = {
     "empty-texts": {"": "", "empty value": ""},
@@ -37,7 +48,11 @@ REQUIRED = {"tenant": "42", "größe": "ñandú 😀"}
 STORED = {"purpose": "interop"}
 
 each_context = pytest.mark.parametrize("context", CONTEXTS.values(), ids=CONTEXTS.keys())
-each_suite = pytest.mark.parametrize("suite", [UNSIGNED, SIGNED, NO_KDF], ids=lambda suite: f"{suite.suite_id:04x}")
+each_suite = pytest.mark.parametrize(
+    "suite",
+    [UNSIGNED, SIGNED, NO_KDF, V1_UNSIGNED, V1_SIGNED, V1_SIGNED_P256],
+    ids=lambda suite: f"{suite.suite_id:04x}",
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,24 +64,13 @@ def peer_keyring(peer):
 def client_for(policy_of):
     def make(suite=UNSIGNED, *, required=()):
         keyring = RawAesKeyring("interop", "aes", KEY)
-        manager = LeavesOut(DefaultMaterialsManager(keyring), required)
-        return Client(materials_manager=manager, commitment_policy=policy_of(suite), algorithm_suite=suite)
+        policy = policy_of(suite)
+        if not required:
+            return Client(keyring, commitment_policy=policy, algorithm_suite=suite)
+        manager = RequiredContextMaterialsManager(keyring, required)
+        return Client(materials_manager=manager, commitment_policy=policy, algorithm_suite=suite, frame_length=128)
 
     return make
-
-
-class LeavesOut:
-    """A manager that authenticates some pairs without storing them, as the required encryption context CMM does."""
-
-    def __init__(self, inner, keys):
-        self._inner = inner
-        self._keys = frozenset(keys)
-
-    def get_encryption_materials(self, request):
-        return changed(self._inner.get_encryption_materials(request), required_encryption_context_keys=self._keys)
-
-    def decrypt_materials(self, request):
-        return self._inner.decrypt_materials(request)
 
 
 @each_context
@@ -111,11 +115,75 @@ def test_we_read_a_message_whose_pairs_the_peer_left_out(suite, peer, peer_keyri
     manager = peer.required_context_manager(peer_keyring, REQUIRED)
     message = peer.encrypt(PLAINTEXT, suite, context=STORED | REQUIRED, materials_manager=manager)
 
-    result = client_for(suite).decrypt(message, encryption_context=REQUIRED, required_context_keys=REQUIRED)
+    for client in (client_for(suite), client_for(suite, required=REQUIRED), client_for(suite, required=["tenant"])):
+        result = client.decrypt(message, encryption_context=REQUIRED, required_context_keys=REQUIRED)
 
-    assert result.plaintext == PLAINTEXT
-    assert dict(result.header.encryption_context).items() >= (STORED | REQUIRED).items()
+        assert result.plaintext == PLAINTEXT
+        assert dict(result.header.encryption_context).items() >= (STORED | REQUIRED).items()
     assert "ñandú".encode() not in message
+
+
+@each_suite
+def test_we_read_in_a_stream_a_message_whose_pairs_the_peer_left_out(suite, peer, peer_keyring, client_for):
+    manager = peer.required_context_manager(peer_keyring, REQUIRED)
+    plaintext = PLAINTEXT * 100
+    message = peer.encrypt(plaintext, suite, context=STORED | REQUIRED, materials_manager=manager, frame_length=128)
+
+    with envelope_sdk.open(
+        io.BytesIO(message),
+        client=client_for(suite, required=REQUIRED),
+        encryption_context=REQUIRED,
+        release_unverified_plaintext=suite.signed,
+    ) as reader:
+        assert reader.read() == plaintext
+
+
+@each_suite
+def test_the_peer_reads_a_streamed_message_whose_pairs_we_left_out(suite, peer, peer_keyring, client_for):
+    file, plaintext = io.BytesIO(), PLAINTEXT * 100
+    client = client_for(suite, required=REQUIRED)
+    with envelope_sdk.open(file, "wb", client=client, encryption_context=STORED | REQUIRED) as writer:
+        for start in range(0, len(plaintext), 100):
+            writer.write(plaintext[start : start + 100])
+    manager = peer.required_context_manager(peer_keyring, REQUIRED)
+
+    with peer.client(suite).stream(
+        mode="d", source=file.getvalue(), materials_manager=manager, encryption_context=REQUIRED
+    ) as reader:
+        assert reader.read() == plaintext
+
+
+def test_neither_manager_reads_without_a_pair_it_requires(peer, peer_keyring, client_for):
+    client = client_for(required=REQUIRED)
+    manager = peer.required_context_manager(peer_keyring, REQUIRED)
+    ours = client.encrypt(PLAINTEXT, encryption_context=STORED | REQUIRED).ciphertext
+    theirs = peer.encrypt(PLAINTEXT, context=STORED | REQUIRED, materials_manager=manager)
+
+    for message in (ours, theirs):
+        with pytest.raises(ContextMismatchError):
+            client.decrypt(message, encryption_context={"tenant": "42"})
+        with pytest.raises(peer.sdk.exceptions.AWSEncryptionSDKClientError):
+            peer.decrypt(message, materials_manager=manager, encryption_context={"tenant": "42"})
+
+
+def test_neither_manager_writes_without_a_pair_it_requires(peer, peer_keyring, client_for):
+    manager = peer.required_context_manager(peer_keyring, REQUIRED)
+
+    with pytest.raises(EncryptionContextError):
+        client_for(required=REQUIRED).encrypt(PLAINTEXT, encryption_context={"tenant": "42"})
+    with pytest.raises(peer.sdk.exceptions.AWSEncryptionSDKClientError):
+        peer.encrypt(PLAINTEXT, context={"tenant": "42"}, materials_manager=manager)
+
+
+@each_suite
+def test_nested_managers_are_one_to_the_peer(suite, peer, policy_of, peer_keyring):
+    inner = RequiredContextMaterialsManager(RawAesKeyring("interop", "aes", KEY), ["tenant"])
+    nested = RequiredContextMaterialsManager(inner, ["größe"])
+    client = Client(materials_manager=nested, commitment_policy=policy_of(suite), algorithm_suite=suite)
+    message = client.encrypt(PLAINTEXT, encryption_context=STORED | REQUIRED).ciphertext
+    manager = peer.required_context_manager(peer_keyring, REQUIRED)
+
+    assert peer.decrypt(message, suite, materials_manager=manager, encryption_context=REQUIRED) == PLAINTEXT
 
 
 @each_suite

@@ -9,8 +9,14 @@ import pytest
 from testkit.entry_points import chunks_of, feed, one_call, reader_of
 from testkit.official import FILES, Vector, load, vectors
 
-from envelope_sdk import CommitmentPolicy
-from envelope_sdk.errors import AuthenticationError, CommitmentError, CommitmentPolicyError, EnvelopeError
+from envelope_sdk import Client, CommitmentPolicy
+from envelope_sdk.errors import (
+    AuthenticationError,
+    CommitmentError,
+    CommitmentPolicyError,
+    ContextMismatchError,
+    EnvelopeError,
+)
 from envelope_sdk.formats import AlgorithmSuite, ContentType, UnverifiedHeader, parse_header
 from envelope_sdk.formats.body import (
     BLOCK_OVERHEAD,
@@ -23,6 +29,7 @@ from envelope_sdk.formats.body import (
 from envelope_sdk.formats.context import PUBLIC_KEY_FIELD
 from envelope_sdk.formats.cursor import Cursor
 from envelope_sdk.formats.footer import parse_footer
+from envelope_sdk.managers import RequiredContextMaterialsManager
 from envelope_sdk.primitives.digest import MessageDigest
 from envelope_sdk.primitives.signing import VerificationKey
 
@@ -123,6 +130,41 @@ def test_a_message_that_must_not_decrypt_is_refused_piece_by_piece_and_releases_
 
     assert_refused_for_its_reason(vector, outcome.error)
     assert outcome.released == b""
+
+
+WITH_REQUIRED_CONTEXT = [vector for vector in READABLE if vector.fields.get("required_encryption_context_keys")]
+
+
+def requiring_client(vector: Vector) -> Client:
+    manager = RequiredContextMaterialsManager(vector.keyring(), vector.fields["required_encryption_context_keys"])
+    policy = CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT
+    return Client(materials_manager=manager, commitment_policy=policy)
+
+
+def test_every_suite_has_vectors_with_a_required_context():
+    assert len(WITH_REQUIRED_CONTEXT) == 60
+    assert set(AlgorithmSuite) == {vector.suite for vector in WITH_REQUIRED_CONTEXT}
+
+
+@pytest.mark.parametrize("vector", WITH_REQUIRED_CONTEXT, ids=ids(WITH_REQUIRED_CONTEXT))
+def test_a_message_with_a_required_context_opens_through_the_manager_that_requires_it(vector: Vector):
+    whole = one_call(requiring_client(vector), vector.message, vector.context)
+    pieces = feed(requiring_client(vector), chunks_of(vector.message, 97), vector.context)
+
+    assert (whole.error, digest_and_length(whole.released)) == (None, vector.digest_and_length)
+    assert (pieces.error, digest_and_length(pieces.released)) == (None, vector.digest_and_length)
+
+
+@pytest.mark.parametrize("vector", WITH_REQUIRED_CONTEXT, ids=ids(WITH_REQUIRED_CONTEXT))
+def test_a_message_with_a_required_context_does_not_open_without_it_or_with_another(vector: Vector):
+    assert vector.context is not None
+    required = vector.fields["required_encryption_context_keys"]
+    client = requiring_client(vector)
+
+    for key in required:
+        lacking = {name: value for name, value in vector.context.items() if name != key}
+        assert isinstance(one_call(client, vector.message, lacking).error, ContextMismatchError)
+        assert one_call(client, vector.message, vector.context | {key: "another"}).error is not None
 
 
 UNCOMMITTED = {vector.suite: vector for vector in READABLE if not vector.suite.committing}
