@@ -145,7 +145,12 @@ def _ecdh_keyring(fields: dict[str, Any]) -> RawEcdhKeyring:
     def key(field: str) -> bytes:
         return _text(fields, field).encode()
 
-    match _text(fields, "scheme"):
+    scheme = _text(fields, "scheme")
+    # A pair's file that names a recipient would wrap for its holder alone, whoever was meant.
+    needless = {"ephemeral": "private_key", "pair": "recipient_public_key", "discovery": "recipient_public_key"}
+    if needless.get(scheme) in fields:
+        raise UsageError(f"the key file's scheme is {scheme}, which does not use the {needless[scheme]} it has as well")
+    match scheme:
         case "pair":
             return RawEcdhKeyring.pair(key("private_key"))
         case "static":

@@ -64,6 +64,7 @@ class RawEcdhKeyring:
 
         Raises:
             UsageError: a key cannot be read, is not of a supported curve, or they are of two curves.
+            TypeError: the password is not bytes.
         """
         private = _private(private_key, password, curve)
         recipient = _recipient(recipient_public_key, private.public.curve)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from envelope_sdk.errors import ContextMismatchError, KeyringError, UsageError
-from envelope_sdk.formats.context import PUBLIC_KEY_FIELD
+from envelope_sdk.formats.context import RESERVED_PREFIX, EncryptionContext
 from envelope_sdk.managers.default import DefaultMaterialsManager, check_context_has
 from envelope_sdk.materials import (
     DecryptionMaterials,
@@ -36,7 +36,8 @@ class RequiredContextMaterialsManager:
             required_keys: encryption context keys, at least one. Every message's context has them all.
 
         Raises:
-            UsageError: there are no keys, or ``aws-crypto-public-key`` is among them: readers need it in the message.
+            UsageError: there are no keys, or one that no context may have: it begins with ``aws-crypto-``, is not
+                encodable as UTF-8, or is too long.
             TypeError: ``required_keys`` is a single text or holds something else than text, or ``underlying`` is
                 neither a manager nor a keyring.
         """
@@ -111,8 +112,15 @@ def _checked_keys(required_keys: Iterable[str]) -> frozenset[str]:
             raise TypeError(f"an encryption context key is text, not {type(key).__name__}")
     if not keys:
         raise UsageError("there are no required keys: name one at least, or use the underlying manager itself")
-    if PUBLIC_KEY_FIELD in keys:
+    if reserved := sorted(filter(_is_reserved, keys)):
         raise UsageError(
-            f"the key {PUBLIC_KEY_FIELD!r} belongs to the format: readers of signed messages need it stored"
+            f"keys that begin with {RESERVED_PREFIX!r} belong to the format, no context may give them a value: "
+            f"{', '.join(reserved)}"
         )
+    # What no context can hold would be missing from every one.
+    EncryptionContext(dict.fromkeys(keys, ""))
     return keys
+
+
+def _is_reserved(key: str) -> bool:
+    return key.startswith(RESERVED_PREFIX)

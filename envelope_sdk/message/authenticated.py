@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from envelope_sdk.errors import AuthenticationError, KeyringError, LimitExceededError, SignatureError, SignedStreamError
-from envelope_sdk.formats.context import EncryptionContext
+from envelope_sdk.formats.context import PUBLIC_KEY_FIELD, EncryptionContext
 from envelope_sdk.formats.cursor import BytesLike
 from envelope_sdk.formats.edks import EncryptedDataKey, check_count
 from envelope_sdk.formats.header import (
@@ -172,16 +172,36 @@ def _authenticate(unverified: UnverifiedHeader, materials: DecryptionMaterials) 
     try:
         cipher.check_tag(unverified.iv, covered, unverified.tag)
     except InvalidTag:
-        raise AuthenticationError(f"the header does not authenticate: {ALTERED}", section="header") from None
+        raise AuthenticationError(
+            f"the header does not authenticate: {ALTERED}, or {_wrong_pairs(required)}", section="header"
+        ) from None
     header = Header(suite, message_id, context, keys, content_type, frame_length, suite_data, unverified.length)
     return header, cipher, materials.verification_key if suite.signature is not None else None
 
 
+def _wrong_pairs(unstored: frozenset[str]) -> str:
+    # A keyring that binds the context says so before the header is looked at; not all of them do.
+    if not unstored:
+        return "it was encrypted with context pairs that it does not store: give them as encryption_context"
+    keys = ", ".join(sorted(map(repr, unstored)))
+    return f"it was not encrypted with just these values of the context keys {keys}, which it does not store"
+
+
 def _check_signing_key(suite: AlgorithmSuite, materials: EncryptionMaterials) -> None:
-    if materials.signing_key is None:
+    key, context = materials.signing_key, materials.encryption_context
+    if key is None:
         raise KeyringError("the materials of a signed suite hold no signing key")
-    if materials.signing_key.algorithm is not suite.signature:
+    if key.algorithm is not suite.signature:
         raise KeyringError("the materials' signing key is of another algorithm than the suite's")
+    # Nobody would ever open the message, and its writer would not know.
+    if (
+        context.get(PUBLIC_KEY_FIELD) != key.encoded_public_key
+        or PUBLIC_KEY_FIELD in materials.required_encryption_context_keys
+    ):
+        raise KeyringError(
+            f"the materials' context does not store their signing key's public half under {PUBLIC_KEY_FIELD!r}: a "
+            "faulty materials manager or keyring"
+        )
 
 
 def _check_decryption_materials(suite: AlgorithmSuite, materials: DecryptionMaterials) -> None:

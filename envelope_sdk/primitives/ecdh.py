@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from envelope_sdk.errors import MessageError, UsageError
-from envelope_sdk.primitives.key_loading import load_private_key, load_public_key
+from envelope_sdk.primitives.key_loading import load_private_key, load_public_key, other_kind
 
 __all__ = ["EcdhCurve", "EcdhPrivateKey", "EcdhPublicKey", "check_curve", "point_name"]
 
@@ -73,7 +73,7 @@ class EcdhPublicKey:
         """
         loaded = load_public_key(what, key) if isinstance(key, bytes) else key
         if not isinstance(loaded, ec.EllipticCurvePublicKey):
-            raise UsageError(f"the {what} is not one of an elliptic curve but {type(loaded).__name__}")
+            raise other_kind(what, loaded, ec.EllipticCurvePublicKey)
         return cls(_curve_of(what, loaded.curve), loaded)
 
     @classmethod
@@ -132,7 +132,7 @@ class EcdhPrivateKey:
         """
         loaded = load_private_key(what, key, password) if isinstance(key, bytes) else key
         if not isinstance(loaded, ec.EllipticCurvePrivateKey):
-            raise UsageError(f"the {what} is not one of an elliptic curve but {type(loaded).__name__}")
+            raise other_kind(what, loaded, ec.EllipticCurvePrivateKey)
         return cls(_curve_of(what, loaded.curve), loaded)
 
     def __repr__(self) -> str:

@@ -17,7 +17,7 @@ from envelope_sdk.errors import UsageError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
-__all__ = ["load_private_key", "load_public_key"]
+__all__ = ["load_private_key", "load_public_key", "other_kind"]
 
 _PEM_START: Final = b"-----BEGIN"
 
@@ -42,8 +42,14 @@ def load_private_key(what: str, data: bytes, password: bytes | None) -> PrivateK
     """Return the private key in PEM or DER bytes (PKCS#8 or traditional); ``password`` opens an encrypted one.
 
     Raises:
-        UsageError: they hold no private key, or the password does not fit.
+        UsageError: they hold no private key, or the password does not fit or is empty.
+        TypeError: the password is not bytes.
     """
+    # What cryptography says of these cannot be told from what it says where a password is missing or needless.
+    if password is not None and not isinstance(password, bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"a password is bytes, not {type(password).__name__}")
+    if password == b"":
+        raise UsageError(f"the password of the {what} is empty: give None where there is none")
     try:
         return load_pem_private_key(data, password) if _is_pem(data) else load_der_private_key(data, password)
     except TypeError:
@@ -53,5 +59,13 @@ def load_private_key(what: str, data: bytes, password: bytes | None) -> PrivateK
         raise UsageError(f"the {what} is not PEM or DER of a private key, or the password is wrong") from None
 
 
+def other_kind(what: str, key: object, kind: type) -> UsageError:
+    """Return the error for a key that is not of the kind that is needed, or is no key at all."""
+    return UsageError(
+        f"the {what} is {type(key).__name__}, not an {kind.__name__}: give PEM or DER bytes of one, or the object"
+    )
+
+
 def _is_pem(data: bytes) -> bool:
-    return data.lstrip().startswith(_PEM_START)
+    # Text may come before it (RFC 7468, section 2): OpenSSL writes a bag's attributes there, for one.
+    return _PEM_START in data

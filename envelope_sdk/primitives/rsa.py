@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 
 from envelope_sdk.errors import AuthenticationError, KeyringError, UsageError
-from envelope_sdk.primitives.key_loading import load_private_key, load_public_key
+from envelope_sdk.primitives.key_loading import load_private_key, load_public_key, other_kind
 
 __all__ = ["RsaPadding", "rsa_private_key", "rsa_public_key", "rsa_unwrap", "rsa_wrap"]
 
@@ -49,7 +49,7 @@ def rsa_public_key(key: bytes | RSAPublicKey) -> RSAPublicKey:
     """
     loaded = load_public_key("RSA public key", key) if isinstance(key, bytes) else key
     if not isinstance(loaded, RSAPublicKey):
-        raise UsageError(f"the public key is not RSA but {type(loaded).__name__}")
+        raise other_kind("RSA public key", loaded, RSAPublicKey)
     if loaded.key_size < _MIN_ENCRYPT_BITS:
         raise UsageError(
             f"an RSA key of {loaded.key_size} bits is too weak to encrypt; use {_MIN_ENCRYPT_BITS} or more"
@@ -65,7 +65,7 @@ def rsa_private_key(key: bytes | RSAPrivateKey, password: bytes | None) -> RSAPr
     """
     loaded = load_private_key("RSA private key", key, password) if isinstance(key, bytes) else key
     if not isinstance(loaded, RSAPrivateKey):
-        raise UsageError(f"the private key is not RSA but {type(loaded).__name__}")
+        raise other_kind("RSA private key", loaded, RSAPrivateKey)
     return loaded
 
 

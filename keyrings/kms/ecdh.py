@@ -28,8 +28,9 @@ _RECIPIENT: Final = "recipient's public key"
 class KmsEcdhKeyring:
     """Wraps data keys for two parties, one of whom has the private key in a KMS; bound to the encryption context.
 
-    The class methods make it, one for each scheme of framework/key-agreement-schemas.md. KMS is called once for every
-    message: it derives the shared secret. A :class:`~envelope_sdk.keyrings.RawEcdhKeyring` can be the other party.
+    The class methods make it, one for each scheme of framework/key-agreement-schemas.md. KMS derives the shared secret:
+    one call to encrypt a message, and to decrypt one for every data key that names the parties, until one opens. A
+    :class:`~envelope_sdk.keyrings.RawEcdhKeyring` can be the other party.
     """
 
     __slots__ = ("_grant_tokens", "_key_arn", "_kms", "_own", "_peer", "_random")

@@ -65,9 +65,13 @@ class KmsRsaKeyring:
         Raises:
             UsageError: neither a client nor a public key is given, the ARN or the algorithm cannot be used, or the
                 public key cannot be read, is not RSA, or has fewer than 2,048 bits.
+            TypeError: the ARN or the algorithm is not text.
         """
         if kms is None and public_key is None:
             raise UsageError("a KMS RSA keyring needs a public key to encrypt, a KMS client to decrypt, or both")
+        # A public key as the third argument, which is an easy mistake, is not hashable.
+        if not isinstance(encryption_algorithm, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"the encryption algorithm is text, not {type(encryption_algorithm).__name__}")
         if encryption_algorithm not in _PADDINGS:
             raise UsageError(f"the encryption algorithm {encryption_algorithm!r} is none of {', '.join(_PADDINGS)}")
         self._kms = kms
@@ -91,7 +95,7 @@ class KmsRsaKeyring:
         if self._public_key is None:
             raise KeyringError(f"{self!r} has no public key and so cannot encrypt")
         if materials.algorithm_suite.signed:
-            raise KeyringError(f"{self!r} cannot encrypt: {_NO_SIGNING}")
+            raise KeyringError(f"{self!r} cannot encrypt: {_NO_SIGNING}; choose a suite that does not sign")
         data_key = materials.plaintext_data_key
         if data_key is None:
             data_key = self._random(materials.algorithm_suite.key_length)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from testkit.keyrings import StaticDataKeyring
 from testkit.materials import changed
 
 from envelope_sdk import AlgorithmSuite, Client, CommitmentPolicy, EncryptionContext
 from envelope_sdk.errors import (
+    AuthenticationError,
     CommitmentError,
     CommitmentPolicyError,
     EnvelopeError,
@@ -17,6 +19,7 @@ from envelope_sdk.errors import (
     UsageError,
 )
 from envelope_sdk.formats import EncryptedDataKey
+from envelope_sdk.formats.context import PUBLIC_KEY_FIELD
 from envelope_sdk.managers import DefaultMaterialsManager
 from envelope_sdk.materials import EncryptionRequest, Keyring, MaterialsManager
 from envelope_sdk.primitives.signing import SigningKey
@@ -108,6 +111,30 @@ def test_pairs_that_a_manager_does_not_store_are_authenticated_all_the_same(keyr
             client.decrypt(encrypted.ciphertext, encryption_context=wrong)
 
 
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({}, "pairs that it does not store: give them as encryption_context"),
+        ({"tenant": "43"}, "not encrypted with just these values of the context keys 'tenant', which"),
+        ({"tenant": "42", "b": "c"}, "not encrypted with just these values of the context keys 'b', 'tenant', which"),
+    ],
+    ids=["none", "another value", "one more"],
+)
+def test_wrong_pairs_that_only_the_header_binds_are_told(given, reason):
+    manager = Recording(
+        StaticDataKeyring(bytes(32)),
+        encrypt=lambda materials: changed(materials, required_encryption_context_keys=frozenset({"tenant"})),
+    )
+    client = Client(materials_manager=manager)
+    message = client.encrypt(b"plaintext", encryption_context={"tenant": "42"}).ciphertext
+
+    with pytest.raises(AuthenticationError, match=reason) as error:
+        client.decrypt(message, encryption_context=given)
+
+    assert error.value.section == "header"
+    assert client.decrypt(message, encryption_context={"tenant": "42"}).plaintext == b"plaintext"
+
+
 # --- managers that go wrong ------------------------------------------------------------------------------------------
 
 
@@ -158,6 +185,23 @@ def test_incomplete_encryption_materials_are_refused(changes, error, keyring):
 def test_signed_encryption_materials_without_a_signing_key_are_refused(keyring):
     manager = Recording(keyring, encrypt=lambda materials: changed(materials, signing_key=None))
     with pytest.raises(EnvelopeError, match="signing key"):
+        Client(materials_manager=manager, sign=True).encrypt(b"")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"required_encryption_context_keys": frozenset({PUBLIC_KEY_FIELD})},
+        {"encryption_context": EncryptionContext()},
+        {"encryption_context": EncryptionContext({PUBLIC_KEY_FIELD: "A" * 68})},
+        {"signing_key": SigningKey.generate(SIGNED.signature)},
+    ],
+    ids=["not stored", "missing", "another", "another signing key"],
+)
+def test_a_signed_message_whose_readers_would_not_find_its_public_key_is_not_written(changes, keyring):
+    manager = Recording(keyring, encrypt=lambda materials: changed(materials, **changes))
+
+    with pytest.raises(KeyringError, match="does not store their signing key's public half"):
         Client(materials_manager=manager, sign=True).encrypt(b"")
 
 

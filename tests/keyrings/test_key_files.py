@@ -67,6 +67,17 @@ def test_a_scheme_that_there_is_not_is_refused_with_those_there_are(scheme: str)
         parse_key_file(file)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "needless"),
+    [("pair", "recipient_public_key"), ("discovery", "recipient_public_key"), ("ephemeral", "private_key")],
+)
+def test_a_key_that_its_scheme_does_not_use_is_refused(scheme: str, needless: str):
+    file = encode_ecdh_key_file(scheme, private_key=private_pem(ALICE), recipient_public_key=public_pem(BOB))
+
+    with pytest.raises(UsageError, match=f"scheme is {scheme}, which does not use the {needless}"):
+        parse_key_file(file)
+
+
 def test_parties_on_two_curves_are_refused():
     other = ec.generate_private_key(ec.SECP256R1())
     file = encode_ecdh_key_file("static", private_key=private_pem(ALICE), recipient_public_key=public_pem(other))

@@ -193,6 +193,16 @@ def test_every_message_takes_one_call(kms, key):
     assert kms.calls == [("derive_shared_secret", request)] * 2
 
 
+def test_every_data_key_takes_a_call_until_one_opens(kms, key):
+    ring = static(kms, key)
+    good = wrapped(ring)
+    bad = good._replace(ciphertext=bytes(len(good.ciphertext)))
+    kms.calls.clear()
+
+    assert opened(ring, bad, bad, good, good) == DATA_KEY
+    assert kms.called() == ["derive_shared_secret"] * 3
+
+
 def test_discovery_asks_with_the_sender_s_public_key(kms, key):
     opened(discovery(kms, key), wrapped(RawEcdhKeyring.static(PARTNER, kms.public_key(key))))
 

@@ -206,7 +206,7 @@ def test_with_neither_it_is_a_mistake():
 
 @pytest.mark.parametrize("suite", SIGNED, ids=suite_name)
 def test_signed_suites_are_refused_both_ways(suite, kms):
-    with pytest.raises(KeyringError, match="does not work with signed algorithm suites"):
+    with pytest.raises(KeyringError, match=r"not work with signed algorithm suites: .*; choose a suite that"):
         keyring(kms).on_encrypt(to_wrap(None, suite=suite))
     with pytest.raises(NoMatchingKeyError, match="does not work with signed algorithm suites"):
         keyring(kms).on_decrypt(to_open(suite=suite), [wrapped(keyring(kms))])
@@ -369,6 +369,12 @@ def test_a_key_is_named_by_its_arn_and_by_nothing_else(name, kms):
 def test_a_key_name_that_is_not_text_is_a_type_error(kms):
     with pytest.raises(TypeError, match="is text, not bytes"):
         KmsRsaKeyring(kms, KEY.encode())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("algorithm", [None, b"RSAES_OAEP_SHA_256", private(2048).public_key()])
+def test_an_algorithm_that_is_not_text_is_a_type_error(algorithm, kms):
+    with pytest.raises(TypeError, match="encryption algorithm is text, not "):
+        KmsRsaKeyring(kms, KEY, algorithm)
 
 
 def test_a_weak_public_key_is_refused(kms):

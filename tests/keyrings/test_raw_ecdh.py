@@ -154,8 +154,9 @@ def test_it_makes_a_data_key_of_the_suites_length_where_there_is_none(scheme: st
     assert read.plaintext_data_key == materials.plaintext_data_key
 
 
-def test_every_ephemeral_message_has_a_sender_of_its_own():
-    ring = wrapping("ephemeral")
+@pytest.mark.parametrize("scheme", ["ephemeral", "pair"])
+def test_every_ephemeral_message_has_a_sender_of_its_own(scheme: str):
+    ring = wrapping(scheme)
 
     assert len({wrapped(ring).provider_info for _ in range(4)}) == 4
 
@@ -436,14 +437,23 @@ def test_a_password_opens_a_protected_private_key():
         (pem_of(key_of("bob"), b"correct horse"), None, "give its password"),
         (pem_of(key_of("bob"), b"correct horse"), b"wrong", "password is wrong"),
         (pem_of(key_of("bob")), b"correct horse", "give no password"),
+        (pem_of(key_of("bob"), b"correct horse"), b"", "is empty: give None"),
+        (pem_of(key_of("bob")), b"", "is empty: give None"),
     ],
-    ids=["none", "wrong", "needless"],
+    ids=["none", "wrong", "needless", "empty", "empty and needless"],
 )
 def test_passwords_that_do_not_fit_are_told_apart(key: bytes, password: bytes | None, reason: str):
     with pytest.raises(UsageError, match=reason) as error:
         RawEcdhKeyring.discovery(key, password=password)
 
     assert "correct horse" not in str(error.value)
+
+
+def test_a_password_that_is_not_bytes_is_a_type_error():
+    protected = pem_of(key_of("bob"), b"correct horse")
+
+    with pytest.raises(TypeError, match="a password is bytes, not str"):
+        RawEcdhKeyring.discovery(protected, password="correct horse")  # type: ignore[arg-type]
 
 
 def test_keys_of_two_curves_do_not_go_together():
@@ -469,9 +479,9 @@ def test_a_curve_that_there_is_not_is_refused_with_those_there_are():
 
 
 def test_halves_in_each_others_place_are_refused():
-    with pytest.raises(UsageError, match="private key is not one of an elliptic curve"):
+    with pytest.raises(UsageError, match="private key is ECPublicKey, not an EllipticCurvePrivateKey"):
         RawEcdhKeyring.static(public_of("alice"), public_of("bob"))  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="recipient's public key is not one of an elliptic curve"):
+    with pytest.raises(UsageError, match="recipient's public key is ECPrivateKey, not an EllipticCurvePublicKey"):
         RawEcdhKeyring.static(key_of("alice"), key_of("bob"))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="neither PEM nor DER of a public key"):
         RawEcdhKeyring.ephemeral(pem_of(key_of("bob")))

@@ -111,6 +111,15 @@ def test_no_keys_and_the_key_of_the_format_are_refused(keys: Iterable[str]):
         RequiredContextMaterialsManager(AES, keys)
 
 
+@pytest.mark.parametrize("key", ["aws-crypto-", "aws-crypto-tenant", "\ud800", "k" * 65_536])
+def test_a_key_that_no_context_may_have_is_refused(key: str):
+    with pytest.raises(UsageError):
+        Client(AES).encrypt(PLAINTEXT, encryption_context={key: ""})
+
+    with pytest.raises(UsageError):
+        RequiredContextMaterialsManager(AES, ["tenant", key])
+
+
 @pytest.mark.parametrize("keys", ["tenant", [b"tenant"], ["tenant", 1], None])
 def test_keys_that_are_not_a_collection_of_texts_are_refused(keys: object):
     with pytest.raises(TypeError):

@@ -23,6 +23,7 @@ from envelope_sdk.errors import (
     UsageError,
 )
 from envelope_sdk.formats import SignatureAlgorithm, parse_header
+from envelope_sdk.formats.context import PUBLIC_KEY_FIELD
 from envelope_sdk.materials import EncryptionMaterials
 from envelope_sdk.message.encryptor import MessageEncryptor
 from envelope_sdk.primitives.signing import SigningKey
@@ -284,7 +285,13 @@ def test_a_client_writes_just_the_suites_of_its_policy(policy: CommitmentPolicy,
 @pytest.mark.parametrize("policy", CommitmentPolicy)
 def test_the_suite_of_the_materials_is_checked_whoever_chose_it(policy: CommitmentPolicy, suite: AlgorithmSuite):
     key = SigningKey.generate(suite.signature) if suite.signature else None
-    given = materials(algorithm_suite=suite, plaintext_data_key=Message(suite).data_key, signing_key=key)
+    context = EncryptionContext({} if key is None else {PUBLIC_KEY_FIELD: key.encoded_public_key})
+    given = materials(
+        algorithm_suite=suite,
+        encryption_context=context,
+        plaintext_data_key=Message(suite).data_key,
+        signing_key=key,
+    )
 
     if suite.committing is (policy is CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT):
         with pytest.raises(CommitmentPolicyError):

@@ -97,6 +97,20 @@ def test_a_public_key_is_read_from_pem_der_and_an_object(curve: EcdhCurve):
     assert len(points) == 1
 
 
+def test_text_before_pem_does_not_matter():
+    key = ec.generate_private_key(ec.SECP256R1())
+    text = "Bag Attributes\n    friendlyName: größe\nKey Attributes: <No Attributes>\n".encode()
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    points = {
+        EcdhPublicKey.load("key", text + public).point,
+        EcdhPrivateKey.load("key", text + private, None).public.point,
+    }
+
+    assert points == {EcdhPublicKey.load("key", key.public_key()).point}
+
+
 def test_a_compressed_point_in_der_is_read_too():
     prefix = der_of(GOOD.key)[2:-68]
 
@@ -169,11 +183,19 @@ def test_keys_of_other_kinds_are_refused(key):
         lambda: EcdhPublicKey.load("key", public),
         lambda: EcdhPublicKey.load("key", key),
         lambda: EcdhPublicKey.load("key", 7),  # type: ignore[arg-type]
+        lambda: EcdhPublicKey.load("key", "-----BEGIN PUBLIC KEY-----"),  # type: ignore[arg-type]
         lambda: EcdhPrivateKey.load("key", private, None),
         lambda: EcdhPrivateKey.load("key", key.public_key(), None),
     ):
-        with pytest.raises(UsageError, match="not one of an elliptic curve"):
+        with pytest.raises(UsageError, match=r"not an EllipticCurveP.*: give PEM or DER bytes"):
             load()
+
+
+def test_a_private_key_on_a_curve_that_cannot_be_read_is_refused():
+    sm2 = bytes.fromhex("30310201010420") + (7).to_bytes(32, "big") + bytes.fromhex("a00a06082a811ccf5501822d")
+
+    with pytest.raises(UsageError, match="the key is not PEM or DER of a private key"):
+        EcdhPrivateKey.load("key", sm2, None)
 
 
 def test_a_private_key_that_does_not_go_with_its_public_half_is_refused():
