@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from envelope_sdk.errors import KeyringError, UsageError
@@ -144,7 +144,7 @@ def _recorded_arn(text: str) -> KmsArn:
 
 def _in_region(recorded: str, region: str) -> str:
     arn = _recorded_arn(recorded)
-    return str(replace(arn, region=region) if arn.resource_id.startswith("mrk-") else arn)
+    return str(arn.in_region(region) if arn.is_multi_region else arn)
 
 
 def _another(recorded: str, configured: str) -> KeyringError:

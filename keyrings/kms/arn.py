@@ -70,14 +70,6 @@ class KmsArn:
             raise UsageError(f"the ARN names neither key/ID nor alias/NAME: {text!r}")
         return cls(partition, region, account, resource_type, resource_id)
 
-    def same_multi_region_key(self, other: KmsArn) -> bool:
-        """Return whether both are keys of one multi-Region key, in whatever Regions (aws-kms-mrk-match-for-decrypt)."""
-        return (
-            self.resource_type == "key"
-            and self.resource_id.startswith("mrk-")
-            and replace(self, region=other.region) == other
-        )
-
     def __str__(self) -> str:
         return f"arn:{self.partition}:kms:{self.region}:{self.account}:{self.resource_type}/{self.resource_id}"
 

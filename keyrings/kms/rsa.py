@@ -15,7 +15,7 @@ from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.attempts import unwrap_first
 from envelope_sdk.keyrings.kms.answers import bytes_of, is_key_arn, named_key, odd_answer
 from envelope_sdk.keyrings.kms.api import RsaKmsApi, call_kms, checked_grant_tokens
-from envelope_sdk.keyrings.kms.arn import KmsArn, check_key_arn
+from envelope_sdk.keyrings.kms.arn import check_key_arn, matches_for_decrypt
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 from envelope_sdk.primitives.rsa import RsaPadding, rsa_public_key, rsa_wrap
@@ -39,7 +39,7 @@ class KmsRsaKeyring:
     A digest of the encryption context is wrapped with the data key and compared when it is unwrapped.
     """
 
-    __slots__ = ("_algorithm", "_arn", "_grant_tokens", "_key_arn", "_kms", "_public_key", "_random")
+    __slots__ = ("_algorithm", "_grant_tokens", "_key_arn", "_kms", "_public_key", "_random")
 
     def __init__(
         self,
@@ -76,7 +76,6 @@ class KmsRsaKeyring:
             raise UsageError(f"the encryption algorithm {encryption_algorithm!r} is none of {', '.join(_PADDINGS)}")
         self._kms = kms
         self._key_arn = check_key_arn(key_arn)
-        self._arn = KmsArn.parse(key_arn)
         self._algorithm = encryption_algorithm
         self._public_key = None if public_key is None else rsa_public_key(public_key)
         self._grant_tokens = checked_grant_tokens(grant_tokens)
@@ -149,9 +148,7 @@ class KmsRsaKeyring:
     def _is_named(self, key: EncryptedDataKey) -> bool:
         # Malformed names pass, so that they are reported as the failures they are.
         info = key.provider_info
-        if info == self._key_arn.encode("utf-8") or not is_key_arn(info):
-            return True
-        return self._arn.same_multi_region_key(named_key(info))
+        return not is_key_arn(info) or matches_for_decrypt(self._key_arn, str(named_key(info)))
 
 
 def _digest(context: EncryptionContext) -> bytes:

@@ -291,29 +291,3 @@ def test_the_arn_of_a_key_is_taken(text):
 def test_what_is_not_the_arn_of_a_key_is_refused(text):
     with pytest.raises(UsageError):
         check_key_arn(text)
-
-
-MULTI_REGION = KmsArn("aws", "us-east-1", "1", "key", "mrk-a")
-
-
-@pytest.mark.parametrize(
-    ("other", "same"),
-    [
-        (MULTI_REGION, True),
-        (KmsArn("aws", "eu-west-1", "1", "key", "mrk-a"), True),
-        (KmsArn("aws", "eu-west-1", "1", "key", "mrk-b"), False),
-        (KmsArn("aws", "eu-west-1", "2", "key", "mrk-a"), False),
-        (KmsArn("aws-cn", "eu-west-1", "1", "key", "mrk-a"), False),
-        (KmsArn("aws", "eu-west-1", "1", "alias", "mrk-a"), False),
-    ],
-)
-def test_replicas_of_a_multi_region_key_differ_in_their_region_alone(other, same):
-    assert MULTI_REGION.same_multi_region_key(other) is same
-    assert other.same_multi_region_key(MULTI_REGION) is same
-
-
-@pytest.mark.parametrize(("kind", "name"), [("key", "a"), ("alias", "mrk-a")])
-def test_keys_of_one_region_and_aliases_have_no_replicas(kind, name):
-    arn = KmsArn("aws", "us-east-1", "1", kind, name)
-
-    assert not arn.same_multi_region_key(arn)
