@@ -144,6 +144,7 @@ class LocalCache:
         "_changing",
         "_clock",
         "_closed",
+        "_due",
         "_entries",
         "_flights",
         "_generation",
@@ -174,9 +175,10 @@ class LocalCache:
     def _begin(self) -> None:
         self._lock = threading.RLock()
         self._changing = False
+        self._due: list[Callable[[], object]] = []
         self._entries = _Entries(self._max_entries, self._clock)
         self._flights: dict[bytes, _Flight] = {}
-        self._loading: set[int] = set()
+        self._loading: dict[int, _Flight] = {}
 
     def __repr__(self) -> str:
         return f"LocalCache({self._max_entries})"
@@ -210,14 +212,14 @@ class LocalCache:
             if entry is not None and entry.value is value:
                 self._entries.drop(identifier)
 
-        self._change(drop)
+        self._take_out(drop)
 
     def clear(self) -> None:
         """Take everything out."""
         with self._lock:
             self._generation += 1
             self._flights.clear()
-            self._change(lambda: self._entries.drop_all())
+            self._take_out(lambda: self._entries.drop_all())
 
     def close(self) -> None:
         """Take everything out for good."""
@@ -240,6 +242,16 @@ class LocalCache:
                 raise
             finally:
                 self._changing = False
+                while self._due:
+                    self._change(self._due.pop(0))
+
+    def _take_out(self, work: Callable[[], object]) -> None:
+        """Do ``work`` on the entries; where this very thread is in the middle of a change, right after that."""
+        with self._lock:
+            if self._changing:
+                self._due.append(work)
+            else:
+                self._change(work)
 
     def _kept(self, identifier: bytes, ttl_seconds: float) -> _Entry | None:
         if self._closed:
@@ -296,7 +308,8 @@ class LocalCache:
             if entry is not None:
                 # It came since this thread looked first.
                 return entry
-            if self._changing or ttl_seconds <= 0 or thread in self._loading:
+            loading = self._loading.get(thread)
+            if self._changing or ttl_seconds <= 0 or (loading is not None and not loading.landed):
                 return mine
             flight = self._flights.get(identifier)
             if flight is not None and not flight.landed:
@@ -304,7 +317,7 @@ class LocalCache:
                 mine.joined = flight
                 return flight
             mine.generation = self._generation
-            self._loading.add(thread)
+            self._loading[thread] = mine
             self._flights[identifier] = mine
             return mine
 
@@ -313,19 +326,26 @@ class LocalCache:
         with self._lock:
             if mine.joined is not None:
                 self._leave(mine.joined)
-            shared = mine.generation >= 0
-            if shared:
-                self._loading.discard(threading.get_ident())
+            # The flight goes first: a signal handler that still found it would wait for the thread that it interrupts.
             if self._flights.get(identifier) is mine:
-                del self._flights[identifier]
+                self._flights.pop(identifier, None)
+            if mine.generation >= 0:
+                self._loading.pop(threading.get_ident(), None)
             if entry is not None:
                 entry.loans += mine.waiting
-                if shared and mine.generation == self._generation and not self._closed:
-                    self._change(lambda: self._entries.keep(identifier, entry))
+                if mine.generation >= 0:
+                    self._change(lambda: self._keep(identifier, entry, mine.generation))
                 else:
                     entry.retired = True
             # Under the lock: whoever stops waiting has either been counted above or takes itself off the count.
             mine.land()
+
+    def _keep(self, identifier: bytes, entry: _Entry, generation: int) -> None:
+        # Told inside the change, since a signal handler may clear or close the cache up to there.
+        if generation == self._generation and not self._closed:
+            self._entries.keep(identifier, entry)
+        else:
+            entry.retired = True
 
     def _arrived(self, flight: _Flight, ttl_seconds: float) -> _Entry | None:
         if flight.error is not None:

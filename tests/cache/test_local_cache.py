@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import itertools
 import os
 import pickle
 import signal
@@ -13,11 +14,13 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import pytest
 from testkit.processes import in_child
 
+from envelope_sdk.cache import local
 from envelope_sdk.cache.local import LocalCache
 from envelope_sdk.errors import KmsUnavailableError, UsageError
 
@@ -497,6 +500,57 @@ def test_a_signal_handler_inside_a_change_of_the_cache_loads_for_itself(load: Lo
     assert take(cache, load) == b"key 1"
     assert answers == [b"key 0"]
     assert load.wiped == [True, False]
+
+
+def handled_at(position: int, handle: Callable[[], None], work: Callable[[], None]) -> bool:
+    """Do ``work``, and ``handle`` as a signal handler would, at a place in the cache's own code; False past its end."""
+    passed = 0
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal passed
+        if frame.f_code.co_filename != local.__file__:
+            return trace if "cachetools" in frame.f_code.co_filename else None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            passed += 1
+            if passed == position:
+                handle()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with suppress(UsageError):
+            work()
+    finally:
+        sys.settrace(before)
+    return passed >= position
+
+
+@pytest.mark.parametrize("handling", ["borrow", "clear", "close", "discard"])
+def test_a_signal_handler_may_do_anything_at_any_place(handling: str) -> None:
+    def handle() -> None:
+        if handling == "borrow":
+            take(cache, load)
+        elif handling == "discard":
+            cache.discard(b"a", load.made[-1] if load.made else None)
+        else:
+            getattr(cache, handling)()
+            forgotten.extend(load.made)
+
+    def work() -> None:
+        for name in (b"a", b"b", b"a"):
+            take(cache, load, name)
+
+    for position in itertools.count(1):
+        cache, load = LocalCache(1), Loader()
+        forgotten: list[bytearray] = []
+        if not handled_at(position, handle, work):
+            break
+        assert not any(b"".join(forgotten)), position
+        cache.close()
+        assert all(load.wiped), position
+    assert position > 500
 
 
 def test_an_interrupt_in_the_middle_of_a_change_leaves_a_cache_that_works(load: Loader) -> None:
