@@ -240,7 +240,17 @@ def test_a_later_version_s_file_is_refused(path: Path) -> None:
         SqliteStorage(path)
 
 
-ALTERED = ['"text"', "[]", "{", '{"enc": 1}', '{"enc": {"B": "no base64!"}}', '{"x": {"BOOL": true}}', "[" * 100_000]
+LONG_NUMBER = '{"x": {"N": "%s"}}' % ("9" * 5000)
+ALTERED = [
+    LONG_NUMBER,
+    '"text"',
+    "[]",
+    "{",
+    '{"enc": 1}',
+    '{"enc": {"B": "no base64!"}}',
+    '{"x": {"BOOL": true}}',
+    "[" * 100_000,
+]
 
 
 @pytest.mark.parametrize("text", ALTERED, ids=[text[:30] for text in ALTERED])
