@@ -99,6 +99,8 @@ class KmsMrkDiscovery:
     region: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.region, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a Region is text, not {type(self.region).__name__}")
         if not self.region or ":" in self.region:
             raise UsageError(f"not a Region: {self.region!r}")
 
@@ -129,6 +131,8 @@ _READS_ONLY: Final = (
 
 
 def _key_arn(text: str) -> KmsArn:
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"a key ARN is text, not {type(text).__name__}")
     arn = KmsArn.parse(text)
     if arn.resource_type != "key":
         raise UsageError(f"branch keys are wrapped under a key named by its ARN, not by an alias: {text!r}")

@@ -29,6 +29,7 @@ from envelope_sdk.keyrings.hierarchical.records import (
     context_of,
     custom_context,
     first_context,
+    is_version,
     next_context,
     record_of,
     version_in,
@@ -67,7 +68,13 @@ def checked_branch_key_id(branch_key_id: str) -> str:
 
 
 def is_name(text: str) -> bool:
-    """Return whether ``text`` can be a part of the names that a cache keeps branch keys under."""
+    """Return whether ``text`` can be a part of the names that a cache keeps branch keys under.
+
+    Raises:
+        TypeError: it is not text.
+    """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"a name is text, not {type(text).__name__}")
     try:
         return bool(text.encode()) and "\0" not in text
     except UnicodeEncodeError:
@@ -126,8 +133,6 @@ class BranchKeyStore:
         """
         if not isinstance(kms_key, KmsKeyArn | KmsMrkArn | KmsDiscovery | KmsMrkDiscovery):  # pyright: ignore[reportUnnecessaryIsInstance] - an ARN, most often
             raise TypeError(f"kms_key is KmsKeyArn(...) or one of its neighbours, not {type(kms_key).__name__}")
-        if not isinstance(logical_name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"the logical name is text, not {type(logical_name).__name__}")
         if not is_name(logical_name):
             raise UsageError(f"a store needs a logical name, of UTF-8 without null characters: {logical_name!r}")
         self._storage = storage
@@ -218,8 +223,11 @@ class BranchKeyStore:
         """Return one version of a branch key, a UUID as text.
 
         Raises:
+            UsageError: it is none.
             KeyringError, AuthenticationError, KmsError: as for :meth:`get_active`.
         """
+        if not is_version(version):
+            raise UsageError(f"a version is a UUID as text, in lower case and with hyphens, not {version!r}")
         return self._branch_key(branch_key_id, VERSION_PREFIX + version)
 
     def get_beacon_key(self, branch_key_id: str) -> BeaconKey:
