@@ -180,6 +180,13 @@ class LocalCache:
         self._flights: dict[bytes, _Flight] = {}
         self._loading: dict[int, _Flight] = {}
 
+    def _begin_anew(self) -> None:
+        flights = list(self._flights.values())
+        self._begin()
+        for flight in flights:
+            # A signal handler that forks may have interrupted one who waits, for a thread that is not here.
+            flight.land()
+
     def __repr__(self) -> str:
         return f"LocalCache({self._max_entries})"
 
@@ -392,7 +399,7 @@ _ALL: Final[WeakSet[LocalCache]] = WeakSet()
 def _begin_anew_in_child() -> None:
     # Threads that held locks, loaded or used values do not exist here.
     for cache in list(_ALL):
-        cache._begin()  # pyright: ignore[reportPrivateUsage]
+        cache._begin_anew()  # pyright: ignore[reportPrivateUsage]
 
 
 os.register_at_fork(after_in_child=_begin_anew_in_child)

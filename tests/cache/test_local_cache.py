@@ -629,6 +629,51 @@ def test_a_forked_child_begins_with_an_empty_cache_that_nobody_holds(load: Loade
     assert take(cache, load) == b"key 0"
 
 
+def test_a_child_that_a_signal_handler_forks_out_of_waiting_loads_for_itself(load: Loader) -> None:
+    cache = LocalCache()
+    loading, go_on = threading.Event(), threading.Event()
+    main, parent = threading.get_ident(), os.getpid()
+    children: list[int] = []
+
+    def slow() -> bytearray:
+        loading.set()
+        assert go_on.wait(30)
+        return load()
+
+    def fork(_number: int, _frame: object) -> None:
+        if children:
+            return
+        children.append(os.fork())
+        if children[0] == 0:
+            signal.alarm(20)
+        else:
+            go_on.set()
+
+    def interrupt() -> None:
+        until_waiting(cache, 1)
+        while not children:
+            signal.pthread_kill(main, signal.SIGUSR1)
+            go_on.wait(0.5)
+
+    loader = threading.Thread(target=lambda: take(cache, slow))
+    loader.start()
+    assert loading.wait(30)
+    before = signal.signal(signal.SIGUSR1, fork)
+    interrupter = threading.Thread(target=interrupt)
+    try:
+        interrupter.start()
+        outcome = take(cache, load)
+    finally:
+        if os.getpid() != parent:
+            os._exit(0 if load.made == [b"key 0"] else 1)
+        interrupter.join(30)
+        signal.signal(signal.SIGUSR1, before)
+        loader.join(30)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+    assert outcome == b"key 0"
+
+
 # --- nothing shows ----------------------------------------------------------------------------------------------------
 
 
