@@ -160,7 +160,8 @@ class BranchKeyStore:
 
         Raises:
             UsageError: there is a branch key of this id already, an id without pairs, or a store that only reads.
-            KmsError: the KMS or the storage refused or failed; nothing was written.
+            KmsError: the KMS or the storage refused or failed; nothing was written, unless the storage's answer was
+                lost: then :meth:`get_active` tells whether the branch key is there.
         """
         key_arn = self._kms_key.key_to_create_with()
         custom = EncryptionContext.of(encryption_context)
@@ -192,7 +193,8 @@ class BranchKeyStore:
             KeyringError: there is no such branch key, or it is wrapped under another KMS key than this store's.
             AuthenticationError: its record was altered.
             KmsUnavailableError: also where somebody else versioned it at the same moment; nothing was written.
-            KmsError: the KMS or the storage refused or failed; nothing was written.
+            KmsError: the KMS or the storage refused or failed; nothing was written, unless the storage's answer was
+                lost. Called again, it adds one more version, which does no harm.
         """
         self._kms_key.key_to_create_with()
         record, context = self._read(branch_key_id, ACTIVE)
