@@ -56,6 +56,13 @@ class _Entry:
             self.wipe(self.value)
             self.wipe = None
 
+    def __del__(self) -> None:
+        # A loan that an interrupt has left open never ends, and a forked child has only let go of its parent's entries.
+        # Whoever is lent a value holds its entry, so that nobody uses it here.
+        wipe = getattr(self, "wipe", None)
+        if wipe is not None:
+            wipe(self.value)
+
 
 class _Entries(TLRUCache[bytes, _Entry]):
     """The entries that are kept. Each is retired on whichever way it leaves."""
