@@ -12,6 +12,7 @@ signal handler, or a loader, that comes back to the cache in a thread that is in
 from __future__ import annotations
 
 import copy
+import operator
 import os
 import threading
 import time
@@ -55,6 +56,13 @@ class _Entry:
         if self.retired and self.loans == 0 and self.wipe is not None:
             self.wipe(self.value)
             self.wipe = None
+
+    def __del__(self) -> None:
+        # A loan that an interrupt has left open never ends, and a forked child has only let go of its parent's entries.
+        # Whoever is lent a value holds its entry, so that nobody uses it here.
+        wipe = getattr(self, "wipe", None)
+        if wipe is not None:
+            wipe(self.value)
 
 
 class _Entries(TLRUCache[bytes, _Entry]):
@@ -144,6 +152,7 @@ class LocalCache:
         "_changing",
         "_clock",
         "_closed",
+        "_due",
         "_entries",
         "_flights",
         "_generation",
@@ -161,8 +170,9 @@ class LocalCache:
 
         Raises:
             UsageError: ``max_entries`` is less than 1.
+            TypeError: it is no whole number.
         """
-        if max_entries < 1:
+        if operator.index(max_entries) < 1:
             raise UsageError(f"a cache keeps at least one entry, not {max_entries}")
         self._max_entries = max_entries
         self._clock = clock
@@ -174,9 +184,17 @@ class LocalCache:
     def _begin(self) -> None:
         self._lock = threading.RLock()
         self._changing = False
+        self._due: list[Callable[[], object]] = []
         self._entries = _Entries(self._max_entries, self._clock)
         self._flights: dict[bytes, _Flight] = {}
-        self._loading: set[int] = set()
+        self._loading: dict[int, _Flight] = {}
+
+    def _begin_anew(self) -> None:
+        flights = list(self._flights.values())
+        self._begin()
+        for flight in flights:
+            # A signal handler that forks may have interrupted one who waits, for a thread that is not here.
+            flight.land()
 
     def __repr__(self) -> str:
         return f"LocalCache({self._max_entries})"
@@ -210,14 +228,14 @@ class LocalCache:
             if entry is not None and entry.value is value:
                 self._entries.drop(identifier)
 
-        self._change(drop)
+        self._take_out(drop)
 
     def clear(self) -> None:
         """Take everything out."""
         with self._lock:
             self._generation += 1
             self._flights.clear()
-            self._change(lambda: self._entries.drop_all())
+            self._take_out(lambda: self._entries.drop_all())
 
     def close(self) -> None:
         """Take everything out for good."""
@@ -240,6 +258,16 @@ class LocalCache:
                 raise
             finally:
                 self._changing = False
+                while self._due:
+                    self._change(self._due.pop(0))
+
+    def _take_out(self, work: Callable[[], object]) -> None:
+        """Do ``work`` on the entries; where this very thread is in the middle of a change, right after that."""
+        with self._lock:
+            if self._changing:
+                self._due.append(work)
+            else:
+                self._change(work)
 
     def _kept(self, identifier: bytes, ttl_seconds: float) -> _Entry | None:
         if self._closed:
@@ -296,7 +324,8 @@ class LocalCache:
             if entry is not None:
                 # It came since this thread looked first.
                 return entry
-            if self._changing or ttl_seconds <= 0 or thread in self._loading:
+            loading = self._loading.get(thread)
+            if self._changing or ttl_seconds <= 0 or (loading is not None and not loading.landed):
                 return mine
             flight = self._flights.get(identifier)
             if flight is not None and not flight.landed:
@@ -304,7 +333,7 @@ class LocalCache:
                 mine.joined = flight
                 return flight
             mine.generation = self._generation
-            self._loading.add(thread)
+            self._loading[thread] = mine
             self._flights[identifier] = mine
             return mine
 
@@ -313,19 +342,26 @@ class LocalCache:
         with self._lock:
             if mine.joined is not None:
                 self._leave(mine.joined)
-            shared = mine.generation >= 0
-            if shared:
-                self._loading.discard(threading.get_ident())
+            # The flight goes first: a signal handler that still found it would wait for the thread that it interrupts.
             if self._flights.get(identifier) is mine:
-                del self._flights[identifier]
+                self._flights.pop(identifier, None)
+            if mine.generation >= 0:
+                self._loading.pop(threading.get_ident(), None)
             if entry is not None:
                 entry.loans += mine.waiting
-                if shared and mine.generation == self._generation and not self._closed:
-                    self._change(lambda: self._entries.keep(identifier, entry))
+                if mine.generation >= 0:
+                    self._change(lambda: self._keep(identifier, entry, mine.generation))
                 else:
                     entry.retired = True
             # Under the lock: whoever stops waiting has either been counted above or takes itself off the count.
             mine.land()
+
+    def _keep(self, identifier: bytes, entry: _Entry, generation: int) -> None:
+        # Told inside the change, since a signal handler may clear or close the cache up to there.
+        if generation == self._generation and not self._closed:
+            self._entries.keep(identifier, entry)
+        else:
+            entry.retired = True
 
     def _arrived(self, flight: _Flight, ttl_seconds: float) -> _Entry | None:
         if flight.error is not None:
@@ -372,7 +408,7 @@ _ALL: Final[WeakSet[LocalCache]] = WeakSet()
 def _begin_anew_in_child() -> None:
     # Threads that held locks, loaded or used values do not exist here.
     for cache in list(_ALL):
-        cache._begin()  # pyright: ignore[reportPrivateUsage]
+        cache._begin_anew()  # pyright: ignore[reportPrivateUsage]
 
 
 os.register_at_fork(after_in_child=_begin_anew_in_child)

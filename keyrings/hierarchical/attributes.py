@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from envelope_sdk.errors import AuthenticationError
 from envelope_sdk.keyrings.hierarchical.records import SECTION, Record
 
 __all__ = ["from_attributes", "to_attributes"]
+
+_MAX_DIGITS: Final = 38  # of a number in DynamoDB; Python refuses to read some thousands
 
 
 def to_attributes(record: Record) -> dict[str, dict[str, Any]]:
@@ -35,7 +37,7 @@ def _value(name: str, attribute: Any) -> str | int | bytes:
     match attribute:
         case {"S": str(text)}:
             return text
-        case {"N": str(digits)} if digits.isascii() and digits.isdigit():
+        case {"N": str(digits)} if len(digits) <= _MAX_DIGITS and digits.isascii() and digits.isdigit():
             return int(digits)
         case {"B": bytes(value)}:
             return value

@@ -109,6 +109,7 @@ class DynamoDbStorage:
                 # Somebody else was faster.
                 if error.code != "ResourceInUseException":
                     raise
+        if table is None or table.get("TableStatus") == "CREATING":
             self._call("DescribeTable", self._waited)
             table = self._described() or {}
         if not _holds(table.get("KeySchema"), _SCHEMA) or not _holds(table.get("AttributeDefinitions"), _DEFINITIONS):

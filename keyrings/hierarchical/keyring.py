@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -71,7 +71,7 @@ class HierarchicalKeyring:
             checked_branch_key_id(branch_key)
         elif not callable(getattr(branch_key, "get_branch_key_id", None)):
             raise TypeError(f"branch_key is an id or has get_branch_key_id(), unlike {type(branch_key).__name__}")
-        if not (math.isfinite(ttl_seconds) and ttl_seconds >= 0):
+        if not 0 <= ttl_seconds <= sys.float_info.max:
             raise UsageError(f"ttl_seconds is 0 or more, and finite, not {ttl_seconds}")
         if partition is not None and not is_name(partition):
             raise UsageError(f"a partition has a name, of UTF-8 without null characters, not {partition!r}")

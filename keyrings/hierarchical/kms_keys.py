@@ -69,7 +69,11 @@ class KmsMrkArn:
 
 @dataclass(frozen=True, slots=True)
 class KmsDiscovery:
-    """Whichever key a record names. Branch keys are read, not created or versioned."""
+    """Whichever key a record names. Branch keys are read, not created or versioned.
+
+    Whoever can write to the table then chooses the key, and may put in branch keys of their own: name the key with
+    :class:`KmsKeyArn` unless nobody but you can write there.
+    """
 
     def key_to_create_with(self) -> str:
         """Refuse.
@@ -99,6 +103,8 @@ class KmsMrkDiscovery:
     region: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.region, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a Region is text, not {type(self.region).__name__}")
         if not self.region or ":" in self.region:
             raise UsageError(f"not a Region: {self.region!r}")
 
@@ -129,6 +135,8 @@ _READS_ONLY: Final = (
 
 
 def _key_arn(text: str) -> KmsArn:
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"a key ARN is text, not {type(text).__name__}")
     arn = KmsArn.parse(text)
     if arn.resource_type != "key":
         raise UsageError(f"branch keys are wrapped under a key named by its ARN, not by an alias: {text!r}")

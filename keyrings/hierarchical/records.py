@@ -38,6 +38,7 @@ __all__ = [
     "context_of",
     "custom_context",
     "first_context",
+    "is_version",
     "next_context",
     "record_of",
     "version_in",
@@ -154,6 +155,20 @@ def wrapped_key(record: Record) -> bytes:
     return enc
 
 
+def is_version(text: str) -> bool:
+    """Return whether ``text`` is a UUID as records and messages name versions.
+
+    Raises:
+        TypeError: it is not text.
+    """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - a UUID, most often
+        raise TypeError(f"a version is text, not {type(text).__name__}")
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
 def version_in(context: Mapping[str, str]) -> str:
     """Return the version, a UUID, of the branch key that is bound to ``context``.
 
@@ -162,11 +177,8 @@ def version_in(context: Mapping[str, str]) -> str:
     """
     text = context.get(_VERSION, context[TYPE])
     version = text.removeprefix(VERSION_PREFIX)
-    try:
-        if text.startswith(VERSION_PREFIX) and str(uuid.UUID(version)) == version:
-            return version
-    except ValueError:
-        pass
+    if text.startswith(VERSION_PREFIX) and is_version(version):
+        return version
     raise _malformed(context[BRANCH_KEY_ID], context[TYPE], f"{text!r} is no version")
 
 

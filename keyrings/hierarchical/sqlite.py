@@ -1,8 +1,9 @@
 """Branch key records in a SQLite file: the hierarchical keyring on one machine, without DynamoDB.
 
 Every call opens the file and closes it again, so that threads, processes and forked children share it without sharing
-a connection; behind a cache that is a few times an hour. Writes are one transaction each in SQLite's rollback journal:
-a crash leaves the records of before, and no second file to copy along.
+a connection; behind a cache that is a few times an hour. Within a process they come one after the other, and a fork
+waits for the one that is under way. Writes are one transaction each in SQLite's rollback journal: a crash leaves the
+records of before, and no second file to copy along.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import binascii
 import json
 import os
 import sqlite3
+import threading
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -26,6 +29,8 @@ __all__ = ["DEFAULT_PATIENCE", "SqliteStorage"]
 DEFAULT_PATIENCE: Final = 10.0
 """Seconds to wait for another process's write before giving up."""
 
+_MAX_PATIENCE: Final = 3600
+
 _APPLICATION_ID: Final = 0x65424B53  # "eBKS": a database of another program is refused instead of being added to
 _SCHEMA_VERSION: Final = 1
 _TABLE: Final = """CREATE TABLE branch_keys (
@@ -35,6 +40,11 @@ _TABLE: Final = """CREATE TABLE branch_keys (
     PRIMARY KEY (branch_key_id, type)
 ) WITHOUT ROWID"""
 _FILE_MODE: Final = 0o600
+
+# SQLite keeps account of a process's own locks in its memory. A child forked in the middle of another thread's call
+# inherits that account with nobody to settle it: the file stays locked to it, or, worse, passes for locked by itself.
+_AT_WORK: Final = threading.RLock()
+os.register_at_fork(before=_AT_WORK.acquire, after_in_parent=_AT_WORK.release, after_in_child=_AT_WORK.release)
 
 _PRIMARY_CODE: Final = 0xFF
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
@@ -59,11 +69,13 @@ class SqliteStorage:
             patience: seconds to wait for other processes' writes.
 
         Raises:
-            UsageError: no file can be called so.
+            UsageError: no file can be called so, or nobody can wait for so long.
             KmsError: the file cannot be made or opened, or is no storage of branch keys.
         """
         # Absolute, so that a later change of folder does no harm, and that SQLite's special names are names of files.
         self._path = Path(path).absolute()
+        if not 0 <= patience <= _MAX_PATIENCE:
+            raise UsageError(f"patience is 0 to {_MAX_PATIENCE} seconds, not {patience}")
         self._patience = patience
         try:
             # Opened so, a file that has gone is not made again, empty.
@@ -150,13 +162,16 @@ class SqliteStorage:
 
     @contextmanager
     def _connection(self, operation: str) -> Generator[sqlite3.Connection]:
+        deadline = time.monotonic() + self._patience
         try:
-            with closing(
-                sqlite3.connect(self._uri, uri=True, timeout=self._patience, isolation_level=None)
-            ) as connection:
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA trusted_schema = OFF")
-                yield connection
+            with _AT_WORK:
+                # Not each thread's patience after the other's.
+                left = max(0.0, deadline - time.monotonic())
+                with closing(sqlite3.connect(self._uri, uri=True, timeout=left, isolation_level=None)) as connection:
+                    # A key whose messages are written has to outlast a power cut: with FULL, the journal may come back.
+                    connection.execute("PRAGMA synchronous = EXTRA")
+                    connection.execute("PRAGMA trusted_schema = OFF")
+                    yield connection
         except (sqlite3.Error, UnicodeDecodeError) as error:
             code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
             kind = KmsUnavailableError if code in _BUSY else KmsAccessError if code in _REFUSED else KmsError

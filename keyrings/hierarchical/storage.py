@@ -15,7 +15,8 @@ class BranchKeyStorage(Protocol):
 
     Every method raises :class:`~envelope_sdk.errors.KmsUnavailableError` where the storage cannot be reached for now,
     :class:`~envelope_sdk.errors.KmsAccessError` where it refuses, and :class:`~envelope_sdk.errors.KmsError` where it
-    fails otherwise.
+    fails otherwise. Where a write's answer was lost on the way, it raises the first, and what was to be written may be
+    there all the same.
     """
 
     def get(self, branch_key_id: str, kind: str) -> Record | None:

@@ -29,6 +29,7 @@ from envelope_sdk.keyrings.hierarchical.records import (
     context_of,
     custom_context,
     first_context,
+    is_version,
     next_context,
     record_of,
     version_in,
@@ -67,7 +68,13 @@ def checked_branch_key_id(branch_key_id: str) -> str:
 
 
 def is_name(text: str) -> bool:
-    """Return whether ``text`` can be a part of the names that a cache keeps branch keys under."""
+    """Return whether ``text`` can be a part of the names that a cache keeps branch keys under.
+
+    Raises:
+        TypeError: it is not text.
+    """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"a name is text, not {type(text).__name__}")
     try:
         return bool(text.encode()) and "\0" not in text
     except UnicodeEncodeError:
@@ -126,8 +133,6 @@ class BranchKeyStore:
         """
         if not isinstance(kms_key, KmsKeyArn | KmsMrkArn | KmsDiscovery | KmsMrkDiscovery):  # pyright: ignore[reportUnnecessaryIsInstance] - an ARN, most often
             raise TypeError(f"kms_key is KmsKeyArn(...) or one of its neighbours, not {type(kms_key).__name__}")
-        if not isinstance(logical_name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"the logical name is text, not {type(logical_name).__name__}")
         if not is_name(logical_name):
             raise UsageError(f"a store needs a logical name, of UTF-8 without null characters: {logical_name!r}")
         self._storage = storage
@@ -155,7 +160,8 @@ class BranchKeyStore:
 
         Raises:
             UsageError: there is a branch key of this id already, an id without pairs, or a store that only reads.
-            KmsError: the KMS or the storage refused or failed; nothing was written.
+            KmsError: the KMS or the storage refused or failed; nothing was written, unless the storage's answer was
+                lost: then :meth:`get_active` tells whether the branch key is there.
         """
         key_arn = self._kms_key.key_to_create_with()
         custom = EncryptionContext.of(encryption_context)
@@ -187,7 +193,8 @@ class BranchKeyStore:
             KeyringError: there is no such branch key, or it is wrapped under another KMS key than this store's.
             AuthenticationError: its record was altered.
             KmsUnavailableError: also where somebody else versioned it at the same moment; nothing was written.
-            KmsError: the KMS or the storage refused or failed; nothing was written.
+            KmsError: the KMS or the storage refused or failed; nothing was written, unless the storage's answer was
+                lost. Called again, it adds one more version, which does no harm.
         """
         self._kms_key.key_to_create_with()
         record, context = self._read(branch_key_id, ACTIVE)
@@ -218,8 +225,11 @@ class BranchKeyStore:
         """Return one version of a branch key, a UUID as text.
 
         Raises:
+            UsageError: it is none.
             KeyringError, AuthenticationError, KmsError: as for :meth:`get_active`.
         """
+        if not is_version(version):
+            raise UsageError(f"a version is a UUID as text, in lower case and with hyphens, not {version!r}")
         return self._branch_key(branch_key_id, VERSION_PREFIX + version)
 
     def get_beacon_key(self, branch_key_id: str) -> BeaconKey:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import itertools
 import os
 import pickle
 import signal
@@ -13,11 +14,13 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import pytest
 from testkit.processes import in_child
 
+from envelope_sdk.cache import local
 from envelope_sdk.cache.local import LocalCache
 from envelope_sdk.errors import KmsUnavailableError, UsageError
 
@@ -499,6 +502,87 @@ def test_a_signal_handler_inside_a_change_of_the_cache_loads_for_itself(load: Lo
     assert load.wiped == [True, False]
 
 
+def handled_at(position: int, handle: Callable[[], None], work: Callable[[], None], places: str = "opcode") -> bool:
+    """Do ``work``, and ``handle`` as a signal handler would, at a place in the cache's own code; False past its end."""
+    passed = 0
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal passed
+        if frame.f_code.co_name == "__del__":
+            # What is raised there goes to nobody.
+            return None
+        if frame.f_code.co_filename != local.__file__:
+            return trace if "cachetools" in frame.f_code.co_filename else None
+        frame.f_trace_opcodes = True
+        if event == places:
+            passed += 1
+            if passed == position:
+                handle()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with suppress(UsageError):
+            work()
+    finally:
+        sys.settrace(before)
+    return passed >= position
+
+
+@pytest.mark.parametrize("handling", ["borrow", "clear", "close", "discard"])
+def test_a_signal_handler_may_do_anything_at_any_place(handling: str) -> None:
+    def handle() -> None:
+        if handling == "borrow":
+            take(cache, load)
+        elif handling == "discard":
+            cache.discard(b"a", load.made[-1] if load.made else None)
+        else:
+            getattr(cache, handling)()
+            forgotten.extend(load.made)
+
+    def work() -> None:
+        for name in (b"a", b"b", b"a"):
+            take(cache, load, name)
+
+    for position in itertools.count(1):
+        cache, load = LocalCache(1), Loader()
+        forgotten: list[bytearray] = []
+        if not handled_at(position, handle, work):
+            break
+        assert not any(b"".join(forgotten)), position
+        cache.close()
+        assert all(load.wiped), position
+    assert position > 500
+
+
+def test_an_interrupt_on_entry_to_any_function_leaves_a_cache_that_works_and_nothing_unwiped() -> None:
+    """But for a value that is on its way from its loader into the cache."""
+
+    def handle() -> None:
+        raise Interrupted
+
+    def work() -> None:
+        for name in (b"a", b"b", b"a"):
+            with suppress(Interrupted):
+                take(cache, load, name)
+
+    unwiped: list[int] = []
+    for position in itertools.count(1):
+        cache, load = LocalCache(1), Loader()
+        if not handled_at(position, handle, work, "call"):
+            break
+        take(cache, load, b"c")
+        made = len(load.made)
+        take(cache, load, b"c")
+        assert len(load.made) == made, position
+        cache.close()
+        gc.collect(0)
+        unwiped += [position] * load.wiped.count(False)
+    assert position > 20
+    assert len(unwiped) <= 3, unwiped
+
+
 def test_an_interrupt_in_the_middle_of_a_change_leaves_a_cache_that_works(load: Loader) -> None:
     class Interrupting(Clock):
         armed = False
@@ -522,8 +606,12 @@ def test_an_interrupt_in_the_middle_of_a_change_leaves_a_cache_that_works(load: 
 def test_a_wipe_that_fails_leaves_nobody_waiting(clock: Clock) -> None:
     """It has to be the caller's mistake, and still no other thread may hang for it."""
 
+    refusals = []
+
     def refuse(_value: object) -> None:
-        raise LookupError
+        refusals.append(None)
+        if len(refusals) == 1:
+            raise LookupError
 
     cache = LocalCache(1, clock=clock)
     with cache.borrow(b"a", bytearray, ttl_seconds=TTL, wipe=refuse):
@@ -575,6 +663,60 @@ def test_a_forked_child_begins_with_an_empty_cache_that_nobody_holds(load: Loade
     assert take(cache, load) == b"key 0"
 
 
+def test_a_forked_child_keeps_none_of_its_parent_s_values(load: Loader) -> None:
+    cache = LocalCache()
+    take(cache, load)
+    with cache.borrow(b"b", load, ttl_seconds=TTL, wipe=wipe) as value:
+        assert in_child(lambda: load.wiped == [True, False] and bytes(value) == b"key 1") == 0
+
+    assert load.wiped == [False, False]
+
+
+def test_a_child_that_a_signal_handler_forks_out_of_waiting_loads_for_itself(load: Loader) -> None:
+    cache = LocalCache()
+    loading, go_on = threading.Event(), threading.Event()
+    main, parent = threading.get_ident(), os.getpid()
+    children: list[int] = []
+
+    def slow() -> bytearray:
+        loading.set()
+        assert go_on.wait(30)
+        return load()
+
+    def fork(_number: int, _frame: object) -> None:
+        if children:
+            return
+        children.append(os.fork())
+        if children[0] == 0:
+            signal.alarm(20)
+        else:
+            go_on.set()
+
+    def interrupt() -> None:
+        until_waiting(cache, 1)
+        while not children:
+            signal.pthread_kill(main, signal.SIGUSR1)
+            go_on.wait(0.5)
+
+    loader = threading.Thread(target=lambda: take(cache, slow))
+    loader.start()
+    assert loading.wait(30)
+    before = signal.signal(signal.SIGUSR1, fork)
+    interrupter = threading.Thread(target=interrupt)
+    try:
+        interrupter.start()
+        outcome = take(cache, load)
+    finally:
+        if os.getpid() != parent:
+            os._exit(0 if load.made == [b"key 0"] else 1)
+        interrupter.join(30)
+        signal.signal(signal.SIGUSR1, before)
+        loader.join(30)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+    assert outcome == b"key 0"
+
+
 # --- nothing shows ----------------------------------------------------------------------------------------------------
 
 
@@ -591,3 +733,9 @@ def test_neither_repr_nor_pickle_nor_copy_reveals_anything(cache: LocalCache, lo
 def test_a_cache_keeps_something(size: int) -> None:
     with pytest.raises(UsageError, match="at least one entry"):
         LocalCache(size)
+
+
+@pytest.mark.parametrize("max_entries", [float("nan"), 2.5])
+def test_a_number_of_entries_is_whole(max_entries: float) -> None:
+    with pytest.raises(TypeError):
+        LocalCache(max_entries)

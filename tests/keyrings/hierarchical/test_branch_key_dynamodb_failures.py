@@ -152,6 +152,15 @@ def test_a_table_that_somebody_else_makes_meanwhile_is_taken(stub: Stubber, stor
     stub.assert_no_pending_responses()
 
 
+def test_a_table_that_is_still_being_made_is_waited_for(stub: Stubber, storage: DynamoDbStorage) -> None:
+    stub.add_response("describe_table", {"Table": TABLE | {"TableStatus": "CREATING"}})
+    stub.add_response("describe_table", {"Table": TABLE})
+    stub.add_response("describe_table", {"Table": TABLE})
+
+    assert storage.create_table() == "arn"
+    stub.assert_no_pending_responses()
+
+
 @pytest.mark.parametrize("operation", ["describe_table", "create_table"])
 def test_a_table_that_may_not_be_made_is_told(operation: str, stub: Stubber, storage: DynamoDbStorage) -> None:
     if operation == "create_table":

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,55 @@ def test_a_forked_child_uses_the_storage_of_its_parent(path: Path) -> None:
 
     assert in_child(lambda: storage.add_version(*replacement(1), replacing=b"old")) == 0
     assert len(list(storage.records())) == 2
+
+
+def test_a_child_forked_while_another_thread_is_at_work_finds_the_file_unlocked(path: Path) -> None:
+    storage = SqliteStorage(path, patience=5)
+    storage.add([RECORD])
+    inside, leave = threading.Event(), threading.Event()
+
+    class Slow(dict[str, Any]):
+        """Read in the middle of a transaction, which lasts until somebody has begun to fork."""
+
+        def items(self) -> Any:
+            inside.set()
+            leave.wait(0.5)
+            return super().items()
+
+    writer = threading.Thread(target=storage.add, args=([Slow(replacement(1)[0])],))
+    writer.start()
+    assert inside.wait(30)
+
+    outcome = in_child(lambda: storage.add_version(*replacement(2), replacing=b"old"))
+
+    leave.set()
+    writer.join(30)
+    assert outcome == 0
+    assert len(list(storage.records())) == 3
+
+
+def test_what_was_written_outlasts_a_power_cut(path: Path) -> None:
+    """The folder is synchronized once the journal has gone: a journal that comes back undoes what was committed."""
+    with SqliteStorage(path)._connection("Get") as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (3,)
+
+
+def test_threads_do_not_add_up_their_patience(path: Path) -> None:
+    SqliteStorage(path).add([RECORD])
+    storage = SqliteStorage(path, patience=0.5)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+
+    def read(_: int) -> bool:
+        with pytest.raises(KmsUnavailableError):
+            storage.get("id", "branch:ACTIVE")
+        return True
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, range(8)))
+    holder.close()
+    assert time.monotonic() - begun < 2.5
 
 
 def test_a_crash_in_the_middle_of_a_version_leaves_none_of_it(path: Path) -> None:
@@ -190,7 +240,17 @@ def test_a_later_version_s_file_is_refused(path: Path) -> None:
         SqliteStorage(path)
 
 
-ALTERED = ['"text"', "[]", "{", '{"enc": 1}', '{"enc": {"B": "no base64!"}}', '{"x": {"BOOL": true}}', "[" * 100_000]
+LONG_NUMBER = '{"x": {"N": "%s"}}' % ("9" * 5000)
+ALTERED = [
+    LONG_NUMBER,
+    '"text"',
+    "[]",
+    "{",
+    '{"enc": 1}',
+    '{"enc": {"B": "no base64!"}}',
+    '{"x": {"BOOL": true}}',
+    "[" * 100_000,
+]
 
 
 @pytest.mark.parametrize("text", ALTERED, ids=[text[:30] for text in ALTERED])
@@ -238,3 +298,9 @@ def test_many_threads_read_while_one_writes(path: Path) -> None:
 
 def test_repr_names_the_file(path: Path) -> None:
     assert repr(SqliteStorage(path)) == f"SqliteStorage({str(path)!r})"
+
+
+@pytest.mark.parametrize("patience", [-1, float("nan"), float("inf")])
+def test_a_patience_that_nobody_can_have_is_refused(patience: float, path: Path) -> None:
+    with pytest.raises(UsageError, match="patience"):
+        SqliteStorage(path, patience=patience)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from testkit.branch_keys import CountingKms, CountingStorage, MemoryStorage
@@ -159,6 +160,20 @@ def test_an_id_has_to_be_one(name: str, store: BranchKeyStore) -> None:
 def test_an_id_is_text(store: BranchKeyStore) -> None:
     with pytest.raises(TypeError, match="id is text, not bytes"):
         store.get_active(b"name")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("version", ["", "1", "\ud800", "x" * 5000, "83EEC007-5659-4554-BF11-699B90F41AC6"])
+def test_a_version_that_can_be_none_is_refused_before_it_is_looked_for(
+    version: str, store: BranchKeyStore, storage: CountingStorage
+) -> None:
+    with pytest.raises(UsageError, match="a version is a UUID"):
+        store.get_version("mine", version)
+    assert not storage.reads
+
+
+def test_a_version_is_text(store: BranchKeyStore) -> None:
+    with pytest.raises(TypeError, match="version is text, not UUID"):
+        store.get_version("mine", uuid4())  # type: ignore[arg-type]
 
 
 def test_a_branch_key_that_is_not_there_is_said_not_to_be(store: BranchKeyStore) -> None:

@@ -59,3 +59,10 @@ def test_a_configured_key_is_named_by_its_arn(kind, text: str):
 def test_a_region_is_one(region: str):
     with pytest.raises(UsageError, match="not a Region"):
         KmsMrkDiscovery(region)
+
+
+@pytest.mark.parametrize("configuration", [KmsKeyArn, KmsMrkArn, KmsMrkDiscovery])
+@pytest.mark.parametrize("value", [None, b"eu-west-1", 5])
+def test_keys_and_regions_are_text(configuration: type, value: object) -> None:
+    with pytest.raises(TypeError, match="is text, not"):
+        configuration(value)
