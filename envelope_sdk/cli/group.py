@@ -9,8 +9,8 @@ from typing import Final
 
 import click
 
-from envelope_sdk.cli.signals import end_starting
-from envelope_sdk.cli.terminal import ExitCode, report
+from envelope_sdk.cli.signals import end_starting, raise_if_stopped
+from envelope_sdk.cli.terminal import ExitCode, report, say
 
 __all__ = ["cli", "run"]
 
@@ -83,7 +83,19 @@ def run() -> int:
     except BrokenPipeError:
         # Whoever read our output has gone.
         return ExitCode.SOME_FAILED
-    except Exception as error:
+    except SystemExit as ended:
+        raise_if_stopped()
+        return _ended_by_others(ended)
+    except BaseException as error:
+        # All of it: what plug-ins raise is not only what is meant to be caught.
         if os.environ.get("ENVELOPE_DEBUG"):
             raise
         return report(error)
+
+
+def _ended_by_others(ended: SystemExit) -> int:
+    """Return a code that says that something failed: whoever ended the command, what it was asked for is not done."""
+    # So ends click where whoever read its output has gone.
+    if not isinstance(ended.__context__, BrokenPipeError):
+        say("envelope: a plug-in ended the command before it was done")
+    return ExitCode.SOME_FAILED

@@ -366,6 +366,36 @@ def test_a_clash_of_plug_ins_is_told(envelope: Any, site: Path) -> None:
     assert f"    cannot be used: {why}\n" in envelope.ok("keyrings").text
 
 
+ENDINGS = {
+    "when it is imported": "import sys\nsys.exit(0)",
+    "when it makes a keyring": "import sys\ndef from_uri(uri): sys.exit(0)",
+    "when its keyring is asked": (
+        "import sys\nclass Vault:\n    def on_encrypt(self, materials): sys.exit(0)\n"
+        "    def on_decrypt(self, materials, keys): sys.exit(0)\ndef from_uri(uri): return Vault()"
+    ),
+}
+
+
+@pytest.mark.parametrize("source", ENDINGS.values(), ids=ENDINGS)
+def test_a_plug_in_that_ends_the_command_does_not_end_it_well(envelope: Any, site: Path, source: str) -> None:
+    install(site, "acme-vault", "1.2", {"vault": "acme_vault:from_uri"}, {"acme_vault": source})
+
+    ran = envelope("encrypt", "-k", "vault://team", "-", "-o", "out", stdin=b"x")
+
+    assert (ran.code, ran.lines) == (1, ["envelope: a plug-in ended the command before it was done"])
+    assert envelope.names() == set()
+
+
+def test_what_a_plug_in_raises_is_no_traceback_whatever_it_is(envelope: Any, site: Path) -> None:
+    source = "class Odd(BaseException): ...\ndef from_uri(uri): raise Odd('hunter2')"
+    install(site, "acme-vault", "1.2", {"vault": "acme_vault:from_uri"}, {"acme_vault": source})
+
+    ran = envelope("encrypt", "-k", "vault://team", "-", stdin=b"x")
+
+    assert (ran.code, len(ran.lines)) == (1, 1)
+    assert "internal error (Odd)" in ran.err
+
+
 # --- what is shown ---------------------------------------------------------------------------------------------------
 
 
