@@ -417,6 +417,16 @@ def test_names_cannot_add_lines_to_what_is_listed(envelope: Any) -> None:
     assert text.endswith("  keyring://a\\nb\n    key-file://x%0Ay\n")
 
 
+def test_a_pin_in_the_configuration_is_refused_and_not_shown(envelope: Any) -> None:
+    configure(envelope, '[keyrings]\ncard = "pkcs11:object=a?pin-value=hunter2"\n')
+
+    ran = envelope("keyrings")
+
+    assert ran.code == 2
+    assert "config.toml, line 2: 'card': pin-value is refused" in ran.err
+    assert "hunter2" not in ran.text + ran.err
+
+
 def test_what_opens_each_data_key_is_shown_and_works(envelope: Any, aws: Any) -> None:
     arn = new_key(aws.region("eu-west-1"))
     key = envelope.key("k", "--namespace", "acme", "--name", "team key")
