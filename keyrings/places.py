@@ -6,9 +6,16 @@ import os
 from pathlib import Path
 from typing import Final
 
-from envelope_sdk.errors import UsageError
+from envelope_sdk.errors import KeyStoreError, UsageError
 
-__all__ = ["CONFIGURATION_VARIABLE", "KEY_VARIABLE", "STORE_VARIABLE", "configuration_path", "local_store_path"]
+__all__ = [
+    "CONFIGURATION_VARIABLE",
+    "KEY_VARIABLE",
+    "STORE_VARIABLE",
+    "configuration_path",
+    "local_store_path",
+    "status_of_store",
+]
 
 CONFIGURATION_VARIABLE: Final = "ENVELOPE_CONFIG"
 """The environment variable that names the configuration file."""
@@ -35,6 +42,20 @@ def local_store_path() -> Path:
     except RuntimeError:
         raise UsageError("there is no home folder to keep a local KMS in: name its file with --kms-store") from None
     return folder / "envelope" / "kms.db"
+
+
+def status_of_store(path: Path) -> os.stat_result:
+    """Return what the system says of the file of a local KMS.
+
+    Raises:
+        KeyStoreError: it is not there, or cannot be looked at.
+    """
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise KeyStoreError(f"there is no local KMS in {path}: 'envelope kms create-key' makes one") from None
+    except OSError as error:
+        raise KeyStoreError(f"the key store {path} cannot be used: {str(error.strerror).lower()}") from error
 
 
 def configuration_path() -> Path | None:

@@ -121,7 +121,9 @@ def _files_of_token(uri: KeyringUri) -> list[str]:
 
     pairs = (pair.partition("=") for pair in uri.rest.partition("?")[2].split("&"))
     values = (unquote(value) for name, _, value in pairs if name in ("pin-source", "module-path"))
-    return [uri.path(value.removeprefix("file:").removeprefix("//")) for value in values if value]
+    paths = (value.removeprefix("file:").removeprefix("//") for value in values)
+    # What can be no path is told when the key is looked for.
+    return [uri.path(path) for path in paths if path and "\0" not in path]
 
 
 def _plugins_for(uris: Iterable[KeyringUri]) -> tuple[Plugin, ...]:

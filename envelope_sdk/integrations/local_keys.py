@@ -10,8 +10,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from envelope_sdk.errors import KeyStoreError
-from envelope_sdk.keyrings.places import local_store_path
+from envelope_sdk.keyrings.places import local_store_path, status_of_store
 from envelope_sdk.keyrings.schemes.door import LocalKmsApi, LocalKmsDoor
 from envelope_sdk.local_kms import LocalKms
 
@@ -36,10 +35,7 @@ class SharedStores:
             KeyStoreError: it is not, or cannot be used.
         """
         path = Path(self.path(store))
-        try:
-            status = path.stat()
-        except OSError:
-            raise KeyStoreError(f"there is no local KMS in {path}: 'envelope kms create-key' makes one") from None
+        status = status_of_store(path)
         # A store does not outlive a fork, and another file of the same name is another store.
         key = (os.getpid(), status.st_dev, status.st_ino)
         with self._lock:

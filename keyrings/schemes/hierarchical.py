@@ -48,8 +48,8 @@ def existing_store(uri: KeyringUri, door: LocalKmsDoor) -> BranchKeyStore:
         As :func:`keyring`.
     """
     file = uri.one("file")
-    if file is not None and not Path(uri.path(file)).exists():
-        raise KeyringError(f"there are no branch keys in {uri.path(file)!r}: 'envelope branch-keys create' makes one")
+    if file is not None:
+        _require_there(uri.path(file))
     return branch_key_store(uri, door)
 
 
@@ -62,6 +62,15 @@ def branch_key_store(uri: KeyringUri, door: LocalKmsDoor) -> BranchKeyStore:
     kms, kms_key = _kms(uri, door)
     storage, name = _storage(uri)
     return BranchKeyStore(storage, kms, logical_name=uri.one("logical-name") or name, kms_key=kms_key)
+
+
+def _require_there(path: str) -> None:
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise KeyringError(f"there are no branch keys in {path!r}: 'envelope branch-keys create' makes one") from None
+    except OSError as error:
+        raise KeyringError(f"the branch keys in {path!r} cannot be read: {str(error.strerror).lower()}") from error
 
 
 def create_table(uri: KeyringUri) -> None:

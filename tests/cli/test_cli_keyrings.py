@@ -324,6 +324,21 @@ def test_what_opens_messages_is_not_written_over(envelope: Any, options: list[st
     assert envelope.read(target) == before
 
 
+PATHS_OF_NOTHING = {
+    "a store": (f"local-kms://alias/a?store={'x' * 300}", "cannot be used: file name too long", 4),
+    "the root folder": ("local-kms://alias/a?store=/", "the key store / cannot be used", 4),
+    "branch keys": (f"hierarchical://a?file={'x' * 300}&kms-key=arn:x", "cannot be read: file name too long", 4),
+    "a library": ("pkcs11:object=a?module-path=/%00", "module_path is empty or holds a null character", 2),
+}
+
+
+@pytest.mark.parametrize(("key", "why", "code"), PATHS_OF_NOTHING.values(), ids=PATHS_OF_NOTHING)
+def test_a_path_that_no_file_can_have_is_told(envelope: Any, key: str, why: str, code: int) -> None:
+    ran = envelope("encrypt", "-k", key, "-", stdin=b"x")
+
+    assert (ran.code, why in ran.err) == (code, True), ran.err
+
+
 # --- plug-ins --------------------------------------------------------------------------------------------------------
 
 

@@ -224,6 +224,18 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path):
     assert not (tmp_path / "new.db").exists()
 
 
+@pytest.mark.parametrize("name", ["/", "x" * 300], ids=["the root folder", "a name that is too long"])
+def test_a_store_that_cannot_be_one_is_told(name):
+    for scheme in ("local-kms://alias/a", "local-kms-discovery://"):
+        with pytest.raises(KeyStoreError, match=r"the key store .* cannot be used"):
+            keyring_from_uri(f"{scheme}?store={name}")
+
+
+def test_branch_keys_that_cannot_be_looked_at_are_told():
+    with pytest.raises(KeyringError, match=r"the branch keys in 'x+' cannot be read: file name too long"):
+        keyring_from_uri(f"hierarchical://a?file={'x' * 300}&kms-key={ARN}")
+
+
 def test_a_key_that_the_local_kms_does_not_have_is_told(store):
     with pytest.raises(KmsServiceError, match="NotFoundException"):
         keyring_from_uri(f"local-kms://alias/nosuch?store={store}")
@@ -361,6 +373,7 @@ NAMED = {
     f"aws-kms-ecdh://{ARN}?recipient=a.pem&public-key=b.pem": ["a.pem", "b.pem"],
     "pkcs11:token=a?module-path=/lib/p.so&pin-source=file:/run/pin": ["/run/pin", "/lib/p.so"],
     "pkcs11:token=a": [],
+    "pkcs11:token=a?module-path=/lib/%00p.so": [],
 }
 
 
