@@ -146,6 +146,10 @@ class Application:
         value = pin()
         if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance] - bytes, most often
             raise TypeError(f"a PIN is text, not {type(value).__name__}")
+        if not _is_text(value):
+            # Refused here: the error of encoding it holds the PIN.
+            del value
+            raise KeyringError(f"the PIN given for the token {token.label!r} is not encodable as UTF-8")
         # The built-in hash has a secret of the process in it, and says less of the PIN than the PIN that it stands for.
         mark = hash((place.module_path, token.serial, value))
         if mark in self._refused_pins:
@@ -163,6 +167,14 @@ class Application:
             raise PinRefused(fault) from error
         finally:
             del value
+
+
+def _is_text(pin: str) -> bool:
+    try:
+        pin.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _tokens(library: Any) -> list[Any]:
