@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import doctest
+import threading
 from pathlib import Path
 
 import pytest
 from testkit.asymmetric_kms import AsymmetricKms
+from testkit.processes import in_child
 
 import envelope_sdk.keyrings.registry
 from envelope_sdk import Client
@@ -18,6 +20,7 @@ from envelope_sdk.errors import (
     NoMatchingKeyError,
     UsageError,
 )
+from envelope_sdk.integrations.local_keys import SharedStores
 from envelope_sdk.keyrings import KeyringUri, MultiKeyring, keyring_from_uri, keyrings_from_uris, known_schemes
 from envelope_sdk.keyrings.key_files import encode_aes_key_file
 from envelope_sdk.keyrings.registry import files_named_by
@@ -215,6 +218,26 @@ def test_the_usual_store_is_used_where_none_is_named(how, store, monkeypatch, tm
     client = Client(keyring_from_uri("local-kms://alias/a"))
 
     assert client.decrypt(client.encrypt(PLAINTEXT).ciphertext).plaintext == PLAINTEXT
+
+
+def test_a_child_of_a_fork_opens_stores_while_a_thread_of_its_parent_does(store):
+    opening, forked = threading.Event(), threading.Event()
+
+    def opened(path):
+        if threading.current_thread() is thread:
+            opening.set()
+            forked.wait(60)
+        return LocalKms.open(path)
+
+    stores = SharedStores(opened)
+    thread = threading.Thread(target=stores.kms, args=(str(store),))
+    thread.start()
+    opening.wait(60)
+    try:
+        assert in_child(lambda: stores.kms(str(store)).region == "us-east-1") == 0
+    finally:
+        forked.set()
+        thread.join()
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path):
