@@ -36,6 +36,9 @@ _DOOR: Final = "envelope_sdk.integrations.local_keys"
 
 _OWN: Final = "envelope-sdk"
 
+# What SQLite keeps beside a database while it is used, or where somebody who used it was killed.
+_BESIDE: Final = ("-journal", "-shm", "-wal")
+
 
 class KnownScheme(NamedTuple):
     """A scheme that can be used, or that several distributions claim.
@@ -113,6 +116,7 @@ def files_named_by(uri: KeyringUri) -> list[str]:
     if spec.rest == "own":
         return _files_of_token(uri)
     names = [value for parameter in spec.files for value in uri.every(parameter)]
+    names += [f"{value}{ending}" for each in spec.databases for value in uri.every(each) for ending in _BESIDE]
     return [uri.path(name) for name in ([uri.rest] if spec.rest == "file" else []) + names]
 
 

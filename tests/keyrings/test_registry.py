@@ -391,7 +391,8 @@ def test_discovery_without_regions_asks_where_messages_say(monkeypatch):
 NAMED = {
     "raw-aes://a.key": ["a.key"],
     "key-file://a%20b": ["a b"],
-    "local-kms://alias/a?store=my.db": ["my.db"],
+    "local-kms://alias/a?store=my.db": ["my.db", "my.db-journal", "my.db-shm", "my.db-wal"],
+    f"hierarchical://a?file=my.db&kms-key={ARN}": ["my.db", "my.db-journal", "my.db-shm", "my.db-wal"],
     f"aws-kms://{ARN}?profile=a": [],
     f"aws-kms-ecdh://{ARN}?recipient=a.pem&public-key=b.pem": ["a.pem", "b.pem"],
     "pkcs11:token=a?module-path=/lib/p.so&pin-source=file:/run/pin": ["/run/pin", "/lib/p.so"],
