@@ -78,17 +78,23 @@ def keyrings_from_uris(uris: Iterable[str | KeyringUri], *, local_kms: LocalKmsD
 
     Raises:
         UsageError: there is none; and as :func:`keyring_from_uri`.
-        TypeError: ``uris`` is one text.
+        TypeError: ``uris`` is one text, or one of them is no text: a path, most often.
     """
     if isinstance(uris, str | KeyringUri):
         raise TypeError("uris is a collection of URIs, not one")
-    parsed = [KeyringUri.of_key(uri) if isinstance(uri, str) else uri for uri in uris]
+    parsed = [_parsed(uri) for uri in uris]
     expanded = expanded_uris(parsed)
     plugins = _plugins_for(expanded)
     keyrings = [_keyring(uri, plugins, local_kms) for uri in expanded]
     if not keyrings:
         raise UsageError("there is no URI to make a keyring of")
     return keyrings[0] if len(keyrings) == 1 else MultiKeyring(keyrings[0], keyrings[1:])
+
+
+def _parsed(uri: str | KeyringUri) -> KeyringUri:
+    if not isinstance(uri, str | KeyringUri):  # pyright: ignore[reportUnnecessaryIsInstance] - paths, most often
+        raise TypeError(f"a key is named by a URI or a path as text, not {type(uri).__name__}")
+    return KeyringUri.of_key(uri) if isinstance(uri, str) else uri
 
 
 def known_schemes() -> tuple[KnownScheme, ...]:

@@ -18,6 +18,7 @@ from envelope_sdk.keyrings.hierarchical import (
 )
 from envelope_sdk.keyrings.kms.api import BranchKeyKmsApi
 from envelope_sdk.keyrings.kms.arn import region_of
+from envelope_sdk.keyrings.kms.clients import check_endpoint, endpoint_of_client
 from envelope_sdk.keyrings.schemes.aws_kms import client_of
 from envelope_sdk.keyrings.schemes.door import LocalKmsDoor
 from envelope_sdk.keyrings.schemes.local_kms import arn_of, store_of
@@ -103,11 +104,14 @@ def _dynamodb(uri: KeyringUri) -> Any:
 
     kms_key = uri.one("kms-key") or ""
     region = uri.one("region") or (region_of(kms_key) if kms_key.startswith("arn:") else None)
+    check_endpoint(uri.one("endpoint-url"))
     try:
         session: Any = boto3.session.Session(profile_name=uri.one("profile"))
-        return session.client("dynamodb", region_name=region, endpoint_url=uri.one("endpoint-url"))
+        client = session.client("dynamodb", region_name=region, endpoint_url=uri.one("endpoint-url"))
     except (BotoCoreError, ValueError) as error:
         raise UsageError(f"boto3 makes no DynamoDB client: {error}") from error
+    check_endpoint(endpoint_of_client(client))
+    return client
 
 
 def _kms(uri: KeyringUri, door: LocalKmsDoor) -> tuple[BranchKeyKmsApi, KmsKeyConfiguration]:

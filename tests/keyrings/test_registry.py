@@ -149,6 +149,12 @@ def test_one_text_is_not_several_uris(key_file):
             keyrings_from_uris(one)
 
 
+@pytest.mark.parametrize("name", [Path("a.key"), b"a.key", None])
+def test_what_is_no_text_names_no_key(name):
+    with pytest.raises(TypeError, match=r"a key is named by a URI or a path as text, not (PosixPath|bytes|NoneType)"):
+        keyring_from_uri(name)
+
+
 # --- key files -------------------------------------------------------------------------------------------------------
 
 
@@ -344,6 +350,23 @@ def test_what_aws_cannot_be_asked_is_told(uri, why):
         keyring_from_uri(uri)
 
     assert why in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", [f"aws-kms://{ARN}?", f"hierarchical://a?table=b&kms-key={ARN}&"])
+@pytest.mark.parametrize("place", ["in the URI", "in the environment"])
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [("http://a:hunter2@127.0.0.1:9", "a user name or password is in"), ("http://hunter2:99999", "its port is none")],
+)
+def test_an_address_that_nobody_can_be_asked_at_is_told_and_not_repeated(uri, place, url, why, monkeypatch):
+    if place == "in the environment":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    else:
+        uri = f"{uri}endpoint-url={url}"
+
+    with pytest.raises(UsageError, match=why) as caught:
+        keyring_from_uri(uri.removesuffix("?").removesuffix("&"))
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_public_key_encrypts_for_an_rsa_key_without_asking_aws(tmp_path):
