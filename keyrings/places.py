@@ -36,9 +36,8 @@ def local_store_path() -> Path:
     named = os.environ.get(STORE_VARIABLE)
     if named:
         return Path(named)
-    base = os.environ.get("XDG_DATA_HOME")
     try:
-        folder = Path(base) if base else Path.home() / ".local" / "share"
+        folder = _base("XDG_DATA_HOME", ".local/share")
     except RuntimeError:
         raise UsageError("there is no home folder to keep a local KMS in: name its file with --kms-store") from None
     return folder / "envelope" / "kms.db"
@@ -63,9 +62,14 @@ def configuration_path() -> Path | None:
     named = os.environ.get(CONFIGURATION_VARIABLE)
     if named:
         return Path(named)
-    base = os.environ.get("XDG_CONFIG_HOME")
     try:
-        folder = Path(base) if base else Path.home() / ".config"
+        folder = _base("XDG_CONFIG_HOME", ".config")
     except RuntimeError:
         return None
     return folder / "envelope" / "config.toml"
+
+
+def _base(variable: str, below_home: str) -> Path:
+    named = Path(os.environ.get(variable, ""))
+    # The specification has relative paths ignored: else the current folder, which may be anybody's, chose the keys.
+    return named if named.is_absolute() else Path.home() / below_home

@@ -14,6 +14,7 @@ from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.keyrings import KeyringUri, keyring_from_uri, keyrings_from_uris
 from envelope_sdk.keyrings.configuration import Configuration, default_uris, load_configuration
 from envelope_sdk.keyrings.key_files import encode_aes_key_file
+from envelope_sdk.keyrings.places import local_store_path
 
 PATH = Path("/etc/envelope/config.toml")
 
@@ -100,6 +101,16 @@ def test_the_file_is_found_where_the_environment_says(place, home, monkeypatch):
     monkeypatch.setenv(place, str(path if place == "ENVELOPE_CONFIG" else home / "x"))
 
     assert load_configuration().names == ("app",)
+
+
+def test_a_relative_base_folder_is_none(home, monkeypatch):
+    write(home / "here" / "envelope" / "config.toml", '[keyrings]\ndefault = "other.key"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", "here")
+    monkeypatch.setenv("XDG_DATA_HOME", "here")
+    monkeypatch.delenv("ENVELOPE_KMS_STORE", raising=False)
+
+    assert default_uris() == ()
+    assert local_store_path() == home / ".local" / "share" / "envelope" / "kms.db"
 
 
 def test_an_empty_variable_is_no_variable(home, monkeypatch):
