@@ -65,11 +65,10 @@ def _unreadable(error: Exception) -> str:
     from importlib.metadata import distributions
 
     for distribution in distributions():
-        readable = False
         with contextlib.suppress(Exception):
-            readable = distribution.entry_points is not None
-        if not readable:
-            return f"the entry_points.txt of {distribution.name} {distribution.version} is malformed: reinstall it"
+            list(distribution.entry_points)
+            continue
+        return f"the entry_points.txt of {distribution.name} {distribution.version} is malformed: reinstall it"
     return type(error).__name__
 
 
