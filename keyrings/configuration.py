@@ -35,6 +35,8 @@ DEFAULT: Final = "default"
 _SCHEME: Final = "keyring"
 _TABLE: Final = "keyrings"
 _MAX_LENGTH: Final = 2**20  # bytes
+_MAX_DEPTH: Final = 100  # names that stand for names
+_MAX_KEYS: Final = 2**16 - 1  # a message holds no more wrapped data keys
 
 
 class Configuration:
@@ -74,7 +76,8 @@ class Configuration:
         except UnicodeDecodeError as error:
             line = data[: error.start].count(b"\n") + 1
             raise UsageError(f"{path}, line {line}: the configuration is not UTF-8") from None
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
+            # Not all that tomllib finds is a TOMLDecodeError: a number of thousands of digits is none.
             raise UsageError(f"{path}: the configuration is not TOML: {_reason(error)}") from None
         for name in content:
             if name != _TABLE:
@@ -102,6 +105,8 @@ class Configuration:
         if name in above:
             circle = " -> ".join((*above[above.index(name) :], name))
             raise UsageError(f"{self._place(name)}: names of keyrings lead in a circle: {circle}")
+        if len(above) >= _MAX_DEPTH:
+            raise UsageError(f"{self._place(name)}: names of keyrings stand for each other {_MAX_DEPTH} deep")
         entries = self._keyrings.get(name)
         if entries is None:
             raise self._unknown(name, above)
@@ -109,10 +114,12 @@ class Configuration:
         found: list[KeyringUri] = []
         for entry in entries:
             try:
-                uri = KeyringUri.of_key(entry, folder)
+                uri = _checked_name(KeyringUri.of_key(entry, folder))
             except UsageError as error:
                 raise UsageError(f"{self._place(name)}: {name!r}: {error}") from None
             found += self._followed(uri.rest, (*above, name)) if uri.scheme == _SCHEME else [uri]
+            if len(found) > _MAX_KEYS:
+                raise UsageError(f"{self._place(name)}: {name!r} stands for more than {_MAX_KEYS} keys")
         return tuple(found)
 
     def _unknown(self, name: str, above: tuple[str, ...]) -> UsageError:
@@ -198,13 +205,19 @@ def expanded_uris(uris: Iterable[KeyringUri]) -> tuple[KeyringUri, ...]:
     found: list[KeyringUri] = []
     for uri in uris:
         if uri.scheme == _SCHEME:
-            uri.check()
-            if not uri.rest:
-                raise UsageError(f"{_SCHEME}:// names nothing: write {_SCHEME}://NAME")
-            found += configuration.uris(uri.rest)
+            found += configuration.uris(_checked_name(uri).rest)
         else:
             found.append(uri)
     return tuple(found)
+
+
+def _checked_name(uri: KeyringUri) -> KeyringUri:
+    """Return ``uri``, which names a name if it is one of ``keyring://``."""
+    if uri.scheme == _SCHEME:
+        uri.check()
+        if not uri.rest:
+            raise UsageError(f"{_SCHEME}:// names nothing: write {_SCHEME}://NAME")
+    return uri
 
 
 def _require_safe(path: Path, status: os.stat_result) -> None:

@@ -95,16 +95,17 @@ def _pkcs11(key: EncryptedDataKey) -> tuple[Opener, ...]:
 def _pkcs11_rsa(key: EncryptedDataKey) -> tuple[Opener, ...]:
     from envelope_sdk.keyrings.pkcs11.provider_info import parse_rsa_provider_info
 
-    return _token_key(parse_rsa_provider_info(key.provider_info)[0], "private")
+    name, padding = parse_rsa_provider_info(key.provider_info)
+    return _token_key(name, "private", f", and padding={padding.value}")
 
 
-def _token_key(name: KeyName, kind: str) -> tuple[Opener, ...]:
+def _token_key(name: KeyName, kind: str, also: str = "") -> tuple[Opener, ...]:
     from urllib.parse import quote
 
     label, own_label = name.token_label.encode("utf-8"), name.key_label.encode("utf-8")
     found = {"token": label, "object": own_label, "id": name.key_id, "type": kind.encode("ascii")}
     attributes = ";".join(f"{attribute}={quote(value, safe='')}" for attribute, value in found.items() if value)
-    return (Opener(f"pkcs11:{attributes}", "with ?module-path= and pin-source= of the token"),)
+    return (Opener(f"pkcs11:{attributes}", f"with ?module-path= and pin-source= of the token{also}"),)
 
 
 def _raw(key: EncryptedDataKey) -> tuple[Opener, ...]:

@@ -6,9 +6,16 @@ import os
 from pathlib import Path
 from typing import Final
 
-from envelope_sdk.errors import UsageError
+from envelope_sdk.errors import KeyStoreError, UsageError
 
-__all__ = ["CONFIGURATION_VARIABLE", "KEY_VARIABLE", "STORE_VARIABLE", "configuration_path", "local_store_path"]
+__all__ = [
+    "CONFIGURATION_VARIABLE",
+    "KEY_VARIABLE",
+    "STORE_VARIABLE",
+    "configuration_path",
+    "local_store_path",
+    "status_of_store",
+]
 
 CONFIGURATION_VARIABLE: Final = "ENVELOPE_CONFIG"
 """The environment variable that names the configuration file."""
@@ -29,12 +36,25 @@ def local_store_path() -> Path:
     named = os.environ.get(STORE_VARIABLE)
     if named:
         return Path(named)
-    base = os.environ.get("XDG_DATA_HOME")
     try:
-        folder = Path(base) if base else Path.home() / ".local" / "share"
+        folder = _base("XDG_DATA_HOME", ".local/share")
     except RuntimeError:
         raise UsageError("there is no home folder to keep a local KMS in: name its file with --kms-store") from None
     return folder / "envelope" / "kms.db"
+
+
+def status_of_store(path: Path) -> os.stat_result:
+    """Return what the system says of the file of a local KMS.
+
+    Raises:
+        KeyStoreError: it is not there, or cannot be looked at.
+    """
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise KeyStoreError(f"there is no local KMS in {path}: 'envelope kms create-key' makes one") from None
+    except OSError as error:
+        raise KeyStoreError(f"the key store {path} cannot be used: {str(error.strerror).lower()}") from error
 
 
 def configuration_path() -> Path | None:
@@ -42,9 +62,14 @@ def configuration_path() -> Path | None:
     named = os.environ.get(CONFIGURATION_VARIABLE)
     if named:
         return Path(named)
-    base = os.environ.get("XDG_CONFIG_HOME")
     try:
-        folder = Path(base) if base else Path.home() / ".config"
+        folder = _base("XDG_CONFIG_HOME", ".config")
     except RuntimeError:
         return None
     return folder / "envelope" / "config.toml"
+
+
+def _base(variable: str, below_home: str) -> Path:
+    named = Path(os.environ.get(variable, ""))
+    # The specification has relative paths ignored: else the current folder, which may be anybody's, chose the keys.
+    return named if named.is_absolute() else Path.home() / below_home

@@ -11,6 +11,7 @@ A distribution that offers keyrings under a scheme of its own says so in its ``p
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -42,12 +43,33 @@ class Plugin(NamedTuple):
 
 
 def installed_plugins() -> tuple[Plugin, ...]:
-    """Return the plug-ins that are installed, by scheme and distribution. None of their code runs."""
+    """Return the plug-ins that are installed, by scheme and distribution. None of their code runs.
+
+    Raises:
+        KeyringError: an installed distribution's list of them cannot be read.
+    """
     # Reading what is installed takes as long as all the rest of a command that uses a key file.
     from importlib.metadata import entry_points
 
-    found = (Plugin(point.name.lower(), _distribution_of(point), point) for point in entry_points(group=GROUP))
+    try:
+        points = entry_points(group=GROUP)
+    except Exception as error:
+        # Whoever has written a list that cannot be read may claim any scheme.
+        raise KeyringError(f"the plug-ins cannot be listed: {_unreadable(error)}") from error
+    found = (Plugin(point.name.lower(), _distribution_of(point), point) for point in points)
     return tuple(sorted(found, key=lambda plugin: plugin[:2]))
+
+
+def _unreadable(error: Exception) -> str:
+    """Return which distribution's list of entry points it is that cannot be read."""
+    from importlib.metadata import distributions
+
+    for distribution in distributions():
+        with contextlib.suppress(Exception):
+            list(distribution.entry_points)
+            continue
+        return f"the entry_points.txt of {distribution.name} {distribution.version} is malformed: reinstall it"
+    return type(error).__name__
 
 
 def _distribution_of(point: EntryPoint) -> str:
@@ -72,10 +94,12 @@ def keyring_of_plugin(plugin: Plugin, uri: KeyringUri) -> Keyring:
         raise KeyringError(f"{who} is no function that makes keyrings, but of type {type(factory).__name__}")
     try:
         made = factory(uri)
+        # Looking at what it made may run its code, too.
+        keyring = made if isinstance(made, Keyring) and not isinstance(made, type) else None
     except EnvelopeError:
         raise
     except Exception as error:
         raise KeyringError(f"{who} failed: {type(error).__name__}") from error
-    if isinstance(made, type) or not isinstance(made, Keyring):
+    if keyring is None:
         raise KeyringError(f"{who} made no keyring, but something of type {type(made).__name__}")
-    return made
+    return keyring

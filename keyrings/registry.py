@@ -36,6 +36,9 @@ _DOOR: Final = "envelope_sdk.integrations.local_keys"
 
 _OWN: Final = "envelope-sdk"
 
+# What SQLite keeps beside a database while it is used, or where somebody who used it was killed.
+_BESIDE: Final = ("-journal", "-shm", "-wal")
+
 
 class KnownScheme(NamedTuple):
     """A scheme that can be used, or that several distributions claim.
@@ -75,17 +78,23 @@ def keyrings_from_uris(uris: Iterable[str | KeyringUri], *, local_kms: LocalKmsD
 
     Raises:
         UsageError: there is none; and as :func:`keyring_from_uri`.
-        TypeError: ``uris`` is one text.
+        TypeError: ``uris`` is one text, or one of them is no text: a path, most often.
     """
     if isinstance(uris, str | KeyringUri):
         raise TypeError("uris is a collection of URIs, not one")
-    parsed = [KeyringUri.of_key(uri) if isinstance(uri, str) else uri for uri in uris]
+    parsed = [_parsed(uri) for uri in uris]
     expanded = expanded_uris(parsed)
     plugins = _plugins_for(expanded)
     keyrings = [_keyring(uri, plugins, local_kms) for uri in expanded]
     if not keyrings:
         raise UsageError("there is no URI to make a keyring of")
     return keyrings[0] if len(keyrings) == 1 else MultiKeyring(keyrings[0], keyrings[1:])
+
+
+def _parsed(uri: str | KeyringUri) -> KeyringUri:
+    if not isinstance(uri, str | KeyringUri):  # pyright: ignore[reportUnnecessaryIsInstance] - paths, most often
+        raise TypeError(f"a key is named by a URI or a path as text, not {type(uri).__name__}")
+    return KeyringUri.of_key(uri) if isinstance(uri, str) else uri
 
 
 def known_schemes() -> tuple[KnownScheme, ...]:
@@ -113,6 +122,7 @@ def files_named_by(uri: KeyringUri) -> list[str]:
     if spec.rest == "own":
         return _files_of_token(uri)
     names = [value for parameter in spec.files for value in uri.every(parameter)]
+    names += [f"{value}{ending}" for each in spec.databases for value in uri.every(each) for ending in _BESIDE]
     return [uri.path(name) for name in ([uri.rest] if spec.rest == "file" else []) + names]
 
 
@@ -121,7 +131,9 @@ def _files_of_token(uri: KeyringUri) -> list[str]:
 
     pairs = (pair.partition("=") for pair in uri.rest.partition("?")[2].split("&"))
     values = (unquote(value) for name, _, value in pairs if name in ("pin-source", "module-path"))
-    return [uri.path(value.removeprefix("file:").removeprefix("//")) for value in values if value]
+    paths = (value.removeprefix("file:").removeprefix("//") for value in values)
+    # What can be no path is told when the key is looked for.
+    return [uri.path(path) for path in paths if path and "\0" not in path]
 
 
 def _plugins_for(uris: Iterable[KeyringUri]) -> tuple[Plugin, ...]:

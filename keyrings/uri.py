@@ -8,15 +8,21 @@ stand as it is, encoded or not. ``+`` is a plus. The addresses of PKCS #11 objec
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from envelope_sdk.errors import UsageError
 
-__all__ = ["KEY_FILE", "KeyringUri", "near_miss"]
+__all__ = ["KEY_FILE", "NO_PIN_VALUE", "KeyringUri", "near_miss"]
 
 KEY_FILE: Final = "key-file"
 """The scheme of what is no URI: the path of a key file."""
+
+NO_PIN_VALUE: Final = (
+    "pin-value is refused: a PIN in a URI ends up in process lists, shell histories and logs; "
+    "name a file or an environment variable with pin-source=file:/path or pin-source=env:NAME"
+)
 
 _OPAQUE: Final = "pkcs11"
 _SCHEME: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+-.")
@@ -55,6 +61,9 @@ class KeyringUri(NamedTuple):
         if not colon or not _is_scheme(scheme):
             raise UsageError("this is no URI of a keyring, which begins with SCHEME://")
         if scheme == _OPAQUE:
+            if any(part.lower().startswith("pin-value=") for part in re.split("[;?&]", rest)):
+                # Here, so that what only shows URIs shows none.
+                raise UsageError(NO_PIN_VALUE)
             return cls(scheme, _checked(scheme, rest), {}, folder)
         if not rest.startswith("//"):
             raise UsageError(f"'://' does not follow {scheme} in the URI of a keyring")

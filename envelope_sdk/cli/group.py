@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from envelope_sdk.cli.signals import end_starting
+from envelope_sdk.cli.signals import end_starting, raise_if_stopped
 from envelope_sdk.cli.terminal import ExitCode, report
 
 __all__ = ["cli", "run"]
@@ -36,6 +36,14 @@ class _Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(_COMMANDS[cmd_name]).command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; whoever else ends it, what it was asked for is not done, whatever code they give."""
+        try:
+            return super().invoke(ctx)
+        except SystemExit as ended:
+            raise_if_stopped()
+            raise click.ClickException("a plug-in ended the command before it was done") from ended
 
 
 def _version() -> str:
@@ -83,7 +91,11 @@ def run() -> int:
     except BrokenPipeError:
         # Whoever read our output has gone.
         return ExitCode.SOME_FAILED
-    except Exception as error:
+    except SystemExit:
+        # A signal's, or click's where whoever read its output has gone.
+        raise
+    except BaseException as error:
+        # All of it: what plug-ins raise is not only what is meant to be caught.
         if os.environ.get("ENVELOPE_DEBUG"):
             raise
         return report(error)

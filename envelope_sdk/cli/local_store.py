@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from envelope_sdk.cli.folders import make_folders
 from envelope_sdk.cli.terminal import say
 from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
-from envelope_sdk.keyrings.places import local_store_path
+from envelope_sdk.keyrings.places import local_store_path, status_of_store
 
 if TYPE_CHECKING:
     from envelope_sdk.local_kms import LocalKms
@@ -45,7 +45,7 @@ class LocalStore:
             path = self.path
         except UsageError:
             return []
-        return [path.with_name(f"{path.name}{ending}") for ending in ("", "-wal", "-shm", "-journal", ".rootkey")]
+        return [Path(f"{path}{ending}") for ending in ("", "-wal", "-shm", "-journal", ".rootkey")]
 
     def kms(self, *, make: bool = False) -> LocalKms:
         """Return the local KMS.
@@ -61,8 +61,8 @@ class LocalStore:
 
             if make:
                 self._make_folder()
-            elif not self.path.exists():
-                raise KeyStoreError(f"there is no local KMS in {self.path}: 'envelope kms create-key' makes one")
+            else:
+                status_of_store(self.path)
             self._kms = LocalKms.open(self.path)
         return self._kms
 

@@ -6,6 +6,7 @@ the option may be repeated. It means what it means there; what cannot be meant h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,7 +17,10 @@ from envelope_sdk.keyrings.uri import KeyringUri
 
 __all__ = ["WrappingKeysCommand", "uris_of_wrapping_keys"]
 
-_OPTIONS: Final = ("-w", "--wrapping-keys")
+_LONG: Final = "--wrapping-keys="
+# The short name may follow those of options without a value.
+_SHORT: Final = re.compile("-[fqr]*w")
+_OPTION: Final = re.compile(f"{_SHORT.pattern}|{_LONG[:-1]}")
 _SINGLE: Final = ("provider", "region", "profile", "discovery", "discovery-partition")
 _WORDS: Final = (*_SINGLE, "key", "discovery-account")
 _PROVIDERS: Final = ("aws-kms", "aws-encryption-sdk-cli::aws-kms")
@@ -44,13 +48,22 @@ def _joined(args: Sequence[str]) -> list[str]:
         words = None
         if arg == "--":
             return [*joined, *args[at:]]
-        option, equals, first = arg.partition("=")
-        if arg in _OPTIONS or (equals and option == _OPTIONS[1]):
-            joined.append(option)
-            words = [first] if equals else []
-        else:
-            joined.append(arg)
+        option, words = _begun(arg)
+        joined.append(option)
     return [*joined, _BETWEEN.join(words)] if words else joined
+
+
+def _begun(arg: str) -> tuple[str, list[str] | None]:
+    """Return the option without its first word, and the words so far; ``None`` where it is no such option."""
+    if _OPTION.fullmatch(arg):
+        return arg, []
+    long = arg.removeprefix(_LONG)
+    if long != arg:
+        return _LONG[:-1], [long]
+    short = _SHORT.match(arg)
+    if short is not None and _is_word(arg[short.end() :]):
+        return short[0], [arg[short.end() :]]
+    return arg, None
 
 
 def _is_word(arg: str) -> bool:

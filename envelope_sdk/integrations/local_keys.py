@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from envelope_sdk.errors import KeyStoreError
-from envelope_sdk.keyrings.places import local_store_path
+from envelope_sdk.keyrings.places import local_store_path, status_of_store
 from envelope_sdk.keyrings.schemes.door import LocalKmsApi, LocalKmsDoor
 from envelope_sdk.local_kms import LocalKms
 
@@ -21,8 +21,12 @@ __all__ = ["DOOR", "SharedStores"]
 class SharedStores:
     """Opens each file once a process; it stays open as long as the process runs, for keyrings have no end of theirs."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, opened: Callable[[Path], LocalKms] = LocalKms.open) -> None:
+        """Take what opens a file."""
+        self._opened = opened
+        # One a process: a fork copies a lock as it was held by threads that stay behind. Reentrant: a signal handler
+        # may ask in the midst of it, in the same thread.
+        self._locks: dict[int, threading.RLock] = {}
         self._open: dict[tuple[int, int, int], LocalKms] = {}
 
     def path(self, store: str | None) -> str:
@@ -36,15 +40,13 @@ class SharedStores:
             KeyStoreError: it is not, or cannot be used.
         """
         path = Path(self.path(store))
-        try:
-            status = path.stat()
-        except OSError:
-            raise KeyStoreError(f"there is no local KMS in {path}: 'envelope kms create-key' makes one") from None
+        status = status_of_store(path)
         # A store does not outlive a fork, and another file of the same name is another store.
-        key = (os.getpid(), status.st_dev, status.st_ino)
-        with self._lock:
+        process = os.getpid()
+        key = (process, status.st_dev, status.st_ino)
+        with self._locks.setdefault(process, threading.RLock()):
             if key not in self._open:
-                self._open[key] = LocalKms.open(path)
+                self._open[key] = self._opened(path)
             return self._open[key]
 
 

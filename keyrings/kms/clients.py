@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from threading import RLock
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+from urllib.parse import urlsplit
 
 from envelope_sdk.errors import EnvelopeError, KmsAccessError, KmsUnavailableError, UsageError
 from envelope_sdk.keyrings.kms.api import KmsApi, kms_error
@@ -19,7 +20,9 @@ __all__ = [
     "Boto3ClientSupplier",
     "ClientSupplier",
     "LimitedRegionsClientSupplier",
+    "check_endpoint",
     "checked_regions",
+    "endpoint_of_client",
     "region_of_client",
     "supplied_client",
 ]
@@ -59,6 +62,7 @@ class Boto3ClientSupplier:
             endpoint_url: where to ask instead of AWS, for all Regions.
 
         Raises:
+            UsageError: the endpoint has a user name, a password or a port that is none.
             TypeError: the session, the configuration or the endpoint is something else.
         """
         if session is not None and not callable(getattr(session, "client", None)):
@@ -67,6 +71,7 @@ class Boto3ClientSupplier:
             raise TypeError(f"a configuration is a botocore.config.Config, not {type(config).__name__}")
         if not isinstance(endpoint_url, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"an endpoint is a URL as text, not {type(endpoint_url).__name__}")
+        check_endpoint(endpoint_url)
         self._session = session
         self._config = config
         self._endpoint_url = endpoint_url
@@ -125,6 +130,7 @@ class Boto3ClientSupplier:
         client: KmsApi = here.session.client(  # pyright: ignore[reportUnknownMemberType]
             "kms", region_name=region, config=self._config, endpoint_url=self._endpoint_url
         )
+        check_endpoint(endpoint_of_client(client))
         return client
 
 
@@ -237,6 +243,27 @@ def checked_regions(regions: Iterable[str]) -> tuple[str, ...]:
     if len(set(checked)) < len(checked):
         raise UsageError(f"each Region is given once: {', '.join(checked)}")
     return checked
+
+
+def check_endpoint(url: str | None) -> None:
+    """Look at what boto3 does not look at before it asks there, and then repeats in its errors.
+
+    Raises:
+        UsageError: a user name or a password is in the address of a service, or its port can be none.
+    """
+    try:
+        parts = urlsplit(url or "")
+        _ = parts.port
+    except ValueError:
+        raise UsageError("the address to ask instead of AWS is no URL, or its port is none") from None
+    if parts.username is not None or parts.password is not None:
+        raise UsageError("a user name or password is in the address to ask instead of AWS, which takes none: remove it")
+
+
+def endpoint_of_client(client: object) -> str | None:
+    """Return the address that a client asks; ``None`` where it does not tell."""
+    url = getattr(getattr(client, "meta", None), "endpoint_url", None)
+    return url if isinstance(url, str) else None
 
 
 def region_of_client(kms: object) -> str | None:

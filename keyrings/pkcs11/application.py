@@ -122,6 +122,7 @@ class Application:
             raise fault_of(error, "C_CloseSession", str(session.token)) from error
 
     def _library(self, path: str) -> Any:
+        path = _name_in_use(path)
         if path in self._inherited:
             return self._begun_anew(path)
         try:
@@ -146,8 +147,12 @@ class Application:
         value = pin()
         if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance] - bytes, most often
             raise TypeError(f"a PIN is text, not {type(value).__name__}")
+        if not _is_text(value):
+            # Refused here: the error of encoding it holds the PIN.
+            del value
+            raise KeyringError(f"the PIN given for the token {token.label!r} is not encodable as UTF-8")
         # The built-in hash has a secret of the process in it, and says less of the PIN than the PIN that it stands for.
-        mark = hash((place.module_path, token.serial, value))
+        mark = hash((os.path.realpath(place.module_path), token.serial, value))
         if mark in self._refused_pins:
             again = f"the token {token.label!r} has refused this PIN before: it is not tried again"
             raise PinRefused(KeyringError(again))
@@ -163,6 +168,21 @@ class Application:
             raise PinRefused(fault) from error
         finally:
             del value
+
+
+def _name_in_use(path: str) -> str:
+    """Return the path by which python-pkcs11 has loaded a library already: by another it would initialize it again."""
+    loaded = getattr(sys.modules.get("pkcs11"), "_loaded", ())
+    real = os.path.realpath(path)
+    return next((name for name in loaded if os.path.realpath(name) == real), path)
+
+
+def _is_text(pin: str) -> bool:
+    try:
+        pin.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _tokens(library: Any) -> list[Any]:

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from envelope_sdk.errors import UsageError
+from envelope_sdk.keyrings.uri import NO_PIN_VALUE
 
 __all__ = ["MAX_LENGTH", "KeyUri", "parse_key_uri"]
 
@@ -31,10 +32,6 @@ _ATTRIBUTE: Final = re.compile(r"(?P<name>[A-Za-z0-9_-]+)=(?P<value>.*)", re.DOT
 # RFC 7512, 2.3: unreserved, percent-encoded, and these; '/', '?' and '|' in queries alone.
 _VALUE_IN_PATH: Final = re.compile(r"(?:[A-Za-z0-9._~:\[\]@!$'()*+,=&-]|%[0-9A-Fa-f]{2})*")
 _VALUE_IN_QUERY: Final = re.compile(r"(?:[A-Za-z0-9._~:\[\]@!$'()*+,=;/?|-]|%[0-9A-Fa-f]{2})*")
-_NO_PIN_VALUE: Final = (
-    "pin-value is refused: a PIN in a URI ends up in process lists, shell histories and logs; "
-    "name a file or an environment variable with pin-source=file:/path or pin-source=env:NAME"
-)
 
 
 class KeyUri(NamedTuple):
@@ -101,7 +98,7 @@ def _attributes(parts: Iterable[str], known: frozenset[str], allowed: re.Pattern
             raise UsageError("a PKCS#11 URI consists of attributes of the form name=value")
         name, value = attribute["name"], attribute["value"]
         if name == "pin-value":
-            raise UsageError(_NO_PIN_VALUE)
+            raise UsageError(NO_PIN_VALUE)
         if name not in known:
             raise UsageError(f"{name!r} cannot stand there in a PKCS#11 URI; these can: {', '.join(sorted(known))}")
         if name in found:

@@ -24,6 +24,7 @@ class Scheme(NamedTuple):
         single: parameters that stand at most once.
         several: parameters that may be repeated.
         files: those of the parameters whose values are paths.
+        databases: those of ``files`` that are SQLite's, which keeps others beside them.
         rest: what follows ``://``: ``"file"``, ``"name"``, ``"none"``, or ``"own"`` for a syntax of its own.
     """
 
@@ -33,6 +34,7 @@ class Scheme(NamedTuple):
     single: tuple[str, ...] = ()
     several: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
     rest: str = "name"
 
     @property
@@ -67,6 +69,7 @@ BUILT_IN: Final[dict[str, Scheme]] = {
         f"{_HERE}.local_kms:keyring",
         single=("store",),
         files=("store",),
+        databases=("store",),
     ),
     "local-kms-discovery": Scheme(
         "local-kms-discovery://",
@@ -74,6 +77,7 @@ BUILT_IN: Final[dict[str, Scheme]] = {
         f"{_HERE}.local_kms:discovery_keyring",
         single=("store",),
         files=("store",),
+        databases=("store",),
         rest="none",
     ),
     "aws-kms": Scheme(
@@ -127,6 +131,7 @@ BUILT_IN: Final[dict[str, Scheme]] = {
         f"{_HERE}.hierarchical:keyring",
         single=("table", "file", "logical-name", "kms-key", "ttl", "region", *_AWS),
         files=("file",),
+        databases=("file",),
     ),
     "pkcs11": Scheme(
         "pkcs11:token=...;object=...?module-path=...&pin-source=...",

@@ -18,6 +18,7 @@ from envelope_sdk.keyrings.hierarchical import (
 )
 from envelope_sdk.keyrings.kms.api import BranchKeyKmsApi
 from envelope_sdk.keyrings.kms.arn import region_of
+from envelope_sdk.keyrings.kms.clients import check_endpoint, endpoint_of_client
 from envelope_sdk.keyrings.schemes.aws_kms import client_of
 from envelope_sdk.keyrings.schemes.door import LocalKmsDoor
 from envelope_sdk.keyrings.schemes.local_kms import arn_of, store_of
@@ -48,8 +49,8 @@ def existing_store(uri: KeyringUri, door: LocalKmsDoor) -> BranchKeyStore:
         As :func:`keyring`.
     """
     file = uri.one("file")
-    if file is not None and not Path(uri.path(file)).exists():
-        raise KeyringError(f"there are no branch keys in {uri.path(file)!r}: 'envelope branch-keys create' makes one")
+    if file is not None:
+        _require_there(uri.path(file))
     return branch_key_store(uri, door)
 
 
@@ -62,6 +63,15 @@ def branch_key_store(uri: KeyringUri, door: LocalKmsDoor) -> BranchKeyStore:
     kms, kms_key = _kms(uri, door)
     storage, name = _storage(uri)
     return BranchKeyStore(storage, kms, logical_name=uri.one("logical-name") or name, kms_key=kms_key)
+
+
+def _require_there(path: str) -> None:
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise KeyringError(f"there are no branch keys in {path!r}: 'envelope branch-keys create' makes one") from None
+    except OSError as error:
+        raise KeyringError(f"the branch keys in {path!r} cannot be read: {str(error.strerror).lower()}") from error
 
 
 def create_table(uri: KeyringUri) -> None:
@@ -94,11 +104,14 @@ def _dynamodb(uri: KeyringUri) -> Any:
 
     kms_key = uri.one("kms-key") or ""
     region = uri.one("region") or (region_of(kms_key) if kms_key.startswith("arn:") else None)
+    check_endpoint(uri.one("endpoint-url"))
     try:
         session: Any = boto3.session.Session(profile_name=uri.one("profile"))
-        return session.client("dynamodb", region_name=region, endpoint_url=uri.one("endpoint-url"))
+        client = session.client("dynamodb", region_name=region, endpoint_url=uri.one("endpoint-url"))
     except (BotoCoreError, ValueError) as error:
         raise UsageError(f"boto3 makes no DynamoDB client: {error}") from error
+    check_endpoint(endpoint_of_client(client))
+    return client
 
 
 def _kms(uri: KeyringUri, door: LocalKmsDoor) -> tuple[BranchKeyKmsApi, KmsKeyConfiguration]:

@@ -303,6 +303,7 @@ GUARDED = {
     "a store": (["-k", "local-kms://alias/a?store=other.db"], "other.db", "a key in use"),
     "a store's root key": (["-k", "local-kms://alias/a?store=other.db"], "other.db.rootkey", "part of the local KMS"),
     "branch keys": (["-k", "BRANCH"], "branch.db", "a key in use"),
+    "what SQLite keeps beside branch keys": (["-k", "BRANCH"], "branch.db-journal", "a key in use"),
     "a store behind branch keys": (["-k", "BRANCH"], "other.db.rootkey", "part of the local KMS"),
 }
 
@@ -315,13 +316,28 @@ def test_what_opens_messages_is_not_written_over(envelope: Any, options: list[st
     store = "hierarchical://?file=branch.db&kms-key=local-kms://alias/a%3Fstore%3Dother.db"
     branch = envelope.ok("branch-keys", "create", store).text.strip()
     options = [branch if option == "BRANCH" else option for option in options]
-    before = envelope.read(target)
+    before = (envelope.home / target).exists() and envelope.read(target)
 
     ran = envelope("encrypt", *options, "-f", "-", "-o", target, stdin=b"x")
 
     assert ran.code == 2
     assert ran.lines[0] == f"envelope: {target} is {what}: it would be lost"
-    assert envelope.read(target) == before
+    assert ((envelope.home / target).exists() and envelope.read(target)) == before
+
+
+PATHS_OF_NOTHING = {
+    "a store": (f"local-kms://alias/a?store={'x' * 300}", "cannot be used: file name too long", 4),
+    "the root folder": ("local-kms://alias/a?store=/", "the key store / cannot be used", 4),
+    "branch keys": (f"hierarchical://a?file={'x' * 300}&kms-key=arn:x", "cannot be read: file name too long", 4),
+    "a library": ("pkcs11:object=a?module-path=/%00", "module_path is empty or holds a null character", 2),
+}
+
+
+@pytest.mark.parametrize(("key", "why", "code"), PATHS_OF_NOTHING.values(), ids=PATHS_OF_NOTHING)
+def test_a_path_that_no_file_can_have_is_told(envelope: Any, key: str, why: str, code: int) -> None:
+    ran = envelope("encrypt", "-k", key, "-", stdin=b"x")
+
+    assert (ran.code, why in ran.err) == (code, True), ran.err
 
 
 # --- plug-ins --------------------------------------------------------------------------------------------------------
@@ -366,6 +382,36 @@ def test_a_clash_of_plug_ins_is_told(envelope: Any, site: Path) -> None:
     assert f"    cannot be used: {why}\n" in envelope.ok("keyrings").text
 
 
+ENDINGS = {
+    "when it is imported": "import sys\nsys.exit(0)",
+    "when it makes a keyring": "import sys\ndef from_uri(uri): sys.exit(0)",
+    "when its keyring is asked": (
+        "import sys\nclass Vault:\n    def on_encrypt(self, materials): sys.exit(0)\n"
+        "    def on_decrypt(self, materials, keys): sys.exit(0)\ndef from_uri(uri): return Vault()"
+    ),
+}
+
+
+@pytest.mark.parametrize("source", ENDINGS.values(), ids=ENDINGS)
+def test_a_plug_in_that_ends_the_command_does_not_end_it_well(envelope: Any, site: Path, source: str) -> None:
+    install(site, "acme-vault", "1.2", {"vault": "acme_vault:from_uri"}, {"acme_vault": source})
+
+    ran = envelope("encrypt", "-k", "vault://team", "-", "-o", "out", stdin=b"x")
+
+    assert (ran.code, ran.lines) == (1, ["envelope: a plug-in ended the command before it was done"])
+    assert envelope.names() == set()
+
+
+def test_what_a_plug_in_raises_is_no_traceback_whatever_it_is(envelope: Any, site: Path) -> None:
+    source = "class Odd(BaseException): ...\ndef from_uri(uri): raise Odd('hunter2')"
+    install(site, "acme-vault", "1.2", {"vault": "acme_vault:from_uri"}, {"acme_vault": source})
+
+    ran = envelope("encrypt", "-k", "vault://team", "-", stdin=b"x")
+
+    assert (ran.code, len(ran.lines)) == (1, 1)
+    assert "internal error (Odd)" in ran.err
+
+
 # --- what is shown ---------------------------------------------------------------------------------------------------
 
 
@@ -385,6 +431,16 @@ def test_names_cannot_add_lines_to_what_is_listed(envelope: Any) -> None:
     text = envelope.ok("keyrings").text
 
     assert text.endswith("  keyring://a\\nb\n    key-file://x%0Ay\n")
+
+
+def test_a_pin_in_the_configuration_is_refused_and_not_shown(envelope: Any) -> None:
+    configure(envelope, '[keyrings]\ncard = "pkcs11:object=a?pin-value=hunter2"\n')
+
+    ran = envelope("keyrings")
+
+    assert ran.code == 2
+    assert "config.toml, line 2: 'card': pin-value is refused" in ran.err
+    assert "hunter2" not in ran.text + ran.err
 
 
 def test_what_opens_each_data_key_is_shown_and_works(envelope: Any, aws: Any) -> None:

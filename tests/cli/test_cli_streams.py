@@ -464,3 +464,16 @@ def test_no_bar_is_drawn_for_somebody_who_wants_quiet(envelope: Any) -> None:
 
     assert read_terminal(master, process) == b""
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [("keyrings",), ("--help",), ("inspect", "a.enc")], ids=" ".join)
+def test_nothing_is_said_where_whoever_reads_the_output_has_gone(envelope: Any, ended: Any, arguments: Any) -> None:
+    envelope.write("a", b"hello")
+    envelope.ok("encrypt", "a")
+    read, write = os.pipe()
+    os.close(read)
+
+    ran = ended(envelope.start(*arguments, stdout=write))
+    os.close(write)
+
+    assert (ran.code, ran.err) == (1, "")

@@ -32,6 +32,9 @@ def test_every_key_in_it_wraps_and_any_opens(envelope: Any, keys: list[str]) -> 
 ENCRYPTING = {
     "the long name": ["--wrapping-keys", "key=alias/a", "region=eu-west-1", "a"],
     "joined by a sign": ["--wrapping-keys=key=alias/a", "region=eu-west-1", "a"],
+    "the short name with its first word": ["-wkey=alias/a", "region=eu-west-1", "a"],
+    "behind other short names": ["-qfw", "key=alias/a", "region=eu-west-1", "a"],
+    "behind other short names with its first word": ["-fwkey=alias/a", "region=eu-west-1", "a"],
     "after the file": ["a", "-w", "region=eu-west-1", "key=alias/a"],
     "before another option": ["-w", "key=alias/a", "region=eu-west-1", "-c", "key=value", "a"],
     "before the end of options": ["-w", "key=alias/a", "region=eu-west-1", "--", "a"],
@@ -145,6 +148,14 @@ def test_what_it_cannot_mean_is_told_with_what_to_write(envelope: Any, arguments
 
     assert (ran.code, ran.out) == (2, b"")
     assert why in ran.err
+
+
+def test_a_file_with_a_name_like_the_option_is_no_option(envelope: Any, keys: list[str]) -> None:
+    envelope.write("a", b"hello")
+
+    envelope.ok("encrypt", "-w", f"key={keys[0]}", "-o", "-weird", "a")
+
+    assert "-weird" in envelope.names()
 
 
 def test_files_with_names_like_words_are_written_with_their_folder(envelope: Any, keys: list[str]) -> None:

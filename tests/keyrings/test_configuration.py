@@ -14,6 +14,7 @@ from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.keyrings import KeyringUri, keyring_from_uri, keyrings_from_uris
 from envelope_sdk.keyrings.configuration import Configuration, default_uris, load_configuration
 from envelope_sdk.keyrings.key_files import encode_aes_key_file
+from envelope_sdk.keyrings.places import local_store_path
 
 PATH = Path("/etc/envelope/config.toml")
 
@@ -102,6 +103,16 @@ def test_the_file_is_found_where_the_environment_says(place, home, monkeypatch):
     assert load_configuration().names == ("app",)
 
 
+def test_a_relative_base_folder_is_none(home, monkeypatch):
+    write(home / "here" / "envelope" / "config.toml", '[keyrings]\ndefault = "other.key"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", "here")
+    monkeypatch.setenv("XDG_DATA_HOME", "here")
+    monkeypatch.delenv("ENVELOPE_KMS_STORE", raising=False)
+
+    assert default_uris() == ()
+    assert local_store_path() == home / ".local" / "share" / "envelope" / "kms.db"
+
+
 def test_an_empty_variable_is_no_variable(home, monkeypatch):
     write(home / ".config" / "envelope" / "config.toml", '[keyrings]\napp = "a.key"\n')
     monkeypatch.setenv("ENVELOPE_CONFIG", "")
@@ -163,6 +174,7 @@ MALFORMED = {
     "no TOML": ("[keyrings]\napp = \n", "/etc/envelope/config.toml: the configuration is not TOML: .*line 2"),
     "a name twice": ('[keyrings]\napp = "a"\napp = "b"\n', "not TOML: .*line 3"),
     "too deep": ("a=" + "[" * 5000, "not TOML: it is nested too deep"),
+    "a number without end": ("[keyrings]\na = " + "1" * 5000, "not TOML: "),
     "another table": (
         "\n\n[keyring]\n",
         r"line 3: 'keyring' means nothing \(did you mean 'keyrings'\?\)",
@@ -239,6 +251,25 @@ def test_the_same_keys_twice_are_no_circle():
     text = "[keyrings]\na = ['keyring://c', 'keyring://b']\nb = 'keyring://c'\nc = 'x'\n"
 
     assert [uri.rest for uri in parsed(text).uris("a")] == ["x", "x"]
+
+
+def test_names_that_stand_for_each_other_without_end_are_told():
+    chain = "".join(f"a{number} = 'keyring://a{number + 1}'\n" for number in range(2000))
+    tree = "".join(f"a{number} = ['keyring://a{number + 1}', 'keyring://a{number + 1}']\n" for number in range(90))
+
+    with pytest.raises(UsageError, match="line 102: names of keyrings stand for each other 100 deep"):
+        parsed(f"[keyrings]\n{chain}a2000 = 'x'\n").uris("a0")
+    with pytest.raises(UsageError, match="line 76: 'a74' stands for more than 65535 keys"):
+        parsed(f"[keyrings]\n{tree}a90 = 'x'\n").uris("a0")
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [("keyring://b?regoin=x", "keyring:// has no parameter 'regoin'"), ("keyring://", "keyring:// names nothing")],
+)
+def test_a_name_among_others_is_checked_as_one_alone_is(entry, why):
+    with pytest.raises(UsageError, match=f"line 2: 'a': {why}"):
+        parsed(f"[keyrings]\na = '{entry}'\nb = 'x'\n").uris("a")
 
 
 def test_an_unknown_name_is_told_with_the_place_that_asks_for_it():

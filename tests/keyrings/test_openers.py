@@ -85,6 +85,7 @@ def test_a_key_in_a_token_is_opened_by_what_is_told_of_its_messages(key: str, va
     (opener,) = openers_of(message.header.encrypted_data_keys[0])
 
     assert "pin-source=" in opener.needs
+    assert opener.needs.endswith("and padding=OAEP_SHA1" if padding else "of the token")
     assert Client(keyring_from_uri(opener.uri + asked)).decrypt(message.ciphertext).plaintext == b"plaintext"
 
 

@@ -408,6 +408,16 @@ def test_a_library_is_never_searched_for(path: str):
         Pkcs11Keyring(path, key_label="wrapping")
 
 
+def test_a_library_by_another_of_its_names_is_the_same(vault: Vault, make: Make, tmp_path: Path):
+    other = tmp_path / "other.so"
+    other.symlink_to(vault.library)
+    edk = wrapped(make())
+
+    by_other = Pkcs11Keyring(other, token_label="vault", key_label="wrapping", pin=lambda: PIN)
+
+    assert opened(by_other, edk) == DATA_KEY
+
+
 def test_a_library_that_is_none_is_refused(tmp_path: Path):
     (tmp_path / "text.so").write_text("not a library")
 
@@ -483,6 +493,18 @@ def test_a_wrong_pin_is_not_tried_again_by_another_keyring(guarded: Make):
     for expected in ("the token refuses the PIN", "has refused this PIN before: it is not tried again"):
         with pytest.raises(KeyringError, match=expected):
             wrapped(guarded(pin=lambda: "2222-wrong"))
+
+
+def test_a_wrong_pin_is_not_tried_again_by_another_name_of_the_library(guarded: Make, vault: Vault, tmp_path: Path):
+    other = tmp_path / "other.so"
+    other.symlink_to(vault.library)
+    with pytest.raises(KeyringError, match="the token refuses the PIN"):
+        wrapped(guarded(pin=lambda: "6666-wrong"))
+
+    by_other = Pkcs11Keyring(other, token_label="guarded", key_label="wrapping", pin=lambda: "6666-wrong")
+
+    with pytest.raises(KeyringError, match="has refused this PIN before"):
+        wrapped(by_other)
 
 
 def test_another_keyring_may_have_the_right_pin(guarded: Make):

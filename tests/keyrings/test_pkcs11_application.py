@@ -155,3 +155,13 @@ def test_a_session_that_cannot_be_closed_says_so():
 
     with pytest.raises(KeyringError, match="C_CloseSession with fake failed: GeneralError"):
         application.close(session)
+
+
+def test_a_pin_that_cannot_be_encoded_is_not_tried_and_in_no_error():
+    token = Token()
+
+    with pytest.raises(KeyringError, match="the PIN given for the token 'fake' is not encodable as UTF-8") as caught:
+        Application().session(PLACE, token, lambda: "hunter2\udcff")
+
+    assert token.pins == []
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)

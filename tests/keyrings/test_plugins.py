@@ -122,6 +122,11 @@ BROKEN = {
         "def from_uri(uri):\n    from envelope_sdk.keyrings import RawAesKeyring\n    return RawAesKeyring",
         "made no keyring, but something of type type",
     ),
+    "something that fails when it is looked at": (
+        "acme:from_uri",
+        f"class Acme:\n    def __getattr__(self, name): raise OSError('{SECRET}')\ndef from_uri(uri): return Acme()",
+        "failed: OSError",
+    ),
 }
 
 
@@ -135,6 +140,24 @@ def test_a_plug_in_that_does_not_work_is_told_with_its_distribution(site, target
     assert str(caught.value).startswith("the plug-in for vault:// of acme-vault 1.2 ")
     assert why in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+MALFORMED = {
+    "a line without a value": b"[envelope_sdk.keyrings]\nvault\n",
+    "bytes that are no text": b"[envelope_sdk.keyrings]\nvault = \xff\n",
+}
+
+
+@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
+def test_a_list_of_plug_ins_that_cannot_be_read_is_told_with_its_distribution(site, data):
+    install(site, "acme-vault", "1.2", {})
+    (site / "acme_vault-1.2.dist-info" / "entry_points.txt").write_bytes(data)
+    why = r"the plug-ins cannot be listed: the entry_points\.txt of acme-vault 1\.2 is malformed"
+
+    with pytest.raises(KeyringError, match=why):
+        known_schemes()
+    with pytest.raises(KeyringError, match=why):
+        keyring_from_uri("aws-kms://alias/a?region=eu-west-1")
 
 
 def test_what_a_plug_in_says_of_its_uri_is_told_as_it_is(site):

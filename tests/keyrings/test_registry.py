@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import doctest
+import threading
 from pathlib import Path
 
 import pytest
 from testkit.asymmetric_kms import AsymmetricKms
+from testkit.processes import in_child
 
 import envelope_sdk.keyrings.registry
 from envelope_sdk import Client
@@ -18,6 +20,7 @@ from envelope_sdk.errors import (
     NoMatchingKeyError,
     UsageError,
 )
+from envelope_sdk.integrations.local_keys import SharedStores
 from envelope_sdk.keyrings import KeyringUri, MultiKeyring, keyring_from_uri, keyrings_from_uris, known_schemes
 from envelope_sdk.keyrings.key_files import encode_aes_key_file
 from envelope_sdk.keyrings.registry import files_named_by
@@ -146,6 +149,12 @@ def test_one_text_is_not_several_uris(key_file):
             keyrings_from_uris(one)
 
 
+@pytest.mark.parametrize("name", [Path("a.key"), b"a.key", None])
+def test_what_is_no_text_names_no_key(name):
+    with pytest.raises(TypeError, match=r"a key is named by a URI or a path as text, not (PosixPath|bytes|NoneType)"):
+        keyring_from_uri(name)
+
+
 # --- key files -------------------------------------------------------------------------------------------------------
 
 
@@ -217,11 +226,43 @@ def test_the_usual_store_is_used_where_none_is_named(how, store, monkeypatch, tm
     assert client.decrypt(client.encrypt(PLAINTEXT).ciphertext).plaintext == PLAINTEXT
 
 
+def test_a_child_of_a_fork_opens_stores_while_a_thread_of_its_parent_does(store):
+    opening, forked = threading.Event(), threading.Event()
+
+    def opened(path):
+        if threading.current_thread() is thread:
+            opening.set()
+            forked.wait(60)
+        return LocalKms.open(path)
+
+    stores = SharedStores(opened)
+    thread = threading.Thread(target=stores.kms, args=(str(store),))
+    thread.start()
+    opening.wait(60)
+    try:
+        assert in_child(lambda: stores.kms(str(store)).region == "us-east-1") == 0
+    finally:
+        forked.set()
+        thread.join()
+
+
 def test_a_store_that_is_not_there_is_not_made(tmp_path):
     for scheme in ("local-kms://alias/a", "local-kms-discovery://"):
         with pytest.raises(KeyStoreError, match="there is no local KMS in"):
             keyring_from_uri(f"{scheme}?store={tmp_path / 'new.db'}")
     assert not (tmp_path / "new.db").exists()
+
+
+@pytest.mark.parametrize("name", ["/", "x" * 300], ids=["the root folder", "a name that is too long"])
+def test_a_store_that_cannot_be_one_is_told(name):
+    for scheme in ("local-kms://alias/a", "local-kms-discovery://"):
+        with pytest.raises(KeyStoreError, match=r"the key store .* cannot be used"):
+            keyring_from_uri(f"{scheme}?store={name}")
+
+
+def test_branch_keys_that_cannot_be_looked_at_are_told():
+    with pytest.raises(KeyringError, match=r"the branch keys in 'x+' cannot be read: file name too long"):
+        keyring_from_uri(f"hierarchical://a?file={'x' * 300}&kms-key={ARN}")
 
 
 def test_a_key_that_the_local_kms_does_not_have_is_told(store):
@@ -311,6 +352,23 @@ def test_what_aws_cannot_be_asked_is_told(uri, why):
     assert why in str(caught.value)
 
 
+@pytest.mark.parametrize("uri", [f"aws-kms://{ARN}?", f"hierarchical://a?table=b&kms-key={ARN}&"])
+@pytest.mark.parametrize("place", ["in the URI", "in the environment"])
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [("http://a:hunter2@127.0.0.1:9", "a user name or password is in"), ("http://hunter2:99999", "its port is none")],
+)
+def test_an_address_that_nobody_can_be_asked_at_is_told_and_not_repeated(uri, place, url, why, monkeypatch):
+    if place == "in the environment":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    else:
+        uri = f"{uri}endpoint-url={url}"
+
+    with pytest.raises(UsageError, match=why) as caught:
+        keyring_from_uri(uri.removesuffix("?").removesuffix("&"))
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_public_key_encrypts_for_an_rsa_key_without_asking_aws(tmp_path):
     kms = AsymmetricKms()
     arn = kms.create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["Arn"]
@@ -356,11 +414,13 @@ def test_discovery_without_regions_asks_where_messages_say(monkeypatch):
 NAMED = {
     "raw-aes://a.key": ["a.key"],
     "key-file://a%20b": ["a b"],
-    "local-kms://alias/a?store=my.db": ["my.db"],
+    "local-kms://alias/a?store=my.db": ["my.db", "my.db-journal", "my.db-shm", "my.db-wal"],
+    f"hierarchical://a?file=my.db&kms-key={ARN}": ["my.db", "my.db-journal", "my.db-shm", "my.db-wal"],
     f"aws-kms://{ARN}?profile=a": [],
     f"aws-kms-ecdh://{ARN}?recipient=a.pem&public-key=b.pem": ["a.pem", "b.pem"],
     "pkcs11:token=a?module-path=/lib/p.so&pin-source=file:/run/pin": ["/run/pin", "/lib/p.so"],
     "pkcs11:token=a": [],
+    "pkcs11:token=a?module-path=/lib/%00p.so": [],
 }
 
 

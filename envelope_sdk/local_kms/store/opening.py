@@ -37,7 +37,8 @@ _FIRST_USE_SECONDS: Final = 1.0
 
 def default_root_key_path(path: Path) -> Path:
     """Return where the root key of the database ``path`` is kept unless the caller says otherwise."""
-    return path.with_name(path.name + ".rootkey")
+    # As text: the root folder, which is no database, has no name to change.
+    return Path(f"{path}.rootkey")
 
 
 def check_paths(path: Path, source: RootKeySource) -> None:
