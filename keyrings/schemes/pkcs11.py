@@ -42,11 +42,11 @@ def keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
 
 
 def _padding(names: list[str]) -> RsaPadding:
-    if not names:
-        return RsaPadding.OAEP_SHA256
     try:
         (name,) = names
         return RsaPadding(name)
     except ValueError:
         known = ", ".join(padding.value for padding in RsaPadding if padding is not RsaPadding.PKCS1)
-        raise UsageError(f"padding= in a PKCS#11 URI stands once and is one of {known}") from None
+        raise UsageError(
+            f"padding= in a PKCS#11 URI of an RSA key stands once and is one of {known}: one that the token can open"
+        ) from None

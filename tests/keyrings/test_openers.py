@@ -93,6 +93,7 @@ def test_a_key_in_a_token_is_opened_by_what_is_told_of_its_messages(key: str, va
     ("query", "why"),
     [
         ("type=private?module-path=/x.so&padding=ROT13", "is one of OAEP_SHA1"),
+        ("type=private?module-path=/x.so", "one that the token can open"),
         ("type=public?module-path=/x.so&padding=OAEP_SHA1&padding=OAEP_SHA256", "stands once"),
         ("type=secret-key?module-path=/x.so&padding=OAEP_SHA1", "goes with type=private or type=public"),
     ],
