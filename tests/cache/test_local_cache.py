@@ -521,6 +521,8 @@ def handled_at(position: int, handle: Callable[[], None], work: Callable[[], Non
         return trace
 
     before = sys.gettrace()
+    # Without this, 3.12 tells of no instruction until it has been asked once.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     try:
         with suppress(UsageError):
