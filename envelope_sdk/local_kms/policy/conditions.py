@@ -40,7 +40,17 @@ class Condition:
         values: likewise, as text.
     """
 
-    __slots__ = ("_comparisons", "_if_exists", "_lookup_key", "_negated", "_qualifier", "key", "operator", "values")
+    __slots__ = (
+        "_comparisons",
+        "_if_exists",
+        "_lookup_key",
+        "_negated",
+        "_qualifier",
+        "_texts",
+        "key",
+        "operator",
+        "values",
+    )
 
     def __init__(self, operator: str, key: str, values: tuple[str, ...], *, variables: bool) -> None:
         """Compile the condition; ``variables`` says whether ``${...}`` stands for a key of the request.
@@ -59,13 +69,18 @@ class Condition:
         self._if_exists = name.endswith(_IF_EXISTS)
         name = name.removesuffix(_IF_EXISTS)
         self._negated = False
+        self._texts: frozenset[str] = frozenset()
         self._comparisons: tuple[Comparison, ...] | None = None
         if name == "Null":
             if self._if_exists or any(truth_of(value) is None for value in values):
                 raise syntax()
         elif name in COMPARISONS:
             compiled, self._negated = COMPARISONS[name]
-            self._comparisons = tuple(compiled(value, variables) for value in values)
+            # Long lists of plain texts are looked up, not gone through.
+            plain = name in ("StringEquals", "StringNotEquals")
+            self._texts = frozenset(value for value in values if plain and "$" not in value)
+            others = dict.fromkeys(value for value in values if value not in self._texts)
+            self._comparisons = tuple(compiled(value, variables) for value in others)
         else:
             raise syntax()
 
@@ -86,7 +101,7 @@ class Condition:
         return any(tested) if self._qualifier is Qualifier.ANY else all(tested)
 
     def _matches(self, value: str, lookup: Lookup) -> bool:
-        return any(comparison(value, lookup) for comparison in self._comparisons or ())
+        return value in self._texts or any(comparison(value, lookup) for comparison in self._comparisons or ())
 
 
 def read_conditions(element: object, *, variables: bool) -> tuple[Condition, ...]:

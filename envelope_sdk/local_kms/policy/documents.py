@@ -117,11 +117,11 @@ class Policy:
 
 def _check_length(document: str, kind: PolicyKind) -> None:
     # Whatever the kind, nothing is counted that is far too long.
-    if len(document) > MAX_KEY_POLICY and kind is PolicyKind.KEY:
-        raise too_long(f"The key policy is longer than the quota of {MAX_KEY_POLICY} bytes.")
-    if len(document) > MAX_KEY_POLICY or (
-        kind is not PolicyKind.KEY and len(_SPACE.sub("", document)) > MAX_IDENTITY_POLICY
-    ):
+    long = len(document) > MAX_KEY_POLICY
+    if kind is PolicyKind.KEY:
+        if long or len(document.encode("utf-8", "surrogatepass")) > MAX_KEY_POLICY:
+            raise too_long(f"The key policy is longer than the quota of {MAX_KEY_POLICY} bytes.")
+    elif long or len(_SPACE.sub("", document)) > MAX_IDENTITY_POLICY:
         raise too_long(f"Cannot exceed quota for PolicySize: {MAX_IDENTITY_POLICY}")
 
 

@@ -66,7 +66,7 @@ class Grant:
         return self.context_subset is None or self.context_subset.items() <= encryption_context.items()
 
     def covers(self, other: Grant) -> bool:
-        """Return whether who has this grant may make ``other``: it allows nothing more, and is as strict or stricter."""
+        """Return whether who has this grant may make ``other``: it allows no more, and is as strict or stricter."""
         if not other.operations <= self.operations or self.source_arn not in (None, other.source_arn):
             return False
         if self.context_equals is not None and other.context_equals != self.context_equals:

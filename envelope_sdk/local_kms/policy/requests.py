@@ -26,7 +26,8 @@ class Request:
         action: for instance ``kms:Decrypt``; ReEncrypt is two requests, ``kms:ReEncryptFrom`` and ``kms:ReEncryptTo``.
         resource: the ARN of the key or alias; ``*`` for what is done to none (CreateKey, ListKeys, GenerateRandom).
         caller: who asks.
-        encryption_context: of the call; the pairs of ``kms:EncryptionContext:...`` and ``kms:EncryptionContextKeys``.
+        encryption_context: of the call, for ``kms:CreateGrant`` of the new grant's constraint; what
+            ``kms:EncryptionContext:...`` and ``kms:EncryptionContextKeys`` are taken from.
         new_grant: for ``kms:CreateGrant``, the grant to be made, which a caller who has the permission from a grant
             may only make as strict as that.
         lower_action: the action in lower case, as policies are compared with it.
