@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any, Final, cast
 
 from envelope_sdk.local_kms.policy.conditions import read_conditions
-from envelope_sdk.local_kms.policy.json_text import Number, read_json
+from envelope_sdk.local_kms.policy.json_text import is_text, read_json
 from envelope_sdk.local_kms.policy.names import ARN_PARTS, split_at_colons
 from envelope_sdk.local_kms.policy.patterns import Variable, Wildcard, tokens_of
 from envelope_sdk.local_kms.policy.principals import Principals, read_principals
@@ -127,7 +127,7 @@ def _check_length(document: str, kind: PolicyKind) -> None:
 
 def _statements(top: dict[str, Any]) -> list[dict[str, Any]]:
     """Check the outermost object and return its statements."""
-    if not set(top) <= _ELEMENTS or top.get("Version", _LATEST) not in _VERSIONS or not _is_text(top.get("Id", "")):
+    if not set(top) <= _ELEMENTS or top.get("Version", _LATEST) not in _VERSIONS or not is_text(top.get("Id", "")):
         raise syntax()
     element: object = top.get("Statement")
     listed = cast("list[object]", element) if isinstance(element, list) else [element]
@@ -166,17 +166,13 @@ def _check_statement(element: dict[str, Any]) -> None:
     if ("Action" in element and "NotAction" in element) or ("Resource" in element and "NotResource" in element):
         raise syntax()
     effect = element.get("Effect")
-    if effect not in ("Allow", "Deny") or not _is_text(effect) or not _is_text(element.get("Sid", "")):
+    if effect not in ("Allow", "Deny") or not is_text(effect) or not is_text(element.get("Sid", "")):
         raise syntax()
-
-
-def _is_text(element: object) -> bool:
-    return isinstance(element, str) and not isinstance(element, Number)
 
 
 def _texts(element: object) -> list[str]:
     listed = cast("list[object]", element) if isinstance(element, list) else [element]
-    if not all(_is_text(each) for each in listed):
+    if not all(is_text(each) for each in listed):
         raise syntax()
     return cast("list[str]", listed)
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from envelope_sdk.local_kms.policy.refusals import syntax
 
-__all__ = ["Number", "read_json"]
+__all__ = ["Number", "is_text", "read_json"]
 
 
 class Number(str):
@@ -34,6 +34,11 @@ def read_json(text: str) -> Any:
     except (ValueError, RecursionError):
         raise syntax() from None
     return value
+
+
+def is_text(element: object) -> bool:
+    """Return whether an element is a string, and no number."""
+    return isinstance(element, str) and not isinstance(element, Number)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

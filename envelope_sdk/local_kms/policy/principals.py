@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Final, cast
 
 from envelope_sdk.local_kms.policy.callers import Caller, CallerKind
+from envelope_sdk.local_kms.policy.json_text import is_text
 from envelope_sdk.local_kms.policy.refusals import invalid_principals, malformed, syntax
 
 __all__ = ["Meant", "Principals", "meant", "read_principals"]
@@ -140,7 +141,7 @@ def read_principals(statement: dict[str, object]) -> Principals:
 
 def _listed(element: object) -> list[str]:
     names = cast("list[object]", element) if isinstance(element, list) else [element]
-    if not all(isinstance(name, str) for name in names):
+    if not all(is_text(name) for name in names):
         raise syntax()
     return cast("list[str]", names)
 
