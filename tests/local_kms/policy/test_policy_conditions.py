@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from testkit.policies import KEY, OURS, allow, decide
 
 from envelope_sdk.local_kms.policy import ConditionValue
@@ -145,6 +147,19 @@ SETS: list[tuple[str, list[str], list[str], bool]] = [
 @pytest.mark.parametrize(("operator", "wanted", "found", "expected"), SETS)
 def test_several_values(operator: str, wanted: list[str], found: list[str], expected: bool) -> None:
     assert expected is _holds(operator, wanted, found)
+
+
+_FOUND = st.lists(st.text() | st.text("0123456789.:-+TZe/=", max_size=24), max_size=2)
+
+
+@given(case=st.sampled_from(VALUES), found=_FOUND)
+def test_any_value_in_a_request_gets_an_answer(case: tuple[str, Any, ConditionValue, bool], found: list[str]) -> None:
+    assert _holds(case[0], case[1], found) in (True, False)
+
+
+@given(found=st.text(st.characters(codec=None), max_size=4), wanted=st.sampled_from(["?", "a?*", "${aws:Key}"]))
+def test_half_characters_in_a_request_get_an_answer(found: str, wanted: str) -> None:
+    assert _holds("StringLike", wanted, found) in (True, False)
 
 
 def test_every_key_of_every_operator_has_to_hold() -> None:

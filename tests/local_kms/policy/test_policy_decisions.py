@@ -261,10 +261,11 @@ def test_who_cannot_put_another_policy_is_locked_out(
 
 def test_the_lockout_check_knows_the_request() -> None:
     block = {"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}
+    new = policy(allow(to=ROOT, Condition=block))
 
-    check_not_locked_out(
-        policy(allow(to=ROOT, Condition=block)), KEY, caller(ROOT), None, {"aws:SourceIp": "192.0.2.1"}
-    )
+    check_not_locked_out(new, KEY, caller(ROOT), None, {"aws:SourceIp": "192.0.2.1"})
+    with pytest.raises(KmsServiceError):
+        check_not_locked_out(new, KEY, caller(ROOT), None, {"aws:SourceIp": "198.51.100.1"})
 
 
 def test_principals_have_to_exist() -> None:
