@@ -24,6 +24,14 @@ class CallerKind(Enum):
     SERVICE = "AWSService"
 
 
+_KINDS: Final = {
+    ("iam", "user"): CallerKind.USER,
+    ("iam", "role"): CallerKind.ROLE_SESSION,
+    ("sts", "assumed-role"): CallerKind.ROLE_SESSION,
+    ("sts", "federated-user"): CallerKind.FEDERATED_USER,
+}
+
+
 class Caller:
     """Who makes a request. Made once for each identity, and used for all its requests.
 
@@ -96,30 +104,30 @@ class Caller:
             UsageError: it names none of these.
         """
         found = _ARN.fullmatch(arn)
-        if found is None:
+        kind = _kind(found[2], found[4]) if found else None
+        if found is None or kind is None:
             raise UsageError(f"not the ARN of an account's root, a user, a role or a session: {arn!r}")
         partition, service, account, resource = found.groups()
-        kind, _, name = resource.partition("/")
         role_arn = ""
-        if service == "iam" and resource == "root":
-            chosen = CallerKind.ROOT
-        elif service == "iam" and kind == "user" and name:
-            chosen = CallerKind.USER
-        elif service == "iam" and kind == "role" and name:
-            chosen, role_arn = CallerKind.ROLE_SESSION, arn
-        elif service == "sts" and kind == "assumed-role" and all(name.partition("/")):
-            role = name.partition("/")[0]
-            chosen, role_arn = CallerKind.ROLE_SESSION, f"arn:{partition}:iam::{account}:role{role_path}{role}"
-        elif service == "sts" and kind == "federated-user" and name:
-            chosen = CallerKind.FEDERATED_USER
-        else:
-            raise UsageError(f"not the ARN of an account's root, a user, a role or a session: {arn!r}")
-        return cls(chosen, arn, account, role_arn=role_arn, unique_id=unique_id, provider=provider, tags=tags)
+        if kind is CallerKind.ROLE_SESSION:
+            named = f"arn:{partition}:iam::{account}:role{role_path}{resource.split('/')[1]}"
+            role_arn = named if service == "sts" else arn
+        return cls(kind, arn, account, role_arn=role_arn, unique_id=unique_id, provider=provider, tags=tags)
 
     @classmethod
     def service(cls, name: str) -> Caller:
         """Return the AWS service of that name, for instance ``s3.amazonaws.com``, calling for itself."""
         return cls(CallerKind.SERVICE, name, "")
+
+
+def _kind(service: str, resource: str) -> CallerKind | None:
+    """Return what the last part of an ARN of IAM or STS names."""
+    if (service, resource) == ("iam", "root"):
+        return CallerKind.ROOT
+    kind, _, name = resource.partition("/")
+    if kind == "assumed-role" and not all(name.partition("/")):
+        return None
+    return _KINDS.get((service, kind)) if name else None
 
 
 def _keys(caller: Caller, tags: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, cast
 
@@ -80,8 +80,13 @@ class Policy:
     version: str = _LATEST
     id: str = ""
     name: str = ""
-    denials: tuple[Statement, ...] = ()
-    allowances: tuple[Statement, ...] = ()
+    denials: tuple[Statement, ...] = field(init=False, compare=False, repr=False)
+    allowances: tuple[Statement, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Sort the statements by what they do."""
+        object.__setattr__(self, "denials", tuple(each for each in self.statements if each.effect is Effect.DENY))
+        object.__setattr__(self, "allowances", tuple(each for each in self.statements if each.effect is Effect.ALLOW))
 
     @classmethod
     def parse(cls, document: str, kind: PolicyKind = PolicyKind.KEY, *, name: str = "") -> Policy:
@@ -110,9 +115,7 @@ class Policy:
         variables = version == _LATEST
         statements = tuple(_statement(each, place, kind, variables) for place, each in enumerate(listed, start=1))
         _check_sids(statements)
-        denials = tuple(each for each in statements if each.effect is Effect.DENY)
-        allowances = tuple(each for each in statements if each.effect is Effect.ALLOW)
-        return cls(kind, statements, version, top.get("Id", ""), name, denials, allowances)
+        return cls(kind, statements, version, top.get("Id", ""), name)
 
 
 def _check_length(document: str, kind: PolicyKind) -> None:

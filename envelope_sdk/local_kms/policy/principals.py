@@ -38,9 +38,7 @@ class Meant(IntEnum):
 
 
 def meant(name: str, caller: Caller) -> Meant:
-    """Return how closely ``name``, an ARN, an account, a unique id or ``*``, means the caller."""
-    if name == "*":
-        return Meant.DIRECTLY
+    """Return how closely ``name``, an ARN, an account, a unique id or a service's name, means the caller."""
     if caller.kind is CallerKind.SERVICE:
         return Meant.DIRECTLY if name == caller.arn else Meant.NOT
     root = _ROOT.fullmatch(name)

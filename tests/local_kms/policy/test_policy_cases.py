@@ -91,6 +91,17 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         ALLOWED,
         {"who": Caller.parse(ALICE, unique_id="AIDACKCEVSQ6C2EXAMPLE"), "key": [allow(to="AIDACKCEVSQ6C2EXAMPLE")]},
     ),
+    "a role by its unique id": (
+        ALLOWED,
+        {"who": Caller.parse(APP, unique_id="AROACKCEVSQ6C2EXAMPLE"), "key": [allow(to="AROACKCEVSQ6C2EXAMPLE")]},
+    ),
+    "everyone but the sessions of a provider": (
+        ALLOWED,
+        {
+            "who": Caller.parse(APP, provider="www.amazon.com"),
+            "key": [allow(to="*"), deny(NotPrincipal={"Federated": "www.amazon.com"})],
+        },
+    ),
     "a service by name": (ALLOWED, {"who": S3, "key": [allow(to={"Service": S3})]}),
     "another service": (NO_KEY_POLICY, {"who": S3, "key": [allow(to={"Service": "logs.amazonaws.com"})]}),
     "an account is no service": (NO_KEY_POLICY, {"who": S3, "key": DEFAULT}),
@@ -500,6 +511,19 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             "context": {"aws:SourceArn": f"arn:aws:s3:us-west-2:{OURS}:bucket"},
         },
     ),
+    "a grant of CreateGrant alone makes no unknown grant": (
+        NO_IDENTITY,
+        {"action": "kms:CreateGrant", "key": DEFAULT, "grants": [_grant(operations={"CreateGrant"})]},
+    ),
+    "RetireGrant has no source to constrain": (
+        ALLOWED,
+        {
+            "action": "kms:RetireGrant",
+            "key": DEFAULT,
+            "grants": [_grant(operations={"RetireGrant"}, source_arn=f"arn:aws:s3:us-west-2:{OURS}:bucket")],
+        },
+    ),
+    "a grant to everyone is one to nobody": (NO_IDENTITY, {"key": DEFAULT, "grants": [_grant(to="*")]}),
     "a service's grant, for another resource": (
         NO_KEY_POLICY,
         {

@@ -132,6 +132,12 @@ def test_a_conclusion(conclusion: str) -> None:
     assert conclusion == explain(CONCLUSIONS[conclusion]).conclusion
 
 
+def test_what_is_asked_is_shown_without_its_context() -> None:
+    request = Request("kms:Decrypt", KEY, caller(ALICE), encryption_context={"patient": "Doe"})
+
+    assert repr(request) == f"Request('kms:Decrypt', '{KEY}', Caller('{ALICE}'))"
+
+
 # --- callers ---------------------------------------------------------------------------------------------------------
 
 KINDS = {
@@ -274,6 +280,10 @@ def test_principals_have_to_exist() -> None:
 
     check_principals(people, lambda name: not asked.append(name))
     assert asked == [ROOT, ALICE, S3, ROOT, BOB]
+
+
+def test_identity_policies_have_no_principals_to_check() -> None:
+    check_principals(policy(allow(), kind=PolicyKind.IDENTITY), lambda _: False)
 
 
 def test_a_principal_that_does_not_exist() -> None:
