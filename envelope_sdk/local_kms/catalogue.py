@@ -163,24 +163,14 @@ class View:
 
     def key_of_material(self, scope: Scope, material_id: str) -> str | None:
         """Return the id of the key that a material belongs to."""
-        return self._with_material(scope, material_id, lambda material: material.key_id)
+        return self.with_material(scope, material_id, lambda material: material.key_id)
 
     def message_cipher(self, scope: Scope, material_id: str, message_id: bytes) -> AESGCM | None:
         """Return the cipher of one message under a material, ``None`` where there is no such material."""
-        return self._with_material(scope, material_id, lambda material: message_cipher(material.secret, message_id))
+        return self.with_material(scope, material_id, lambda material: message_cipher(material.secret, message_id))
 
-    def _record(self, name: tuple[str, ...], load: Callable[[ReadTransaction], T | None]) -> T | None:
-        kept = self._kept.record(name)
-        if kept is not None:
-            return cast("T", kept)
-        with self._store.read() as transaction:
-            found = load(transaction)
-        if found is not None:
-            self._kept.keep_record(name, found)
-        return found
-
-    def _with_material(self, scope: Scope, material_id: str, use: Callable[[Material], T]) -> T | None:
-        """Return what ``use`` makes of a material, ``None`` where there is none."""
+    def with_material(self, scope: Scope, material_id: str, use: Callable[[Material], T]) -> T | None:
+        """Return what ``use`` makes of a material, which is overwritten afterwards; ``None`` where there is none."""
         name = (scope.account, scope.region, material_id)
         # A copy of this call's own, which nobody overwrites while it is used.
         material = self._kept.material(name)
@@ -194,6 +184,16 @@ class View:
             return use(material)
         finally:
             wipe(memoryview(material.secret))
+
+    def _record(self, name: tuple[str, ...], load: Callable[[ReadTransaction], T | None]) -> T | None:
+        kept = self._kept.record(name)
+        if kept is not None:
+            return cast("T", kept)
+        with self._store.read() as transaction:
+            found = load(transaction)
+        if found is not None:
+            self._kept.keep_record(name, found)
+        return found
 
 
 def _copy(material: Material) -> Material:

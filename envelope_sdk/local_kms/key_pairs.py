@@ -25,7 +25,16 @@ from envelope_sdk.errors import KeyStoreError, KmsServiceError
 from envelope_sdk.local_kms import faults
 from envelope_sdk.primitives.entropy import RandomSource
 
-__all__ = ["CURVES", "KeyPair", "load_key_pair", "new_key_pair", "new_secret", "private_der", "public_der"]
+__all__ = [
+    "CURVES",
+    "KeyPair",
+    "check_available",
+    "load_key_pair",
+    "new_key_pair",
+    "new_secret",
+    "private_der",
+    "public_der",
+]
 
 CURVES: Final[Mapping[str, ec.EllipticCurve]] = MappingProxyType(
     {
@@ -47,6 +56,7 @@ _SECRET_LENGTHS: Final[Mapping[str, int]] = {
 }
 _RSA_BITS: Final[Mapping[str, int]] = {"RSA_2048": 2048, "RSA_3072": 3072, "RSA_4096": 4096}
 _PUBLIC_EXPONENT: Final = 65537
+_ED25519: Final = "ECC_NIST_EDWARDS25519"
 # Classes that not every version of ``cryptography``, or every OpenSSL, has: module, class, bytes of the seed.
 _SEEDED: Final[Mapping[str, tuple[str, str, int]]] = {
     "ML_DSA_44": ("mldsa", "MLDSA44PrivateKey", 32),
@@ -92,9 +102,15 @@ def new_key_pair(spec: str, random: RandomSource) -> KeyPair:
         return cast("KeyPair", rsa.generate_private_key(_PUBLIC_EXPONENT, _RSA_BITS[spec]))
     if spec in CURVES:
         return cast("KeyPair", ec.generate_private_key(CURVES[spec]))
-    if spec == "ECC_NIST_EDWARDS25519":
+    if spec == _ED25519:
         return cast("KeyPair", ed25519.Ed25519PrivateKey.from_private_bytes(random(32)))
     return _from_seed(spec, random)
+
+
+def check_available(spec: str) -> None:
+    """Raise UnsupportedOperationException where no key pair of ``spec`` can be made here, without making one."""
+    if spec not in (*_RSA_BITS, *CURVES, _ED25519) and _kind(spec) is None:
+        raise _unsupported(spec)
 
 
 def private_der(pair: KeyPair) -> bytes:
@@ -156,7 +172,7 @@ def _is_of(spec: str, pair: object) -> bool:
     if isinstance(pair, ec.EllipticCurvePrivateKey):
         return _SPECS_BY_CURVE.get(pair.curve.name) == spec
     if isinstance(pair, ed25519.Ed25519PrivateKey):
-        return spec == "ECC_NIST_EDWARDS25519"
+        return spec == _ED25519
     return type(pair).__name__ == _SEEDED.get(spec, ("", "", 0))[1]
 
 

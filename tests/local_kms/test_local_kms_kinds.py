@@ -10,11 +10,12 @@ from typing import Any
 
 import botocore.session
 import pytest
+from testkit.kms_kinds import available
 
-from envelope_sdk.errors import KeyStoreError, KmsServiceError
+from envelope_sdk.errors import KeyStoreError
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.identifiers import Scope
-from envelope_sdk.local_kms.key_pairs import load_key_pair, new_key_pair, new_secret, private_der
+from envelope_sdk.local_kms.key_pairs import load_key_pair, new_secret, private_der
 from envelope_sdk.local_kms.kinds import KEY_SPECS, OLD_KEY_SPECS
 from envelope_sdk.primitives.entropy import system_random
 
@@ -28,15 +29,6 @@ _RSA_SIGNING = [
 ]
 _RSA_ENCRYPTION = ["RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"]
 _slow = pytest.mark.slow
-
-
-def available(spec: str) -> bool:
-    """Whether the version of ``cryptography`` installed has keys of this spec."""
-    try:
-        new_key_pair(spec, system_random)
-    except KmsServiceError as error:
-        return error.code != "UnsupportedOperationException"
-    return True
 
 
 def _post_quantum(spec: str, *values: object) -> Any:
