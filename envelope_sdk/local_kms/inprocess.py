@@ -40,6 +40,19 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
     ``ClientError``. What is not built yet answers ``UnsupportedOperationException`` and says so. Key policies are kept
     but not enforced: whoever can read the file and its root key can use every key in it.
 
+    Keys are of every kind that AWS KMS has outside of China, and each is for one thing:
+
+    - ``ENCRYPT_DECRYPT``: ``SYMMETRIC_DEFAULT``, which also wraps data keys and key pairs, and ``RSA_2048`` to
+      ``RSA_4096`` (RSAES-OAEP with SHA-1 or SHA-256);
+    - ``SIGN_VERIFY``: RSA (PSS and PKCS #1 v1.5), ``ECC_NIST_P256``, ``P384`` and ``P521``, ``ECC_SECG_P256K1``,
+      ``ECC_NIST_EDWARDS25519`` (Ed25519, but not its prehashed form), ``ML_DSA_44``, ``65`` and ``87``;
+    - ``GENERATE_VERIFY_MAC``: ``HMAC_224`` to ``HMAC_512``;
+    - ``KEY_AGREEMENT``: the NIST curves (ECDH);
+    - ``ENCAPSULATE_DECAPSULATE``: ``ML_KEM_768`` and ``ML_KEM_1024``.
+
+    ML-DSA and ML-KEM need a ``cryptography`` that has them; with an older one they are
+    ``UnsupportedOperationException``, as ``ML_KEM_512`` is with any.
+
     Safe to share between threads; several processes may open the same file. Not to be carried across ``fork``: open it
     again in the child.
 

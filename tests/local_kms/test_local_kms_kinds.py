@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -155,6 +156,10 @@ def test_what_cannot_be_made_here_is_refused(kms: LocalKms, refused: Any, spec: 
 
 
 # --- material --------------------------------------------------------------------------------------------------------
+
+
+def test_a_symmetric_key_costs_no_key_pair(kms: LocalKms, key_id: str, secret_of: Callable[[str], bytes]) -> None:
+    assert len(secret_of(key_id)) == 32
 
 
 def test_two_keys_of_one_kind_have_unlike_material() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -13,8 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envelope_sdk.local_kms import LocalKms
-from envelope_sdk.local_kms.identifiers import Scope
-from envelope_sdk.local_kms.store.sqlite import SqliteStore
 
 _HASHES: dict[str, HashAlgorithm] = {"RSAES_OAEP_SHA_1": SHA1(), "RSAES_OAEP_SHA_256": SHA256()}
 _each_algorithm = pytest.mark.parametrize("algorithm", _HASHES)
@@ -108,18 +106,10 @@ def test_a_ciphertext_is_that_of_rsa_and_no_blob(shared: LocalKms, key: str) -> 
 
 
 @_each_algorithm
-def test_what_was_encrypted_is_opened_outside(store: SqliteStore, kms: LocalKms, algorithm: str) -> None:
+def test_what_was_encrypted_is_opened_outside(kms: LocalKms, secret_of: Callable[[str], bytes], algorithm: str) -> None:
     metadata = kms.create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]
     ciphertext = kms.encrypt(KeyId=metadata["KeyId"], Plaintext=b"x", EncryptionAlgorithm=algorithm)["CiphertextBlob"]
-    scope = Scope(kms.account, kms.region)
-    # The private key leaves the KMS only here, on the way that its own operations take.
-    with store.read() as transaction:
-        key = transaction.key(scope, metadata["KeyId"])
-        assert key is not None
-        assert key.material_id is not None
-        material = transaction.material(scope, key.material_id)
-    assert material is not None
-    private = load_der_private_key(material.secret, None)
+    private = load_der_private_key(secret_of(metadata["KeyId"]), None)
     assert isinstance(private, rsa.RSAPrivateKey)
 
     assert private.decrypt(ciphertext, _oaep(algorithm)) == b"x"

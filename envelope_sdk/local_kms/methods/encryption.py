@@ -28,6 +28,9 @@ class EncryptionMethods(Methods):
     ) -> dict[str, Any]:
         """Encrypt 1 to 4096 bytes (Encrypt).
 
+        Under an RSA key ``EncryptionAlgorithm`` has to be given, no encryption context can be, and the padding takes
+        its share: 190 bytes are the most that ``RSAES_OAEP_SHA_256`` encrypts under ``RSA_2048``.
+
         Raises:
             KmsServiceError: NotFoundException, DisabledException, KMSInvalidStateException, InvalidKeyUsageException,
                 ValidationException; DryRunOperationException where ``DryRun`` is set and all else is well.
@@ -55,6 +58,8 @@ class EncryptionMethods(Methods):
         DryRunModifiers: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """Decrypt a blob (Decrypt), given the encryption context it was made with.
+
+        A blob names its key. A ciphertext of RSA does not: ``KeyId`` and ``EncryptionAlgorithm`` have to be given.
 
         Raises:
             KmsServiceError: InvalidCiphertextException, IncorrectKeyException, and the errors of :meth:`encrypt`.

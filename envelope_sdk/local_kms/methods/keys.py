@@ -31,11 +31,14 @@ class KeyMethods(Methods):
         MultiRegion: bool | None = None,
         XksKeyId: str | None = None,
     ) -> dict[str, Any]:
-        """Make a symmetric key (CreateKey); it is on disk when this returns.
+        """Make a key (CreateKey), symmetric unless ``KeySpec`` and ``KeyUsage`` ask for another; it is on disk then.
+
+        A key of RSA takes a while: a tenth of a second for 2048 bits, a second or several for 4096.
 
         Raises:
             KmsServiceError: ValidationException, TagException, MalformedPolicyDocumentException,
-                UnsupportedOperationException (another KeySpec or Origin, or a custom key store).
+                UnsupportedOperationException (a KeySpec that cannot be made here, another Origin, or a custom key
+                store).
         """
         return self._call(
             "CreateKey",
