@@ -108,9 +108,10 @@ def new_key_pair(spec: str, random: RandomSource) -> KeyPair:
 
 
 def check_available(spec: str) -> None:
-    """Raise UnsupportedOperationException where no key pair of ``spec`` can be made here, without making one."""
-    if spec not in (*_RSA_BITS, *CURVES, _ED25519) and _kind(spec) is None:
-        raise _unsupported(spec)
+    """Raise UnsupportedOperationException where no key pair of ``spec`` can be made here; none is made of RSA."""
+    if spec not in (*_RSA_BITS, *CURVES, _ED25519):
+        # Only trying tells: the class may be there and the OpenSSL below it not up to it. ``bytes`` gives zeros.
+        _from_seed(spec, bytes)
 
 
 def private_der(pair: KeyPair) -> bytes:
