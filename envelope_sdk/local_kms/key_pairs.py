@@ -125,6 +125,12 @@ def public_der(pair: KeyPair) -> bytes:
     return encoded
 
 
+def check_secret(spec: str, secret: bytearray) -> None:
+    """Raise KeyStoreError unless ``secret`` is as long as that of a symmetric or HMAC key of ``spec``."""
+    if len(secret) != _SECRET_LENGTHS[spec]:
+        raise _mixed_up(spec)
+
+
 def load_key_pair(spec: str, secret: bytearray) -> Any:
     """Return the private key whose material ``secret`` is.
 
@@ -140,7 +146,7 @@ def load_key_pair(spec: str, secret: bytearray) -> Any:
     except (ValueError, TypeError):
         pair = None
     if pair is None or not _is_of(spec, pair):
-        raise KeyStoreError(f"the key store holds something else where the material of a key {spec} belongs")
+        raise _mixed_up(spec)
     return pair
 
 
@@ -175,6 +181,10 @@ def _is_of(spec: str, pair: object) -> bool:
     if isinstance(pair, ed25519.Ed25519PrivateKey):
         return spec == _ED25519
     return type(pair).__name__ == _SEEDED.get(spec, ("", "", 0))[1]
+
+
+def _mixed_up(spec: str) -> KeyStoreError:
+    return KeyStoreError(f"the key store holds something else where the material of a key {spec} belongs")
 
 
 def _unsupported(spec: str) -> KmsServiceError:

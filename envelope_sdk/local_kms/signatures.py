@@ -50,9 +50,11 @@ def check_message(algorithm: str, message_type: str, message: bytes) -> None:
 
 def sign(pair: Any, algorithm: str, message_type: str, message: bytes) -> bytes:
     """Return the signature of a message that :func:`check_message` has let through."""
+    signature: bytes
     if message_type == _EXTERNAL_MU:
-        return _of_mu(pair, "sign_mu")(message)  # type: ignore[no-any-return]
-    signature: bytes = pair.sign(message, *_parameters(algorithm, message_type))
+        signature = _of_mu(pair, "sign_mu")(message)
+    else:
+        signature = pair.sign(message, *_parameters(algorithm, message_type))
     return signature
 
 

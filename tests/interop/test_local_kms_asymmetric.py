@@ -62,20 +62,21 @@ def test_rsa_goes_both_ways(algorithm, peer, kms):
 
 @pytest.mark.parametrize("spec", ["ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521"])
 def test_ecdh_goes_both_ways(spec, peer, kms):
-    key = new_key(kms, spec, "KEY_AGREEMENT")
+    mine, other = new_key(kms, spec, "KEY_AGREEMENT"), new_key(kms, spec, "KEY_AGREEMENT")
+    public = {key: kms.get_public_key(KeyId=key)["PublicKey"] for key in (mine, other)}
     models = peer.models
     theirs = peer.mpl.create_aws_kms_ecdh_keyring(
         models.CreateAwsKmsEcdhKeyringInput(
-            key_agreement_scheme=models.KmsEcdhStaticConfigurationsKmsPublicKeyDiscovery(
-                models.KmsPublicKeyDiscoveryInput(recipient_kms_identifier=key)
+            key_agreement_scheme=models.KmsEcdhStaticConfigurationsKmsPrivateKeyToStaticPublicKey(
+                models.KmsPrivateKeyToStaticPublicKeyInput(
+                    sender_kms_identifier=other, recipient_public_key=public[mine], sender_public_key=public[other]
+                )
             ),
             curve_spec=spec,
             kms_client=Boto3Shaped(kms),
         )
     )
-    sender = new_key(kms, spec, "KEY_AGREEMENT")
-    ours = KmsEcdhKeyring.static(kms, sender, kms.get_public_key(KeyId=key)["PublicKey"])
+    ours = Client(KmsEcdhKeyring.static(kms, mine, public[other]), algorithm_suite=UNSIGNED)
 
-    assert peer.decrypt(Client(ours).encrypt(PLAINTEXT, encryption_context=CONTEXT).ciphertext, keyring=theirs) == (
-        PLAINTEXT
-    )
+    assert peer.decrypt(ours.encrypt(PLAINTEXT, encryption_context=CONTEXT).ciphertext, keyring=theirs) == PLAINTEXT
+    assert ours.decrypt(peer.encrypt(PLAINTEXT, UNSIGNED, context=CONTEXT, keyring=theirs)).plaintext == PLAINTEXT

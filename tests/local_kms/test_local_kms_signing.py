@@ -166,6 +166,15 @@ def test_the_representative_of_a_message_is_signed_in_its_place(signer: Signer, 
     assert signer.verify(spec, algorithm, signature, representative, "EXTERNAL_MU")["SignatureValid"]
 
 
+@settings(max_examples=30)
+@given(message=st.binary(min_size=1, max_size=4096), key=st.sampled_from([_ECDSA[0], _ECDSA[3], _ED25519]))
+def test_a_signature_of_any_message_holds(signer: Signer, message: bytes, key: tuple[str, str]) -> None:
+    signature = signer.sign(*key, message)
+    _verify_outside(signer.public(key[0]), key[1], signature, message)
+
+    assert signer.verify(*key, signature, message)["SignatureValid"]
+
+
 @pytest.mark.parametrize("length", [1, 4096])
 def test_the_shortest_and_the_longest_message_are_signed(signer: Signer, length: int) -> None:
     signature = signer.sign("ECC_NIST_P256", "ECDSA_SHA_256", bytes(length))
