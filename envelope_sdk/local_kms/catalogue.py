@@ -18,7 +18,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 
-from envelope_sdk.local_kms.ciphertext import message_cipher
+from envelope_sdk.errors import KeyStoreError
+from envelope_sdk.local_kms.ciphertext import MATERIAL_LENGTH, message_cipher
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.model import Alias, Key, Material
 from envelope_sdk.local_kms.store.contract import ReadTransaction, Store
@@ -167,7 +168,7 @@ class View:
 
     def message_cipher(self, scope: Scope, material_id: str, message_id: bytes) -> AESGCM | None:
         """Return the cipher of one message under a material, ``None`` where there is no such material."""
-        return self.with_material(scope, material_id, lambda material: message_cipher(material.secret, message_id))
+        return self.with_material(scope, material_id, lambda material: _message_cipher(material, message_id))
 
     def with_material(self, scope: Scope, material_id: str, use: Callable[[Material], T]) -> T | None:
         """Return what ``use`` makes of a material, which is overwritten afterwards; ``None`` where there is none."""
@@ -194,6 +195,13 @@ class View:
         if found is not None:
             self._kept.keep_record(name, found)
         return found
+
+
+def _message_cipher(material: Material, message_id: bytes) -> AESGCM:
+    if len(material.secret) != MATERIAL_LENGTH:
+        # The secrets of other kinds of keys are not for this, whatever the record says.
+        raise KeyStoreError(f"the key store holds no symmetric key's material where {material.material_id} is")
+    return message_cipher(material.secret, message_id)
 
 
 def _copy(material: Material) -> Material:

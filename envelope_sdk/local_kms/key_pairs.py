@@ -1,7 +1,9 @@
 """Key material of every kind: made when a key is created, and read when it is used.
 
-Of a symmetric key and of an HMAC key the material is the secret itself; of every other key it is the private key as an
-unencrypted PKCS#8 structure in DER, which the store wraps like any other material.
+Of a symmetric key the material is the secret itself; of an HMAC key it is the key's spec, a colon and the secret; of
+every other key it is the private key as an unencrypted PKCS#8 structure in DER. The store wraps each alike, and so
+authenticates what kind it is of: whoever can write records, but has no root key, cannot have the secret of a symmetric
+key used as an HMAC key, which would give away the keys derived from it.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from envelope_sdk.errors import KeyStoreError, KmsServiceError
 from envelope_sdk.local_kms import faults
+from envelope_sdk.local_kms.ciphertext import MATERIAL_LENGTH
+from envelope_sdk.local_kms.kinds import SYMMETRIC
 from envelope_sdk.primitives.entropy import RandomSource
 
 __all__ = [
@@ -46,14 +50,8 @@ CURVES: Final[Mapping[str, ec.EllipticCurve]] = MappingProxyType(
 )
 """The curves, by key spec."""
 
-_SECRET_LENGTHS: Final[Mapping[str, int]] = {
-    "SYMMETRIC_DEFAULT": 32,
-    # As long as what the hash returns (RFC 2104 section 3).
-    "HMAC_224": 28,
-    "HMAC_256": 32,
-    "HMAC_384": 48,
-    "HMAC_512": 64,
-}
+# As long as what the hash returns (RFC 2104 section 3).
+_HMAC_LENGTHS: Final[Mapping[str, int]] = {"HMAC_224": 28, "HMAC_256": 32, "HMAC_384": 48, "HMAC_512": 64}
 _RSA_BITS: Final[Mapping[str, int]] = {"RSA_2048": 2048, "RSA_3072": 3072, "RSA_4096": 4096}
 _PUBLIC_EXPONENT: Final = 65537
 _ED25519: Final = "ECC_NIST_EDWARDS25519"
@@ -86,9 +84,10 @@ def new_secret(spec: str, random: RandomSource) -> bytearray:
     Raises:
         KmsServiceError: UnsupportedOperationException: this machine's ``cryptography`` has no such keys.
     """
-    length = _SECRET_LENGTHS.get(spec)
-    if length is not None:
-        return bytearray(random(length))
+    if spec == SYMMETRIC:
+        return bytearray(random(MATERIAL_LENGTH))
+    if spec in _HMAC_LENGTHS:
+        return bytearray(_hmac_mark(spec) + random(_HMAC_LENGTHS[spec]))
     return bytearray(private_der(new_key_pair(spec, random)))
 
 
@@ -98,20 +97,23 @@ def new_key_pair(spec: str, random: RandomSource) -> KeyPair:
     Raises:
         KmsServiceError: UnsupportedOperationException: this machine's ``cryptography`` has no such keys.
     """
-    if spec in _RSA_BITS:
-        return cast("KeyPair", rsa.generate_private_key(_PUBLIC_EXPONENT, _RSA_BITS[spec]))
-    if spec in CURVES:
-        return cast("KeyPair", ec.generate_private_key(CURVES[spec]))
-    if spec == _ED25519:
-        return cast("KeyPair", ed25519.Ed25519PrivateKey.from_private_bytes(random(32)))
-    return _from_seed(spec, random)
+    try:
+        if spec in _RSA_BITS:
+            return cast("KeyPair", rsa.generate_private_key(_PUBLIC_EXPONENT, _RSA_BITS[spec]))
+        if spec in CURVES:
+            return cast("KeyPair", ec.generate_private_key(CURVES[spec]))
+        if spec == _ED25519:
+            return cast("KeyPair", ed25519.Ed25519PrivateKey.from_private_bytes(random(32)))
+        return _from_seed(spec, random)
+    except UnsupportedAlgorithm:
+        raise _unsupported(spec) from None
 
 
 def check_available(spec: str) -> None:
     """Raise UnsupportedOperationException where no key pair of ``spec`` can be made here; none is made of RSA."""
     if spec not in (*_RSA_BITS, *CURVES, _ED25519):
         # Only trying tells: the class may be there and the OpenSSL below it not up to it. ``bytes`` gives zeros.
-        _from_seed(spec, bytes)
+        new_key_pair(spec, bytes)
 
 
 def private_der(pair: KeyPair) -> bytes:
@@ -125,10 +127,16 @@ def public_der(pair: KeyPair) -> bytes:
     return encoded
 
 
-def check_secret(spec: str, secret: bytearray) -> None:
-    """Raise KeyStoreError unless ``secret`` is as long as that of a symmetric or HMAC key of ``spec``."""
-    if len(secret) != _SECRET_LENGTHS[spec]:
+def hmac_secret(spec: str, secret: bytearray) -> memoryview:
+    """Return the part of an HMAC key's material that is the secret.
+
+    Raises:
+        KeyStoreError: it is no key of this spec.
+    """
+    mark = _hmac_mark(spec)
+    if not secret.startswith(mark) or len(secret) != len(mark) + _HMAC_LENGTHS[spec]:
         raise _mixed_up(spec)
+    return memoryview(secret)[len(mark) :]
 
 
 def load_key_pair(spec: str, secret: bytearray) -> Any:
@@ -154,11 +162,7 @@ def _from_seed(spec: str, random: RandomSource) -> KeyPair:
     kind = _kind(spec)
     if kind is None:
         raise _unsupported(spec)
-    try:
-        pair: KeyPair = kind(random(_SEEDED[spec][2]))
-    except UnsupportedAlgorithm:
-        raise _unsupported(spec) from None
-    return pair
+    return kind(random(_SEEDED[spec][2]))
 
 
 def _kind(spec: str) -> Callable[[bytes], KeyPair] | None:
@@ -181,6 +185,10 @@ def _is_of(spec: str, pair: object) -> bool:
     if isinstance(pair, ed25519.Ed25519PrivateKey):
         return spec == _ED25519
     return type(pair).__name__ == _SEEDED.get(spec, ("", "", 0))[1]
+
+
+def _hmac_mark(spec: str) -> bytes:
+    return f"{spec}:".encode("ascii")
 
 
 def _mixed_up(spec: str) -> KeyStoreError:

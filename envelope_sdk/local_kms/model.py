@@ -79,7 +79,7 @@ class Material:
         key_id: the key it belongs to.
         material_id: 64 hexadecimal digits, unlike for any two materials.
         created: when it was made, UTC.
-        secret: a symmetric or HMAC key itself, a private key in PKCS#8; whoever holds it last overwrites it.
+        secret: what ``key_pairs`` makes for its kind of key; whoever holds it last overwrites it.
     """
 
     key_id: str

@@ -16,7 +16,7 @@ from testkit.kms_kinds import available
 from envelope_sdk.errors import KeyStoreError
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.identifiers import Scope
-from envelope_sdk.local_kms.key_pairs import load_key_pair, new_secret, private_der
+from envelope_sdk.local_kms.key_pairs import hmac_secret, load_key_pair, new_secret, private_der
 from envelope_sdk.local_kms.kinds import KEY_SPECS, OLD_KEY_SPECS
 from envelope_sdk.primitives.entropy import system_random
 
@@ -170,7 +170,36 @@ def test_two_keys_of_one_kind_have_unlike_material() -> None:
 
 @pytest.mark.parametrize(("spec", "length"), [("HMAC_224", 28), ("HMAC_256", 32), ("HMAC_384", 48), ("HMAC_512", 64)])
 def test_an_hmac_key_is_as_long_as_its_hash(spec: str, length: int) -> None:
-    assert len(new_secret(spec, system_random)) == length
+    assert len(hmac_secret(spec, new_secret(spec, system_random))) == length
+
+
+_RECORDS = [
+    ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"),
+    ("HMAC_256", "GENERATE_VERIFY_MAC"),
+    ("HMAC_512", "GENERATE_VERIFY_MAC"),
+    ("ECC_NIST_P256", "SIGN_VERIFY"),
+    ("ECC_NIST_EDWARDS25519", "SIGN_VERIFY"),
+]
+_MIXED_UP = [(made, said) for made in _RECORDS for said in _RECORDS if made != said]
+
+
+@pytest.mark.parametrize(("made", "said"), _MIXED_UP, ids=lambda record: record[0])
+def test_material_is_used_for_its_own_kind_only_whatever_the_record_says(
+    kms: LocalKms, store: Any, made: tuple[str, str], said: tuple[str, str]
+) -> None:
+    key_id = kms.create_key(KeySpec=made[0], KeyUsage=made[1])["KeyMetadata"]["KeyId"]
+    with store.write() as transaction:
+        key = transaction.key(Scope(kms.account, kms.region), key_id)
+        transaction.update_key(replace(key, spec=said[0], usage=said[1]))
+    uses = {
+        "ENCRYPT_DECRYPT": lambda: kms.encrypt(KeyId=key_id, Plaintext=b"x"),
+        "GENERATE_VERIFY_MAC": lambda: kms.generate_mac(
+            KeyId=key_id, Message=b"x", MacAlgorithm=said[0].replace("_", "_SHA_")
+        ),
+        "SIGN_VERIFY": lambda: kms.get_public_key(KeyId=key_id),
+    }
+    with pytest.raises(KeyStoreError):
+        uses[said[1]]()
 
 
 def test_a_key_of_one_kind_is_not_read_as_another() -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from envelope_sdk.local_kms import faults, signatures
 from envelope_sdk.local_kms.call import Call
 from envelope_sdk.local_kms.ciphertext import MAX_BLOB, MAX_PLAINTEXT
-from envelope_sdk.local_kms.key_pairs import check_secret, public_der
+from envelope_sdk.local_kms.key_pairs import hmac_secret, public_der
 from envelope_sdk.local_kms.kinds import MAC, OLD_KEY_SPECS, SIGN, SYMMETRIC, algorithm_lists
 from envelope_sdk.local_kms.model import Key
 from envelope_sdk.local_kms.operations.using import check_use, key_pair, stop_if, with_secret
@@ -121,8 +121,7 @@ def _to_authenticate(parameters: Parameters) -> tuple[str, str, bytes]:
 
 def _hmac(call: Call, key: Key, algorithm: str, message: bytes) -> bytes:
     def authenticate(secret: bytearray) -> bytes:
-        check_secret(key.spec, secret)
-        mac = HMAC(secret, _HASHES[algorithm])
+        mac = HMAC(hmac_secret(key.spec, secret), _HASHES[algorithm])
         mac.update(message)
         return mac.finalize()
 
