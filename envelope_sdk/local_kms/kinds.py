@@ -23,6 +23,7 @@ __all__ = [
     "SYMMETRIC",
     "algorithm_lists",
     "algorithms",
+    "named",
     "usages",
 ]
 
@@ -105,6 +106,11 @@ def algorithms(key: Key) -> Sequence[str]:
         raise KeyStoreError(
             f"the key store's record of key {key.key_id!r:.80} is damaged: there are no keys of its kind"
         ) from None
+
+
+def named(spec: str) -> dict[str, str]:
+    """Return the members of an answer that name a spec: under both names, where the older one has it."""
+    return ({"CustomerMasterKeySpec": spec} if spec in _OLD_KINDS else {}) | {"KeySpec": spec}
 
 
 def algorithm_lists(key: Key) -> dict[str, list[str]]:

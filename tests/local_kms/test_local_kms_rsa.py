@@ -74,6 +74,14 @@ def test_a_key_without_a_public_half_has_none_to_give(
         shared.get_public_key(KeyId=key_id)
 
 
+def test_what_names_no_key_is_refused(shared: LocalKms, refused: Any) -> None:
+    nobody = "00000000-0000-4000-8000-000000000000"
+    with refused("NotFoundException", f"Key 'arn:aws:kms:us-east-1:000000000000:key/{nobody}' does not exist"):
+        shared.get_public_key(KeyId=nobody)
+    with refused("InvalidArnException"):
+        shared.get_public_key(KeyId="arn:aws:s3:::bucket")
+
+
 # --- encryption ------------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +281,15 @@ def test_a_dry_run_of_each_says_so_and_gives_nothing(shared: LocalKms, key: str,
         shared.encrypt(**given, Plaintext=b"x", DryRun=True)
     with refused("DryRunOperationException", text):
         shared.decrypt(**given, CiphertextBlob=blob, DryRun=True)
+    with refused("DryRunOperationException", text):
+        shared.re_encrypt(
+            CiphertextBlob=blob,
+            SourceKeyId=key,
+            SourceEncryptionAlgorithm=_SHA_256,
+            DestinationKeyId=key,
+            DestinationEncryptionAlgorithm=_SHA_256,
+            DryRun=True,
+        )
 
 
 def test_an_rsa_key_works_when_the_file_is_opened_again(database: Any) -> None:

@@ -12,7 +12,7 @@ from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.call import Call
 from envelope_sdk.local_kms.identifiers import Scope, new_key_id
 from envelope_sdk.local_kms.key_pairs import new_secret
-from envelope_sdk.local_kms.kinds import ENCRYPT, KEY_SPECS, OLD_KEY_SPECS, SYMMETRIC, algorithm_lists, usages
+from envelope_sdk.local_kms.kinds import ENCRYPT, KEY_SPECS, OLD_KEY_SPECS, SYMMETRIC, algorithm_lists, named, usages
 from envelope_sdk.local_kms.model import Key, KeyState, Material, MultiRegionRole
 from envelope_sdk.local_kms.operations.pages import read_page
 from envelope_sdk.local_kms.parameters import KEY_USAGES, ORIGINS, Parameters
@@ -189,12 +189,10 @@ def _metadata(key: Key) -> dict[str, Any]:
         "KeyState": key.state.value,
         "Origin": key.origin,
         "KeyManager": "CUSTOMER",
-        "KeySpec": key.spec,
+        **named(key.spec),
         **algorithm_lists(key),
         "MultiRegion": key.role is not None,
     }
-    if key.spec in OLD_KEY_SPECS:
-        metadata["CustomerMasterKeySpec"] = key.spec
     if key.material_id is not None and key.spec == SYMMETRIC:
         metadata["CurrentKeyMaterialId"] = key.material_id
     if key.deletion is not None:

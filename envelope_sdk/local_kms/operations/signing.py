@@ -13,7 +13,7 @@ from envelope_sdk.local_kms import faults, signatures
 from envelope_sdk.local_kms.call import Call
 from envelope_sdk.local_kms.ciphertext import MAX_BLOB, MAX_PLAINTEXT
 from envelope_sdk.local_kms.key_pairs import hmac_secret, public_der
-from envelope_sdk.local_kms.kinds import MAC, OLD_KEY_SPECS, SIGN, SYMMETRIC, algorithm_lists
+from envelope_sdk.local_kms.kinds import MAC, SIGN, SYMMETRIC, algorithm_lists, named
 from envelope_sdk.local_kms.model import Key
 from envelope_sdk.local_kms.operations.using import check_use, key_pair, stop_if, with_secret
 from envelope_sdk.local_kms.parameters import MAC_ALGORITHMS, MESSAGE_TYPES, SIGNING_ALGORITHMS, Parameters
@@ -37,10 +37,13 @@ def get_public_key(call: Call) -> dict[str, Any]:
     key = call.key(name, call.view)
     if key.spec == SYMMETRIC or key.usage == MAC:
         raise faults.unsupported(f"{key.arn} key spec is {key.spec} which is not valid for {call.operation}.")
-    answer: dict[str, Any] = {"KeyId": key.arn, "PublicKey": public_der(key_pair(call, key))}
-    if key.spec in OLD_KEY_SPECS:
-        answer["CustomerMasterKeySpec"] = key.spec
-    return answer | {"KeySpec": key.spec, "KeyUsage": key.usage} | algorithm_lists(key)
+    return {
+        "KeyId": key.arn,
+        "PublicKey": public_der(key_pair(call, key)),
+        **named(key.spec),
+        "KeyUsage": key.usage,
+        **algorithm_lists(key),
+    }
 
 
 def sign(call: Call) -> dict[str, Any]:
