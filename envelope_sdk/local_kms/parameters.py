@@ -19,6 +19,7 @@ from envelope_sdk.local_kms import faults
 __all__ = [
     "DATA_KEY_PAIR_SPECS",
     "DATA_KEY_SPECS",
+    "DRY_RUN_MODIFIERS",
     "ENCAPSULATION_ALGORITHMS",
     "ENCRYPTION_ALGORITHMS",
     "KEY_AGREEMENT_ALGORITHMS",
@@ -45,6 +46,9 @@ ORIGINS: Final = ("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE")
 
 ENCRYPTION_ALGORITHMS: Final = ("SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE")
 """``EncryptionAlgorithm`` of Encrypt, Decrypt and ReEncrypt."""
+
+DRY_RUN_MODIFIERS: Final = ("IGNORE_CIPHERTEXT",)
+"""``DryRunModifiers`` of Decrypt and ReEncrypt."""
 
 DATA_KEY_SPECS: Final = ("AES_256", "AES_128")
 """``KeySpec`` of GenerateDataKey."""
@@ -138,9 +142,17 @@ class Parameters:
             self._problem(f"Value '{text}'", name, rule)
         return text
 
-    def data(self, name: str, maximum: int) -> bytes:
-        """Take 1 to ``maximum`` bytes that have to be given; the text of a failure does not repeat them."""
-        value = self._take(name, required=True)
+    def choices(self, name: str, allowed: Sequence[str]) -> list[str]:
+        """Take a list of any of a few strings. Left out it is empty."""
+        chosen = self.strings(name)
+        if not set(chosen) <= set(allowed):
+            rule = f"Member must satisfy constraint: [Member must satisfy enum value set: [{', '.join(allowed)}]]"
+            self._problem(f"Value '[{', '.join(chosen)}]'", name, rule)
+        return chosen
+
+    def data(self, name: str, maximum: int, *, required: bool = True) -> bytes:
+        """Take 1 to ``maximum`` bytes; the text of a failure does not repeat them. Left out they are none."""
+        value = self._take(name, required=required)
         if value is None:
             return b""
         if not isinstance(value, bytes | bytearray | memoryview):

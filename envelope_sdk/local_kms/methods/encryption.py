@@ -48,7 +48,7 @@ class EncryptionMethods(Methods):
     def decrypt(
         self,
         *,
-        CiphertextBlob: bytes,
+        CiphertextBlob: bytes | None = None,
         EncryptionContext: Context = None,
         GrantTokens: Tokens = None,
         KeyId: str | None = None,
@@ -60,6 +60,7 @@ class EncryptionMethods(Methods):
         """Decrypt a blob (Decrypt), given the encryption context it was made with.
 
         A blob names its key. A ciphertext of RSA does not: ``KeyId`` and ``EncryptionAlgorithm`` have to be given.
+        A ``DryRun`` with the modifier ``IGNORE_CIPHERTEXT`` needs ``KeyId`` and no ciphertext.
 
         Raises:
             KmsServiceError: InvalidCiphertextException, IncorrectKeyException, and the errors of :meth:`encrypt`.
@@ -79,8 +80,8 @@ class EncryptionMethods(Methods):
     def re_encrypt(
         self,
         *,
-        CiphertextBlob: bytes,
         DestinationKeyId: str,
+        CiphertextBlob: bytes | None = None,
         SourceEncryptionContext: Context = None,
         SourceKeyId: str | None = None,
         DestinationEncryptionContext: Context = None,

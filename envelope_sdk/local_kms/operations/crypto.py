@@ -13,7 +13,13 @@ from envelope_sdk.local_kms.kinds import ENCRYPT, SYMMETRIC
 from envelope_sdk.local_kms.model import Key
 from envelope_sdk.local_kms.operations.rsa_encryption import check_plaintext, rsa_decrypt, rsa_encrypt
 from envelope_sdk.local_kms.operations.using import check_use, open_under, seal_under, stop_if
-from envelope_sdk.local_kms.parameters import DATA_KEY_SPECS, ENCRYPTION_ALGORITHMS, MAX_KEY_ID, Parameters
+from envelope_sdk.local_kms.parameters import (
+    DATA_KEY_SPECS,
+    DRY_RUN_MODIFIERS,
+    ENCRYPTION_ALGORITHMS,
+    MAX_KEY_ID,
+    Parameters,
+)
 
 __all__ = [
     "decrypt",
@@ -26,6 +32,21 @@ __all__ = [
 
 _MAX_RANDOM: Final = 1024
 _DATA_KEY_LENGTHS: Final = {"AES_256": 32, "AES_128": 16}
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The ciphertext a call gives.
+
+    Attributes:
+        data: the ciphertext; empty where it was left out, which only a dry run that ignores it may do.
+        dry_run: whether the caller only wants to know whether the call would succeed.
+        ignored: whether that is to be said from the key alone.
+    """
+
+    data: bytes
+    dry_run: bool
+    ignored: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +89,17 @@ def decrypt(call: Call) -> dict[str, Any]:
     A symmetric key is found by the blob, and compared with the one named, if any; an RSA key has to be named.
     """
     parameters = Parameters(call.parameters)
-    data = parameters.data("CiphertextBlob", MAX_BLOB)
+    given = _given(parameters)
     context = parameters.context("EncryptionContext")
     parameters.grant_tokens()
     name = parameters.text("KeyId", MAX_KEY_ID)
     algorithm = parameters.choice("EncryptionAlgorithm", ENCRYPTION_ALGORITHMS) or SYMMETRIC
-    dry_run = parameters.flag("DryRun")
     parameters.done()
-    source = _source(call, data, name, algorithm)
+    source = _source(call, given, name, algorithm)
     check_use(call, call.admit(source.key), ENCRYPT, algorithm)
+    stop_if(given.ignored)
     plaintext = _decrypted(call, source, context)
-    stop_if(dry_run)
+    stop_if(given.dry_run)
     answer: dict[str, Any] = {"KeyId": source.key.arn, "Plaintext": plaintext, "EncryptionAlgorithm": algorithm}
     if source.blob is not None:
         answer["KeyMaterialId"] = source.blob.material_id.hex()
@@ -88,7 +109,7 @@ def decrypt(call: Call) -> dict[str, Any]:
 def re_encrypt(call: Call) -> dict[str, Any]:
     """Decrypt a ciphertext and encrypt its content under another key or context; the content is not shown."""
     parameters = Parameters(call.parameters)
-    data = parameters.data("CiphertextBlob", MAX_BLOB)
+    given = _given(parameters)
     source_context = parameters.context("SourceEncryptionContext")
     source_name = parameters.text("SourceKeyId", MAX_KEY_ID)
     destination_name = parameters.key_id("DestinationKeyId")
@@ -96,26 +117,16 @@ def re_encrypt(call: Call) -> dict[str, Any]:
     source_algorithm = parameters.choice("SourceEncryptionAlgorithm", ENCRYPTION_ALGORITHMS) or SYMMETRIC
     algorithm = parameters.choice("DestinationEncryptionAlgorithm", ENCRYPTION_ALGORITHMS) or SYMMETRIC
     parameters.grant_tokens()
-    dry_run = parameters.flag("DryRun")
     parameters.done()
-    source = _source(call, data, source_name, source_algorithm)
+    source = _source(call, given, source_name, source_algorithm)
     check_use(call, call.admit(source.key, "ReEncryptFrom"), ENCRYPT, source_algorithm)
     key = check_use(call, call.key(destination_name, call.view, action="ReEncryptTo"), ENCRYPT, algorithm)
+    stop_if(given.ignored)
     plaintext = _decrypted(call, source, source_context)
     _check_destination(key, algorithm, plaintext, context)
-    stop_if(dry_run)
-    answer: dict[str, Any] = {
-        "CiphertextBlob": _encrypted(call, key, algorithm, plaintext, context),
-        "SourceKeyId": source.key.arn,
-        "KeyId": key.arn,
-        "SourceEncryptionAlgorithm": source_algorithm,
-        "DestinationEncryptionAlgorithm": algorithm,
-    }
-    if source.blob is not None:
-        answer["SourceKeyMaterialId"] = source.blob.material_id.hex()
-    if key.spec == SYMMETRIC:
-        answer["DestinationKeyMaterialId"] = key.material_id
-    return answer
+    stop_if(given.dry_run)
+    blob = _encrypted(call, key, algorithm, plaintext, context)
+    return {"CiphertextBlob": blob, **_moved(source, key, algorithm)}
 
 
 def generate_data_key(call: Call) -> dict[str, Any]:
@@ -159,21 +170,45 @@ def _data_key(call: Call, purpose: Purpose) -> tuple[Key, bytes, bytes]:
     return key, plaintext, seal_under(call, key, purpose, plaintext, context)
 
 
-def _source(call: Call, data: bytes, name: str | None, algorithm: str) -> _Source:
+def _given(parameters: Parameters) -> _Given:
+    dry_run = parameters.flag("DryRun")
+    # Modifiers of a dry run mean nothing to a call that is none.
+    ignored = bool(parameters.choices("DryRunModifiers", DRY_RUN_MODIFIERS)) and dry_run
+    return _Given(parameters.data("CiphertextBlob", MAX_BLOB, required=not ignored), dry_run, ignored)
+
+
+def _moved(source: _Source, key: Key, algorithm: str) -> dict[str, Any]:
+    """Return what ReEncrypt answers beside the ciphertext."""
+    answer: dict[str, Any] = {
+        "SourceKeyId": source.key.arn,
+        "KeyId": key.arn,
+        "SourceEncryptionAlgorithm": source.algorithm,
+        "DestinationEncryptionAlgorithm": algorithm,
+    }
+    if source.blob is not None:
+        answer["SourceKeyMaterialId"] = source.blob.material_id.hex()
+    if key.spec == SYMMETRIC:
+        answer["DestinationKeyMaterialId"] = key.material_id
+    return answer
+
+
+def _source(call: Call, given: _Given, name: str | None, algorithm: str) -> _Source:
     """Return a ciphertext and the key it was made with; the key is neither permitted nor checked yet."""
     named = None if name is None else call.find(name, call.view)
-    if named is not None and (algorithm, named.spec) != (SYMMETRIC, SYMMETRIC):
-        return _Source(named, algorithm, None, data)
+    if given.ignored and named is None:
+        raise faults.validation("The key has to be named where the ciphertext is ignored.")
+    if named is not None and (given.ignored or (algorithm, named.spec) != (SYMMETRIC, SYMMETRIC)):
+        return _Source(named, algorithm, None, given.data)
     if algorithm != SYMMETRIC:
         raise faults.validation(f"A KeyId is required to decrypt with {algorithm}: the ciphertext names no key.")
-    blob = parse(data)
+    blob = parse(given.data)
     key_id = call.view.key_of_material(call.scope, blob.material_id.hex())
     key = None if key_id is None else call.view.key(call.scope, key_id)
     if key is None or key.spec != SYMMETRIC:
         raise faults.unknown_material()
     if named is not None and named.key_id != key.key_id:
         raise faults.incorrect_key()
-    return _Source(key, algorithm, blob, data)
+    return _Source(key, algorithm, blob, given.data)
 
 
 def _decrypted(call: Call, source: _Source, context: Mapping[str, str]) -> bytes:
