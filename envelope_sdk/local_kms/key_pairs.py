@@ -110,7 +110,7 @@ def new_key_pair(spec: str, random: RandomSource) -> KeyPair:
 
 
 def check_available(spec: str) -> None:
-    """Raise UnsupportedOperationException where no key pair of ``spec`` can be made here; none is made of RSA."""
+    """Raise UnsupportedOperationException where no key pair of ``spec`` can be made here, without making one of RSA."""
     if spec not in (*_RSA_BITS, *CURVES, _ED25519):
         # Only trying tells: the class may be there and the OpenSSL below it not up to it. ``bytes`` gives zeros.
         new_key_pair(spec, bytes)
@@ -197,5 +197,5 @@ def _mixed_up(spec: str) -> KeyStoreError:
 
 def _unsupported(spec: str) -> KmsServiceError:
     return faults.unsupported(
-        f"KeySpec {spec} is not supported by the local KMS with the version of cryptography installed here."
+        f"{spec} is not supported by the local KMS: the cryptography installed here has no such keys."
     )

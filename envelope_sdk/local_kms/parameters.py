@@ -144,8 +144,12 @@ class Parameters:
 
     def choices(self, name: str, allowed: Sequence[str]) -> list[str]:
         """Take a list of any of a few strings. Left out it is empty."""
+        if self._left.get(name) is None:
+            # Nearly every call: it is to cost nothing.
+            self._left.pop(name, None)
+            return []
         chosen = self.strings(name)
-        if not set(chosen) <= set(allowed):
+        if any(item not in allowed for item in chosen):
             rule = f"Member must satisfy constraint: [Member must satisfy enum value set: [{', '.join(allowed)}]]"
             self._problem(f"Value '[{', '.join(chosen)}]'", name, rule)
         return chosen

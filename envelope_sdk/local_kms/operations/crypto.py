@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.call import Call
@@ -34,8 +33,7 @@ _MAX_RANDOM: Final = 1024
 _DATA_KEY_LENGTHS: Final = {"AES_256": 32, "AES_128": 16}
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
+class _Given(NamedTuple):
     """The ciphertext a call gives.
 
     Attributes:
@@ -49,8 +47,7 @@ class _Given:
     ignored: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(NamedTuple):
     """A ciphertext to be decrypted.
 
     Attributes:
