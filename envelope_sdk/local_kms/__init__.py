@@ -6,8 +6,9 @@
         key_id = kms.create_key(Description="invoices")["KeyMetadata"]["KeyId"]
         answer = kms.generate_data_key(KeyId=key_id, KeySpec="AES_256", EncryptionContext={"purpose": "invoices"})
 
-From the outside in: ``inprocess`` (boto3's methods), ``service`` (operations by name), ``operations`` (what each does),
-``catalogue`` (keys at hand), ``ciphertext`` (the blob), ``store`` (where keys are kept).
+From the outside in: ``inprocess`` and ``methods`` (boto3's methods), ``service`` (operations by name), ``operations``
+(what each does), ``catalogue`` (keys at hand), ``kinds`` and ``key_pairs`` (what keys are for and made of),
+``ciphertext`` (the blob) and ``signatures``, ``store`` (where keys are kept).
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ _MODELS_INVALID_ARN: Final = frozenset(
         "DescribeKey",
         "DisableKey",
         "EnableKey",
+        "GetPublicKey",
         "ListAliases",
         "ScheduleKeyDeletion",
         "UpdateKeyDescription",

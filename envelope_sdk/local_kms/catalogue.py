@@ -18,7 +18,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 
-from envelope_sdk.local_kms.ciphertext import message_cipher
+from envelope_sdk.errors import KeyStoreError
+from envelope_sdk.local_kms.ciphertext import MATERIAL_LENGTH, message_cipher
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.model import Alias, Key, Material
 from envelope_sdk.local_kms.store.contract import ReadTransaction, Store
@@ -163,24 +164,14 @@ class View:
 
     def key_of_material(self, scope: Scope, material_id: str) -> str | None:
         """Return the id of the key that a material belongs to."""
-        return self._with_material(scope, material_id, lambda material: material.key_id)
+        return self.with_material(scope, material_id, lambda material: material.key_id)
 
     def message_cipher(self, scope: Scope, material_id: str, message_id: bytes) -> AESGCM | None:
         """Return the cipher of one message under a material, ``None`` where there is no such material."""
-        return self._with_material(scope, material_id, lambda material: message_cipher(material.secret, message_id))
+        return self.with_material(scope, material_id, lambda material: _message_cipher(material, message_id))
 
-    def _record(self, name: tuple[str, ...], load: Callable[[ReadTransaction], T | None]) -> T | None:
-        kept = self._kept.record(name)
-        if kept is not None:
-            return cast("T", kept)
-        with self._store.read() as transaction:
-            found = load(transaction)
-        if found is not None:
-            self._kept.keep_record(name, found)
-        return found
-
-    def _with_material(self, scope: Scope, material_id: str, use: Callable[[Material], T]) -> T | None:
-        """Return what ``use`` makes of a material, ``None`` where there is none."""
+    def with_material(self, scope: Scope, material_id: str, use: Callable[[Material], T]) -> T | None:
+        """Return what ``use`` makes of a material, which is overwritten afterwards; ``None`` where there is none."""
         name = (scope.account, scope.region, material_id)
         # A copy of this call's own, which nobody overwrites while it is used.
         material = self._kept.material(name)
@@ -194,6 +185,23 @@ class View:
             return use(material)
         finally:
             wipe(memoryview(material.secret))
+
+    def _record(self, name: tuple[str, ...], load: Callable[[ReadTransaction], T | None]) -> T | None:
+        kept = self._kept.record(name)
+        if kept is not None:
+            return cast("T", kept)
+        with self._store.read() as transaction:
+            found = load(transaction)
+        if found is not None:
+            self._kept.keep_record(name, found)
+        return found
+
+
+def _message_cipher(material: Material, message_id: bytes) -> AESGCM:
+    if len(material.secret) != MATERIAL_LENGTH:
+        # The secrets of other kinds of keys are not for this, whatever the record says.
+        raise KeyStoreError(f"the key store holds no symmetric key's material where {material.material_id} is")
+    return message_cipher(material.secret, message_id)
 
 
 def _copy(material: Material) -> Material:

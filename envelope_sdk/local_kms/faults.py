@@ -21,7 +21,9 @@ __all__ = [
     "invalid_alias_name",
     "invalid_arn",
     "invalid_ciphertext",
+    "invalid_mac",
     "invalid_marker",
+    "invalid_signature",
     "invalid_state",
     "key_not_found",
     "malformed_key_id",
@@ -129,6 +131,16 @@ def algorithm_mismatch(algorithm: str, key_spec: str) -> KmsServiceError:
 def invalid_ciphertext() -> KmsServiceError:
     """A blob that is malformed, altered, or of another encryption context; AWS sends no text, so as to tell nothing."""
     return KmsServiceError("InvalidCiphertextException", "")
+
+
+def invalid_signature() -> KmsServiceError:
+    """A signature that does not hold; AWS sends no text."""
+    return KmsServiceError("KMSInvalidSignatureException", "")
+
+
+def invalid_mac() -> KmsServiceError:
+    """A message authentication code of another message or key; AWS sends no text."""
+    return KmsServiceError("KMSInvalidMacException", "")
 
 
 def unknown_material() -> KmsServiceError:

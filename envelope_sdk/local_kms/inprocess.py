@@ -1,13 +1,9 @@
 """``LocalKms``: the KMS in this process, with boto3's methods, answers and errors."""
 
-# Parameters have AWS's names, so that a call reads the same for boto3's client and for this one.
-# ruff: noqa: N803
-
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -15,6 +11,11 @@ from typing import Any, Final, Self
 from envelope_sdk.errors import KmsServiceError
 from envelope_sdk.local_kms.call import Caller
 from envelope_sdk.local_kms.identifiers import Scope
+from envelope_sdk.local_kms.methods.agreement import AgreementMethods
+from envelope_sdk.local_kms.methods.aliases import AliasMethods
+from envelope_sdk.local_kms.methods.encryption import EncryptionMethods
+from envelope_sdk.local_kms.methods.keys import KeyMethods
+from envelope_sdk.local_kms.methods.signing import SigningMethods
 from envelope_sdk.local_kms.service import Clock, Service, system_clock
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.local_kms.store.opening import RootKeySource
@@ -30,17 +31,27 @@ DEFAULT_ACCOUNT: Final = "000000000000"
 """The account a local KMS belongs to unless told otherwise, as with other local emulators. AWS gives it to nobody, so
 that local ARNs are told from real ones at sight."""
 
-_Context = Mapping[str, str] | None
-_Tokens = Sequence[str] | None
 
-
-class LocalKms:
+class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, AgreementMethods):
     """A key management service in a file, or in memory, called like ``boto3.client("kms")``.
 
     Methods, keyword parameters, answers and errors are boto3's (API version 2014-11-01); an error is
     :class:`~envelope_sdk.errors.KmsServiceError` with AWS's code and text and a ``response`` like that of botocore's
     ``ClientError``. What is not built yet answers ``UnsupportedOperationException`` and says so. Key policies are kept
     but not enforced: whoever can read the file and its root key can use every key in it.
+
+    Keys are of every kind that AWS KMS has outside of China, and each is for one thing:
+
+    - ``ENCRYPT_DECRYPT``: ``SYMMETRIC_DEFAULT``, which also wraps data keys and key pairs, and ``RSA_2048`` to
+      ``RSA_4096`` (RSAES-OAEP with SHA-1 or SHA-256);
+    - ``SIGN_VERIFY``: RSA (PSS and PKCS #1 v1.5), ``ECC_NIST_P256``, ``P384`` and ``P521``, ``ECC_SECG_P256K1``,
+      ``ECC_NIST_EDWARDS25519`` (Ed25519, but not its prehashed form), ``ML_DSA_44``, ``65`` and ``87``;
+    - ``GENERATE_VERIFY_MAC``: ``HMAC_224`` to ``HMAC_512``;
+    - ``KEY_AGREEMENT``: the NIST curves (ECDH);
+    - ``ENCAPSULATE_DECAPSULATE``: ``ML_KEM_768`` and ``ML_KEM_1024``.
+
+    ML-DSA and ML-KEM need a ``cryptography`` that has them; with an older one they are
+    ``UnsupportedOperationException``, as ``ML_KEM_512`` is with any.
 
     Safe to share between threads; several processes may open the same file. Not to be carried across ``fork``: open it
     again in the child.
@@ -149,297 +160,6 @@ class LocalKms:
     def close(self) -> None:
         """Close the store and forget all keys, as well as Python can. Closing twice is no error."""
         self._service.close()
-
-    # --- keys --------------------------------------------------------------------------------------------------------
-
-    def create_key(
-        self,
-        *,
-        Policy: str | None = None,
-        Description: str | None = None,
-        KeyUsage: str | None = None,
-        CustomerMasterKeySpec: str | None = None,
-        KeySpec: str | None = None,
-        Origin: str | None = None,
-        CustomKeyStoreId: str | None = None,
-        BypassPolicyLockoutSafetyCheck: bool | None = None,
-        Tags: Sequence[Mapping[str, str]] | None = None,
-        MultiRegion: bool | None = None,
-        XksKeyId: str | None = None,
-    ) -> dict[str, Any]:
-        """Make a symmetric key (CreateKey); it is on disk when this returns.
-
-        Raises:
-            KmsServiceError: ValidationException, TagException, MalformedPolicyDocumentException,
-                UnsupportedOperationException (another KeySpec or Origin, or a custom key store).
-        """
-        return self._call(
-            "CreateKey",
-            Policy=Policy,
-            Description=Description,
-            KeyUsage=KeyUsage,
-            CustomerMasterKeySpec=CustomerMasterKeySpec,
-            KeySpec=KeySpec,
-            Origin=Origin,
-            CustomKeyStoreId=CustomKeyStoreId,
-            BypassPolicyLockoutSafetyCheck=BypassPolicyLockoutSafetyCheck,
-            Tags=Tags,
-            MultiRegion=MultiRegion,
-            XksKeyId=XksKeyId,
-        )
-
-    def describe_key(self, *, KeyId: str, GrantTokens: _Tokens = None) -> dict[str, Any]:
-        """Return a key's metadata (DescribeKey), by id, ARN, alias or alias ARN.
-
-        Raises:
-            KmsServiceError: NotFoundException, InvalidArnException.
-        """
-        return self._call("DescribeKey", KeyId=KeyId, GrantTokens=GrantTokens)
-
-    def list_keys(
-        self, *, Limit: int | None = None, Marker: str | None = None, ResourceOwners: Sequence[str] | None = None
-    ) -> dict[str, Any]:
-        """List ids and ARNs of the keys (ListKeys), 100 a page unless ``Limit`` (1 to 1000) says otherwise.
-
-        Raises:
-            KmsServiceError: InvalidMarkerException, ValidationException.
-        """
-        return self._call("ListKeys", Limit=Limit, Marker=Marker, ResourceOwners=ResourceOwners)
-
-    def enable_key(self, *, KeyId: str) -> dict[str, Any]:
-        """Let a key be used again (EnableKey), by id or ARN.
-
-        Raises:
-            KmsServiceError: NotFoundException, InvalidArnException, KMSInvalidStateException.
-        """
-        return self._call("EnableKey", KeyId=KeyId)
-
-    def disable_key(self, *, KeyId: str) -> dict[str, Any]:
-        """Stop a key's use for cryptography (DisableKey), by id or ARN; all processes heed it at once.
-
-        Raises:
-            KmsServiceError: NotFoundException, InvalidArnException, KMSInvalidStateException.
-        """
-        return self._call("DisableKey", KeyId=KeyId)
-
-    def schedule_key_deletion(self, *, KeyId: str, PendingWindowInDays: int | None = None) -> dict[str, Any]:
-        """Have a key erased, for good, in 7 to 30 days (ScheduleKeyDeletion; 30 unless told otherwise).
-
-        Raises:
-            KmsServiceError: NotFoundException, InvalidArnException, KMSInvalidStateException, ValidationException.
-        """
-        return self._call("ScheduleKeyDeletion", KeyId=KeyId, PendingWindowInDays=PendingWindowInDays)
-
-    def cancel_key_deletion(self, *, KeyId: str) -> dict[str, Any]:
-        """Keep a key that was to be erased (CancelKeyDeletion); it comes back disabled.
-
-        Raises:
-            KmsServiceError: NotFoundException, InvalidArnException, KMSInvalidStateException.
-        """
-        return self._call("CancelKeyDeletion", KeyId=KeyId)
-
-    def update_key_description(self, *, KeyId: str, Description: str) -> dict[str, Any]:
-        """Replace a key's description (UpdateKeyDescription), at most 8192 characters.
-
-        Raises:
-            KmsServiceError: NotFoundException, InvalidArnException, KMSInvalidStateException, ValidationException.
-        """
-        return self._call("UpdateKeyDescription", KeyId=KeyId, Description=Description)
-
-    # --- cryptography ------------------------------------------------------------------------------------------------
-
-    def encrypt(
-        self,
-        *,
-        KeyId: str,
-        Plaintext: bytes,
-        EncryptionContext: _Context = None,
-        GrantTokens: _Tokens = None,
-        EncryptionAlgorithm: str | None = None,
-        DryRun: bool | None = None,
-    ) -> dict[str, Any]:
-        """Encrypt 1 to 4096 bytes (Encrypt).
-
-        Raises:
-            KmsServiceError: NotFoundException, DisabledException, KMSInvalidStateException, InvalidKeyUsageException,
-                ValidationException; DryRunOperationException where ``DryRun`` is set and all else is well.
-        """
-        return self._call(
-            "Encrypt",
-            KeyId=KeyId,
-            Plaintext=Plaintext,
-            EncryptionContext=EncryptionContext,
-            GrantTokens=GrantTokens,
-            EncryptionAlgorithm=EncryptionAlgorithm,
-            DryRun=DryRun,
-        )
-
-    def decrypt(
-        self,
-        *,
-        CiphertextBlob: bytes,
-        EncryptionContext: _Context = None,
-        GrantTokens: _Tokens = None,
-        KeyId: str | None = None,
-        EncryptionAlgorithm: str | None = None,
-        Recipient: Mapping[str, object] | None = None,
-        DryRun: bool | None = None,
-        DryRunModifiers: Sequence[str] | None = None,
-    ) -> dict[str, Any]:
-        """Decrypt a blob (Decrypt), given the encryption context it was made with.
-
-        Raises:
-            KmsServiceError: InvalidCiphertextException, IncorrectKeyException, and the errors of :meth:`encrypt`.
-        """
-        return self._call(
-            "Decrypt",
-            CiphertextBlob=CiphertextBlob,
-            EncryptionContext=EncryptionContext,
-            GrantTokens=GrantTokens,
-            KeyId=KeyId,
-            EncryptionAlgorithm=EncryptionAlgorithm,
-            Recipient=Recipient,
-            DryRun=DryRun,
-            DryRunModifiers=DryRunModifiers,
-        )
-
-    def re_encrypt(
-        self,
-        *,
-        CiphertextBlob: bytes,
-        DestinationKeyId: str,
-        SourceEncryptionContext: _Context = None,
-        SourceKeyId: str | None = None,
-        DestinationEncryptionContext: _Context = None,
-        SourceEncryptionAlgorithm: str | None = None,
-        DestinationEncryptionAlgorithm: str | None = None,
-        GrantTokens: _Tokens = None,
-        DryRun: bool | None = None,
-        DryRunModifiers: Sequence[str] | None = None,
-    ) -> dict[str, Any]:
-        """Decrypt a blob and encrypt its content anew (ReEncrypt); the content is not shown.
-
-        Raises:
-            KmsServiceError: those of :meth:`decrypt`.
-        """
-        return self._call(
-            "ReEncrypt",
-            CiphertextBlob=CiphertextBlob,
-            DestinationKeyId=DestinationKeyId,
-            SourceEncryptionContext=SourceEncryptionContext,
-            SourceKeyId=SourceKeyId,
-            DestinationEncryptionContext=DestinationEncryptionContext,
-            SourceEncryptionAlgorithm=SourceEncryptionAlgorithm,
-            DestinationEncryptionAlgorithm=DestinationEncryptionAlgorithm,
-            GrantTokens=GrantTokens,
-            DryRun=DryRun,
-            DryRunModifiers=DryRunModifiers,
-        )
-
-    def generate_data_key(
-        self,
-        *,
-        KeyId: str,
-        EncryptionContext: _Context = None,
-        NumberOfBytes: int | None = None,
-        KeySpec: str | None = None,
-        GrantTokens: _Tokens = None,
-        Recipient: Mapping[str, object] | None = None,
-        DryRun: bool | None = None,
-    ) -> dict[str, Any]:
-        """Make a data key (GenerateDataKey): exactly one of ``KeySpec`` and ``NumberOfBytes`` (1 to 1024) is given.
-
-        Raises:
-            KmsServiceError: those of :meth:`encrypt`.
-        """
-        return self._call(
-            "GenerateDataKey",
-            KeyId=KeyId,
-            EncryptionContext=EncryptionContext,
-            NumberOfBytes=NumberOfBytes,
-            KeySpec=KeySpec,
-            GrantTokens=GrantTokens,
-            Recipient=Recipient,
-            DryRun=DryRun,
-        )
-
-    def generate_data_key_without_plaintext(
-        self,
-        *,
-        KeyId: str,
-        EncryptionContext: _Context = None,
-        KeySpec: str | None = None,
-        NumberOfBytes: int | None = None,
-        GrantTokens: _Tokens = None,
-        DryRun: bool | None = None,
-    ) -> dict[str, Any]:
-        """Make a data key and return it encrypted only (GenerateDataKeyWithoutPlaintext).
-
-        Raises:
-            KmsServiceError: those of :meth:`encrypt`.
-        """
-        return self._call(
-            "GenerateDataKeyWithoutPlaintext",
-            KeyId=KeyId,
-            EncryptionContext=EncryptionContext,
-            KeySpec=KeySpec,
-            NumberOfBytes=NumberOfBytes,
-            GrantTokens=GrantTokens,
-            DryRun=DryRun,
-        )
-
-    def generate_random(
-        self,
-        *,
-        NumberOfBytes: int | None = None,
-        CustomKeyStoreId: str | None = None,
-        Recipient: Mapping[str, object] | None = None,
-    ) -> dict[str, Any]:
-        """Return 1 to 1024 random bytes (GenerateRandom).
-
-        Raises:
-            KmsServiceError: ValidationException, UnsupportedOperationException.
-        """
-        return self._call(
-            "GenerateRandom", NumberOfBytes=NumberOfBytes, CustomKeyStoreId=CustomKeyStoreId, Recipient=Recipient
-        )
-
-    # --- aliases -----------------------------------------------------------------------------------------------------
-
-    def create_alias(self, *, AliasName: str, TargetKeyId: str) -> dict[str, Any]:
-        """Give a key, named by id or ARN, an alias (CreateAlias), which begins with ``alias/``.
-
-        Raises:
-            KmsServiceError: AlreadyExistsException, NotFoundException, InvalidAliasNameException,
-                NotAuthorizedException (``alias/aws/`` is reserved), KMSInvalidStateException, ValidationException.
-        """
-        return self._call("CreateAlias", AliasName=AliasName, TargetKeyId=TargetKeyId)
-
-    def update_alias(self, *, AliasName: str, TargetKeyId: str) -> dict[str, Any]:
-        """Point an alias at another key, named by id or ARN (UpdateAlias).
-
-        Raises:
-            KmsServiceError: NotFoundException, KMSInvalidStateException, ValidationException.
-        """
-        return self._call("UpdateAlias", AliasName=AliasName, TargetKeyId=TargetKeyId)
-
-    def delete_alias(self, *, AliasName: str) -> dict[str, Any]:
-        """Remove an alias; its key stays (DeleteAlias).
-
-        Raises:
-            KmsServiceError: NotFoundException, ValidationException.
-        """
-        return self._call("DeleteAlias", AliasName=AliasName)
-
-    def list_aliases(
-        self, *, KeyId: str | None = None, Limit: int | None = None, Marker: str | None = None
-    ) -> dict[str, Any]:
-        """List aliases (ListAliases), 50 a page unless ``Limit`` says otherwise, at most 100.
-
-        Raises:
-            KmsServiceError: NotFoundException, InvalidArnException, InvalidMarkerException, ValidationException.
-        """
-        return self._call("ListAliases", KeyId=KeyId, Limit=Limit, Marker=Marker)
 
     def _call(self, operation: str, **parameters: object) -> dict[str, Any]:
         request_id = str(uuid.uuid4())

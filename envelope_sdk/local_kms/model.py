@@ -40,15 +40,15 @@ class Key:
         key_id: a UUID, or ``mrk-`` and 32 hexadecimal digits.
         created: when it was made, to the millisecond, UTC.
         description: free text.
-        usage: ``ENCRYPT_DECRYPT`` for the keys built so far.
-        spec: ``SYMMETRIC_DEFAULT`` for the keys built so far.
+        usage: what it is for, one of the usages that ``kinds`` gives its spec.
+        spec: its kind, for instance ``SYMMETRIC_DEFAULT``.
         origin: where its material came from.
         state: see :class:`KeyState`.
         deletion: when it will be erased; only while a deletion is pending.
         role: what it is as a multi-Region key; ``None`` for a key of one Region.
         primary_region: the Region of the primary; ``None`` for a key of one Region.
         policy: the key policy as text. Kept, not yet enforced.
-        material_id: the material that encrypts, 64 hexadecimal digits; ``None`` while it has none.
+        material_id: the material in use, 64 hexadecimal digits; ``None`` while it has none.
     """
 
     scope: Scope
@@ -79,7 +79,7 @@ class Material:
         key_id: the key it belongs to.
         material_id: 64 hexadecimal digits, unlike for any two materials.
         created: when it was made, UTC.
-        secret: 32 bytes, which whoever holds them last overwrites.
+        secret: what ``key_pairs`` makes for its kind of key; whoever holds it last overwrites it.
     """
 
     key_id: str

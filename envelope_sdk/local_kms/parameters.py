@@ -17,24 +17,24 @@ from envelope_sdk.errors import KmsServiceError
 from envelope_sdk.local_kms import faults
 
 __all__ = [
+    "DATA_KEY_PAIR_SPECS",
     "DATA_KEY_SPECS",
+    "DRY_RUN_MODIFIERS",
+    "ENCAPSULATION_ALGORITHMS",
     "ENCRYPTION_ALGORITHMS",
-    "KEY_SPECS",
+    "KEY_AGREEMENT_ALGORITHMS",
     "KEY_USAGES",
+    "MAC_ALGORITHMS",
     "MAX_KEY_ID",
+    "MAX_PUBLIC_KEY",
+    "MESSAGE_TYPES",
     "ORIGINS",
+    "SIGNING_ALGORITHMS",
     "Parameters",
 ]
 
 MAX_KEY_ID: Final = 2048
 """Characters of a ``KeyId`` (KeyIdType)."""
-
-KEY_SPECS: Final = (
-    *("RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1"),
-    *("SYMMETRIC_DEFAULT", "HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512", "SM2", "ML_DSA_44", "ML_DSA_65"),
-    *("ML_DSA_87", "ECC_NIST_EDWARDS25519", "ML_KEM_512", "ML_KEM_768", "ML_KEM_1024"),
-)
-"""``KeySpec`` of CreateKey."""
 
 KEY_USAGES: Final = (
     *("SIGN_VERIFY", "ENCRYPT_DECRYPT", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT", "ENCAPSULATE_DECAPSULATE"),
@@ -47,8 +47,39 @@ ORIGINS: Final = ("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE")
 ENCRYPTION_ALGORITHMS: Final = ("SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE")
 """``EncryptionAlgorithm`` of Encrypt, Decrypt and ReEncrypt."""
 
+DRY_RUN_MODIFIERS: Final = ("IGNORE_CIPHERTEXT",)
+"""``DryRunModifiers`` of Decrypt and ReEncrypt."""
+
 DATA_KEY_SPECS: Final = ("AES_256", "AES_128")
 """``KeySpec`` of GenerateDataKey."""
+
+DATA_KEY_PAIR_SPECS: Final = (
+    *("RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1", "SM2"),
+    *("ECC_NIST_EDWARDS25519", "ML_KEM_512", "ML_KEM_768", "ML_KEM_1024"),
+)
+"""``KeyPairSpec`` of GenerateDataKeyPair."""
+
+SIGNING_ALGORITHMS: Final = (
+    *("RSASSA_PSS_SHA_256", "RSASSA_PSS_SHA_384", "RSASSA_PSS_SHA_512", "RSASSA_PKCS1_V1_5_SHA_256"),
+    *("RSASSA_PKCS1_V1_5_SHA_384", "RSASSA_PKCS1_V1_5_SHA_512", "ECDSA_SHA_256", "ECDSA_SHA_384", "ECDSA_SHA_512"),
+    *("SM2DSA", "ML_DSA_SHAKE_256", "ED25519_SHA_512", "ED25519_PH_SHA_512"),
+)
+"""``SigningAlgorithm`` of Sign and Verify."""
+
+MESSAGE_TYPES: Final = ("RAW", "DIGEST", "EXTERNAL_MU")
+"""``MessageType`` of Sign and Verify."""
+
+MAC_ALGORITHMS: Final = ("HMAC_SHA_224", "HMAC_SHA_256", "HMAC_SHA_384", "HMAC_SHA_512")
+"""``MacAlgorithm`` of GenerateMac and VerifyMac."""
+
+KEY_AGREEMENT_ALGORITHMS: Final = ("ECDH",)
+"""``KeyAgreementAlgorithm`` of DeriveSharedSecret."""
+
+ENCAPSULATION_ALGORITHMS: Final = ("ML_KEM",)
+"""``EncapsulationAlgorithm`` of Encapsulate and Decapsulate."""
+
+MAX_PUBLIC_KEY: Final = 8192
+"""Bytes of a ``PublicKey`` (PublicKeyType)."""
 
 _MAX_GRANT_TOKENS: Final = 10
 _MAX_GRANT_TOKEN: Final = 8192
@@ -100,9 +131,9 @@ class Parameters:
         """Take the name of a key that has to be given."""
         return self.text(name, MAX_KEY_ID, required=True) or ""
 
-    def choice(self, name: str, allowed: Sequence[str]) -> str | None:
+    def choice(self, name: str, allowed: Sequence[str], *, required: bool = False) -> str | None:
         """Take one of a few strings."""
-        value = self._take(name)
+        value = self._take(name, required=required)
         if value is None:
             return None
         text = _string(value, name)
@@ -111,9 +142,21 @@ class Parameters:
             self._problem(f"Value '{text}'", name, rule)
         return text
 
-    def data(self, name: str, maximum: int) -> bytes:
-        """Take 1 to ``maximum`` bytes that have to be given; the text of a failure does not repeat them."""
-        value = self._take(name, required=True)
+    def choices(self, name: str, allowed: Sequence[str]) -> list[str]:
+        """Take a list of any of a few strings. Left out it is empty."""
+        if self._left.get(name) is None:
+            # Nearly every call: it is to cost nothing.
+            self._left.pop(name, None)
+            return []
+        chosen = self.strings(name)
+        if any(item not in allowed for item in chosen):
+            rule = f"Member must satisfy constraint: [Member must satisfy enum value set: [{', '.join(allowed)}]]"
+            self._problem(f"Value '[{', '.join(chosen)}]'", name, rule)
+        return chosen
+
+    def data(self, name: str, maximum: int, *, required: bool = True) -> bytes:
+        """Take 1 to ``maximum`` bytes; the text of a failure does not repeat them. Left out they are none."""
+        value = self._take(name, required=required)
         if value is None:
             return b""
         if not isinstance(value, bytes | bytearray | memoryview):

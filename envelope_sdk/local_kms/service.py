@@ -15,7 +15,7 @@ from envelope_sdk.errors import KmsServiceError, UsageError
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.call import Call, Caller, Gate, OpenGate
 from envelope_sdk.local_kms.catalogue import Catalogue, View
-from envelope_sdk.local_kms.operations import aliases, crypto, keys
+from envelope_sdk.local_kms.operations import agreement, aliases, crypto, data_key_pairs, keys, signing
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 
@@ -29,21 +29,31 @@ OPERATIONS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = MappingProxy
         "CancelKeyDeletion": keys.cancel_key_deletion,
         "CreateAlias": aliases.create_alias,
         "CreateKey": keys.create_key,
+        "Decapsulate": agreement.decapsulate,
         "Decrypt": crypto.decrypt,
         "DeleteAlias": aliases.delete_alias,
+        "DeriveSharedSecret": agreement.derive_shared_secret,
         "DescribeKey": keys.describe_key,
         "DisableKey": keys.disable_key,
         "EnableKey": keys.enable_key,
+        "Encapsulate": agreement.encapsulate,
         "Encrypt": crypto.encrypt,
         "GenerateDataKey": crypto.generate_data_key,
+        "GenerateDataKeyPair": data_key_pairs.generate_data_key_pair,
+        "GenerateDataKeyPairWithoutPlaintext": data_key_pairs.generate_data_key_pair_without_plaintext,
         "GenerateDataKeyWithoutPlaintext": crypto.generate_data_key_without_plaintext,
+        "GenerateMac": signing.generate_mac,
         "GenerateRandom": crypto.generate_random,
+        "GetPublicKey": signing.get_public_key,
         "ListAliases": aliases.list_aliases,
         "ListKeys": keys.list_keys,
         "ReEncrypt": crypto.re_encrypt,
         "ScheduleKeyDeletion": keys.schedule_key_deletion,
+        "Sign": signing.sign,
         "UpdateAlias": aliases.update_alias,
         "UpdateKeyDescription": keys.update_key_description,
+        "Verify": signing.verify,
+        "VerifyMac": signing.verify_mac,
     }
 )
 """Every operation built, by its name in the API."""

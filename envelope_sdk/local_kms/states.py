@@ -40,18 +40,28 @@ FORBIDDEN: Final[Mapping[str, frozenset[KeyState]]] = MappingProxyType(
     {
         "CancelKeyDeletion": frozenset(KeyState) - _GOING,
         "CreateAlias": _GOING,
+        "Decapsulate": _CRYPTOGRAPHY,
         "Decrypt": _CRYPTOGRAPHY,
+        "DeriveSharedSecret": _CRYPTOGRAPHY,
         "DescribeKey": frozenset(),
         "DisableKey": _SWITCHING,
         "EnableKey": _SWITCHING,
+        "Encapsulate": _CRYPTOGRAPHY,
         "Encrypt": _CRYPTOGRAPHY,
         "GenerateDataKey": _CRYPTOGRAPHY,
+        "GenerateDataKeyPair": _CRYPTOGRAPHY,
+        "GenerateDataKeyPairWithoutPlaintext": _CRYPTOGRAPHY,
         "GenerateDataKeyWithoutPlaintext": _CRYPTOGRAPHY,
+        "GenerateMac": _CRYPTOGRAPHY,
+        "GetPublicKey": _CRYPTOGRAPHY,
         "ListAliases": frozenset(),
         "ReEncrypt": _CRYPTOGRAPHY,
         "ScheduleKeyDeletion": _GOING | {KeyState.UPDATING},
+        "Sign": _CRYPTOGRAPHY,
         "UpdateAlias": _GOING,
         "UpdateKeyDescription": _GOING,
+        "Verify": _CRYPTOGRAPHY,
+        "VerifyMac": _CRYPTOGRAPHY,
     }
 )
 """By operation, the states of the key it names in which it fails."""

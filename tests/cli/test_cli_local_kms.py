@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from envelope_sdk import Client
 from envelope_sdk.formats import EncryptedDataKey
@@ -45,6 +47,44 @@ def test_the_life_of_a_key(envelope: Any, key_id: str) -> None:
         assert envelope.ok("kms", "describe-key", "alias/one").json["KeyState"] == state
         assert envelope("decrypt", "-", stdin=message).code == code
         assert envelope("encrypt", "-k", "local-kms://alias/one", "-", stdin=b"x").code == code
+
+
+def test_a_key_of_another_kind(envelope: Any) -> None:
+    made = envelope.ok("kms", "create-key", "--key-spec", "ECC_NIST_P256", "--key-usage", "KEY_AGREEMENT").json
+
+    assert (made["KeySpec"], made["KeyUsage"]) == ("ECC_NIST_P256", "KEY_AGREEMENT")
+    assert made == envelope.ok("kms", "describe-key", made["KeyId"]).json
+
+
+def test_its_public_half_is_pem_that_others_read(envelope: Any) -> None:
+    made = envelope.ok("kms", "create-key", "--key-spec", "RSA_2048", "--key-usage", "ENCRYPT_DECRYPT").json
+    pem = envelope.ok("kms", "get-public-key", made["KeyId"]).out
+    public = load_pem_public_key(pem)
+
+    assert isinstance(public, RSAPublicKey)
+    assert pem == public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--key-spec", "RSA_2048"], "You must specify a KeyUsage value"),
+        (["--key-spec", "RSA_1024", "--key-usage", "SIGN_VERIFY"], "Member must satisfy enum value set: [RSA_2048, "),
+        (["--key-usage", "SIGN_VERIFY"], "KeyUsage SIGN_VERIFY is not compatible with KeySpec SYMMETRIC_DEFAULT"),
+    ],
+)
+def test_a_kind_of_key_that_does_not_exist(envelope: Any, options: list[str], said: str) -> None:
+    ran = envelope("kms", "create-key", *options)
+
+    assert (ran.code, ran.out) == (2, b"")
+    assert said in ran.lines[0]
+
+
+def test_a_symmetric_key_has_no_public_half(envelope: Any, key_id: str) -> None:
+    ran = envelope("kms", "get-public-key", key_id)
+
+    assert (ran.code == 0, ran.out, len(ran.lines)) == (False, b"", 1)
+    assert ran.lines[0].startswith("envelope: UnsupportedOperationException: ")
 
 
 @pytest.mark.parametrize("command", ["disable-key", "enable-key", "schedule-key-deletion", "cancel-key-deletion"])

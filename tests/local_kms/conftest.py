@@ -91,6 +91,23 @@ def force_state(store: SqliteStore, kms: LocalKms) -> Callable[[str, KeyState], 
 
 
 @pytest.fixture
+def secret_of(store: SqliteStore, kms: LocalKms) -> Callable[[str], bytes]:
+    """Returns a key's material, which leaves the KMS in tests only: to see that others come to the same."""
+
+    def secret(key_id: str) -> bytes:
+        scope = Scope(kms.account, kms.region)
+        with store.read() as transaction:
+            key = transaction.key(scope, key_id)
+            assert key is not None
+            assert key.material_id is not None
+            material = transaction.material(scope, key.material_id)
+        assert material is not None
+        return bytes(material.secret)
+
+    return secret
+
+
+@pytest.fixture(scope="session")
 def refused() -> Refused:
     """The block has to end in this error; with a text, in exactly this text."""
 

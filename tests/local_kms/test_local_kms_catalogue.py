@@ -115,7 +115,7 @@ def test_material_in_use_is_not_overwritten_by_a_change(store: SqliteStore, kms:
         secrets.append(bytes(material.secret))
 
     for _ in range(2):
-        view._with_material(_SCOPE, material_id, use)
+        view.with_material(_SCOPE, material_id, use)
     assert secrets[0] == secrets[1] != bytes(32)
 
 

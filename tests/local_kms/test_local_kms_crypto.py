@@ -307,6 +307,49 @@ def test_a_dry_run_fails_as_the_call_would(kms: LocalKms, key_id: str, refused: 
         kms.encrypt(KeyId=key_id, Plaintext=b"x", DryRun=True)
 
 
+_IGNORING: dict[str, Any] = {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
+
+
+def test_a_dry_run_may_ignore_the_ciphertext(kms: LocalKms, key_id: str, refused: Any) -> None:
+    for content in ({}, {"CiphertextBlob": b"no blob"}):
+        with refused("DryRunOperationException"):
+            kms.decrypt(KeyId=key_id, **content, **_IGNORING)
+        with refused("DryRunOperationException"):
+            kms.re_encrypt(SourceKeyId=key_id, DestinationKeyId=key_id, **content, **_IGNORING)
+
+
+def test_a_dry_run_that_ignores_the_ciphertext_looks_at_the_key(kms: LocalKms, key_id: str, refused: Any) -> None:
+    other = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
+    with refused("InvalidKeyUsageException"):
+        kms.decrypt(KeyId=other, **_IGNORING)
+    with refused("InvalidKeyUsageException"):
+        kms.re_encrypt(SourceKeyId=key_id, DestinationKeyId=other, **_IGNORING)
+    kms.disable_key(KeyId=key_id)
+    with refused("DisabledException"):
+        kms.decrypt(KeyId=key_id, **_IGNORING)
+
+
+def test_a_dry_run_that_ignores_the_ciphertext_has_to_name_the_key(kms: LocalKms, key_id: str, refused: Any) -> None:
+    blob = kms.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
+    for content in ({}, {"CiphertextBlob": blob}):
+        with refused("ValidationException"):
+            kms.decrypt(**content, **_IGNORING)
+        with refused("ValidationException"):
+            kms.re_encrypt(DestinationKeyId=key_id, **content, **_IGNORING)
+
+
+def test_only_a_dry_run_ignores_the_ciphertext(kms: LocalKms, key_id: str, refused: Any) -> None:
+    text = "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: "
+    for more in ({}, {"DryRun": True}, {"DryRunModifiers": ["IGNORE_CIPHERTEXT"]}):
+        with refused("ValidationException", f"{text}Member must not be null"):
+            kms.decrypt(KeyId=key_id, **more)
+
+
+def test_an_unknown_modifier_is_refused(kms: LocalKms, key_id: str, refused: Any) -> None:
+    with refused("ValidationException"):
+        kms.decrypt(KeyId=key_id, DryRun=True, DryRunModifiers=["IGNORE_KEY"])
+
+
 def test_an_algorithm_the_key_does_not_have_is_refused(kms: LocalKms, key_id: str, refused: Any) -> None:
     text = "Algorithm RSAES_OAEP_SHA_256 is incompatible with key spec SYMMETRIC_DEFAULT."
     with refused("InvalidKeyUsageException", text):
@@ -323,8 +366,6 @@ def test_what_is_not_built_is_refused_rather_than_ignored(kms: LocalKms, key_id:
     blob = kms.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
     with refused("UnsupportedOperationException", "Recipient is not supported by the local KMS."):
         kms.decrypt(CiphertextBlob=blob, Recipient={"AttestationDocument": b"x"})
-    with refused("UnsupportedOperationException", "DryRunModifiers is not supported by the local KMS."):
-        kms.decrypt(CiphertextBlob=blob, DryRun=True, DryRunModifiers=["IGNORE_CIPHERTEXT"])
     with refused("UnsupportedOperationException"):
         kms.generate_data_key(KeyId=key_id, KeySpec="AES_256", Recipient={})
 

@@ -77,8 +77,7 @@ def test_errors_carry_operation_and_response_like_botocores(kms: LocalKms) -> No
 
 
 _BAD_KEYS: list[tuple[dict[str, Any], str, str | None]] = [
-    ({"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}, "UnsupportedOperationException", None),
-    ({"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}, "UnsupportedOperationException", None),
+    ({"KeySpec": "SM2", "KeyUsage": "SIGN_VERIFY"}, "UnsupportedOperationException", None),
     (
         {"KeySpec": "RSA_2048"},
         "ValidationException",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from testkit.kms_kinds import available, snake
 
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.identifiers import Scope
@@ -35,6 +36,8 @@ _TABLE: dict[str, list[str]] = {
     "Encrypt": _CRYPTOGRAPHY,
     "GenerateDataKey": _CRYPTOGRAPHY,
     "GenerateDataKeyWithoutPlaintext": _CRYPTOGRAPHY,
+    "GenerateDataKeyPair": _CRYPTOGRAPHY,
+    "GenerateDataKeyPairWithoutPlaintext": _CRYPTOGRAPHY,
     "ListAliases": _ALWAYS,
     "ReEncrypt source": _CRYPTOGRAPHY,
     "ReEncrypt destination": _CRYPTOGRAPHY,
@@ -42,6 +45,22 @@ _TABLE: dict[str, list[str]] = {
     "UpdateAlias": _NAMING,
     "UpdateKeyDescription": _NAMING,
 }
+# Operations on other keys than symmetric ones, which the table has no cells for where such keys cannot be in a state.
+_KINDS = {
+    "Decapsulate": ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE"),
+    "DeriveSharedSecret": ("ECC_NIST_P256", "KEY_AGREEMENT"),
+    "Encapsulate": ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE"),
+    "GenerateMac": ("HMAC_256", "GENERATE_VERIFY_MAC"),
+    "GetPublicKey": ("ECC_NIST_P256", "SIGN_VERIFY"),
+    "Sign": ("ECC_NIST_P256", "SIGN_VERIFY"),
+    "Verify": ("ECC_NIST_P256", "SIGN_VERIFY"),
+    "VerifyMac": ("HMAC_256", "GENERATE_VERIFY_MAC"),
+}
+_KIND_CELLS = [
+    pytest.param(name, state, text, marks=pytest.mark.skipif(not available(_KINDS[name][0]), reason="not here"))
+    for name in _KINDS
+    for state, text in zip(_STATES, _CRYPTOGRAPHY, strict=True)
+]
 _CELLS = [(name, state, text) for name, row in _TABLE.items() for state, text in zip(_STATES, row, strict=True)]
 
 
@@ -63,6 +82,10 @@ def _calls(kms: LocalKms, key_id: str, other: str) -> dict[str, Callable[[], Any
         "GenerateDataKeyWithoutPlaintext": lambda: kms.generate_data_key_without_plaintext(
             KeyId=key_id, KeySpec="AES_256"
         ),
+        "GenerateDataKeyPair": lambda: kms.generate_data_key_pair(KeyId=key_id, KeyPairSpec="ECC_NIST_P256"),
+        "GenerateDataKeyPairWithoutPlaintext": lambda: kms.generate_data_key_pair_without_plaintext(
+            KeyId=key_id, KeyPairSpec="ECC_NIST_P256"
+        ),
         "ListAliases": lambda: kms.list_aliases(KeyId=key_id),
         "ReEncrypt source": lambda: kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=other),
         "ReEncrypt destination": lambda: kms.re_encrypt(CiphertextBlob=other_blob, DestinationKeyId=key_id),
@@ -70,6 +93,42 @@ def _calls(kms: LocalKms, key_id: str, other: str) -> dict[str, Callable[[], Any
         "UpdateAlias": lambda: kms.update_alias(AliasName="alias/there", TargetKeyId=key_id),
         "UpdateKeyDescription": lambda: kms.update_key_description(KeyId=key_id, Description="new"),
     }
+
+
+def _kind_call(kms: LocalKms, operation: str, key_id: str) -> Callable[[], Any]:
+    """Return the operation, with parameters that are right for the key as long as it is enabled."""
+    given: dict[str, Any] = {"KeyId": key_id, "GrantTokens": ["accepted by each, and not needed yet"]}
+    if operation in ("Sign", "Verify"):
+        given |= {"Message": b"x", "SigningAlgorithm": "ECDSA_SHA_256"}
+    if operation == "Verify":
+        given["Signature"] = kms.sign(**given)["Signature"]
+    if operation in ("GenerateMac", "VerifyMac"):
+        given |= {"Message": b"x", "MacAlgorithm": "HMAC_SHA_256"}
+    if operation == "VerifyMac":
+        given["Mac"] = kms.generate_mac(**given)["Mac"]
+    if operation == "DeriveSharedSecret":
+        given |= {"KeyAgreementAlgorithm": "ECDH", "PublicKey": kms.get_public_key(KeyId=key_id)["PublicKey"]}
+    if operation in ("Encapsulate", "Decapsulate"):
+        given["EncapsulationAlgorithm"] = "ML_KEM"
+    if operation == "Decapsulate":
+        given["SharedSecretCiphertextBlob"] = kms.encapsulate(**given)["SharedSecretCiphertextBlob"]
+    return lambda: getattr(kms, snake(operation))(**given)
+
+
+@pytest.mark.parametrize(("operation", "state", "text"), _KIND_CELLS)
+def test_table_for_keys_of_other_kinds(
+    kms: LocalKms, refused: Any, force_state: Any, operation: str, state: str, text: str
+) -> None:
+    spec, usage = _KINDS[operation]
+    metadata = kms.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]
+    call = _kind_call(kms, operation, metadata["KeyId"])
+    force_state(metadata["KeyId"], KeyState(state))
+    if text == _OK:
+        call()
+        return
+    code = "DisabledException" if text == _DISABLED else "KMSInvalidStateException"
+    with refused(code, f"{metadata['Arn']} {text}"):
+        call()
 
 
 @pytest.mark.parametrize(("operation", "state", "text"), _CELLS)
@@ -97,7 +156,7 @@ def test_a_key_whose_replicas_are_pending_deletion_says_so(
 
 def test_every_operation_on_a_key_is_in_the_table() -> None:
     rows = {name.split()[0] for name in _TABLE}
-    assert rows | {"CreateKey", "GenerateRandom", "ListKeys"} == set(OPERATIONS)
+    assert rows | set(_KINDS) | {"CreateKey", "GenerateRandom", "ListKeys"} == set(OPERATIONS)
 
 
 def test_an_unavailable_key_stays_so_when_switched(kms: LocalKms, key_id: str, force_state: Any) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -15,6 +17,9 @@ from envelope_sdk.cli.options import store_option
 from envelope_sdk.errors import KmsServiceError
 
 __all__ = ["command"]
+
+_PEM_WIDTH: Final = 64
+"""Characters in a line (RFC 7468 section 2)."""
 
 
 @click.group("kms")
@@ -31,11 +36,15 @@ def command(ctx: click.Context, kms_store: str | None) -> None:
 @command.command("create-key")
 @click.option("--description", default="", help="What it is for.")
 @click.option("--alias", help="Also give it this name: alias/NAME or NAME.")
+@click.option("--key-spec", help="Its kind, as AWS KMS calls it, for instance RSA_2048; symmetric without.")
+@click.option("--key-usage", help="What it is for, for instance SIGN_VERIFY; needed unless it is symmetric.")
 @click.pass_obj
-def _create_key(store: LocalStore, description: str, alias: str | None) -> None:
-    """Make a symmetric key."""
+def _create_key(
+    store: LocalStore, description: str, alias: str | None, key_spec: str | None, key_usage: str | None
+) -> None:
+    """Make a key."""
     kms = store.kms(make=True)
-    metadata = kms.create_key(Description=description)["KeyMetadata"]
+    metadata = kms.create_key(Description=description, KeySpec=key_spec, KeyUsage=key_usage)["KeyMetadata"]
     if alias:
         try:
             kms.create_alias(AliasName=_alias_name(alias), TargetKeyId=metadata["KeyId"])
@@ -73,6 +82,16 @@ def _list_keys(store: LocalStore, as_json: bool) -> None:
 def _describe_key(store: LocalStore, key: str) -> None:
     """Show one key."""
     _print(store.kms().describe_key(KeyId=key)["KeyMetadata"])
+
+
+@command.command("get-public-key")
+@click.argument("key")
+@click.pass_obj
+def _get_public_key(store: LocalStore, key: str) -> None:
+    """Print the public half of an asymmetric key, as PEM."""
+    encoded = base64.b64encode(store.kms().get_public_key(KeyId=key)["PublicKey"]).decode("ascii")
+    lines = textwrap.wrap(encoded, _PEM_WIDTH)
+    click.echo("\n".join(("-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----")))
 
 
 @command.command("create-alias")

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.call import Call
-from envelope_sdk.local_kms.ciphertext import (
-    MAX_BLOB,
-    MAX_PLAINTEXT,
-    RANDOM_LENGTH,
-    Blob,
-    Purpose,
-    open_blob,
-    parse,
-    seal,
-)
+from envelope_sdk.local_kms.ciphertext import MAX_BLOB, MAX_PLAINTEXT, Blob, Purpose, parse
+from envelope_sdk.local_kms.kinds import ENCRYPT, SYMMETRIC
 from envelope_sdk.local_kms.model import Key
+from envelope_sdk.local_kms.operations.rsa_encryption import check_plaintext, rsa_decrypt, rsa_encrypt
+from envelope_sdk.local_kms.operations.using import check_use, open_under, seal_under, stop_if
 from envelope_sdk.local_kms.parameters import (
     DATA_KEY_SPECS,
+    DRY_RUN_MODIFIERS,
     ENCRYPTION_ALGORITHMS,
     MAX_KEY_ID,
     Parameters,
@@ -34,10 +29,38 @@ __all__ = [
     "re_encrypt",
 ]
 
-_SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
 _MAX_RANDOM: Final = 1024
 _DATA_KEY_LENGTHS: Final = {"AES_256": 32, "AES_128": 16}
-_MESSAGE_ID: Final = slice(0, 16)
+
+
+class _Given(NamedTuple):
+    """The ciphertext a call gives.
+
+    Attributes:
+        data: the ciphertext; empty where it was left out, which only a dry run that ignores it may do.
+        dry_run: whether the caller only wants to know whether the call would succeed.
+        ignored: whether that is to be said from the key alone.
+    """
+
+    data: bytes
+    dry_run: bool
+    ignored: bool
+
+
+class _Source(NamedTuple):
+    """A ciphertext to be decrypted.
+
+    Attributes:
+        key: the key it was made with, or is said to be.
+        algorithm: the algorithm asked for.
+        blob: the ciphertext taken apart; ``None`` where it is one of RSA.
+        data: the ciphertext.
+    """
+
+    key: Key
+    algorithm: str
+    blob: Blob | None
+    data: bytes
 
 
 def encrypt(call: Call) -> dict[str, Any]:
@@ -47,64 +70,60 @@ def encrypt(call: Call) -> dict[str, Any]:
     plaintext = parameters.data("Plaintext", MAX_PLAINTEXT)
     context = parameters.context("EncryptionContext")
     parameters.grant_tokens()
-    algorithm = parameters.choice("EncryptionAlgorithm", ENCRYPTION_ALGORITHMS)
+    algorithm = parameters.choice("EncryptionAlgorithm", ENCRYPTION_ALGORITHMS) or SYMMETRIC
     dry_run = parameters.flag("DryRun")
     parameters.done()
-    key = _usable(call, call.key(name, call.view), algorithm)
-    _stop_if(dry_run)
-    blob = _seal(call, key, Purpose.ENCRYPT, plaintext, context)
-    return {"CiphertextBlob": blob, "KeyId": key.arn, "EncryptionAlgorithm": _SYMMETRIC}
+    key = check_use(call, call.key(name, call.view), ENCRYPT, algorithm)
+    _check_destination(key, algorithm, plaintext, context)
+    stop_if(dry_run)
+    blob = _encrypted(call, key, algorithm, plaintext, context)
+    return {"CiphertextBlob": blob, "KeyId": key.arn, "EncryptionAlgorithm": algorithm}
 
 
 def decrypt(call: Call) -> dict[str, Any]:
-    """Decrypt a blob; the key is found by the blob, and compared with the one named, if any."""
+    """Decrypt a ciphertext.
+
+    A symmetric key is found by the blob, and compared with the one named, if any; an RSA key has to be named.
+    """
     parameters = Parameters(call.parameters)
-    data = parameters.data("CiphertextBlob", MAX_BLOB)
+    given = _given(parameters)
     context = parameters.context("EncryptionContext")
     parameters.grant_tokens()
     name = parameters.text("KeyId", MAX_KEY_ID)
-    algorithm = parameters.choice("EncryptionAlgorithm", ENCRYPTION_ALGORITHMS)
-    dry_run = parameters.flag("DryRun")
+    algorithm = parameters.choice("EncryptionAlgorithm", ENCRYPTION_ALGORITHMS) or SYMMETRIC
     parameters.done()
-    key, blob = _source(call, data, name)
-    _usable(call, call.admit(key), algorithm)
-    plaintext = _open(call, blob, context)
-    _stop_if(dry_run)
-    return {
-        "KeyId": key.arn,
-        "Plaintext": plaintext,
-        "EncryptionAlgorithm": _SYMMETRIC,
-        "KeyMaterialId": blob.material_id.hex(),
-    }
+    source = _source(call, given, name, algorithm)
+    check_use(call, call.admit(source.key), ENCRYPT, algorithm)
+    stop_if(given.ignored)
+    plaintext = _decrypted(call, source, context)
+    stop_if(given.dry_run)
+    answer: dict[str, Any] = {"KeyId": source.key.arn, "Plaintext": plaintext, "EncryptionAlgorithm": algorithm}
+    if source.blob is not None:
+        answer["KeyMaterialId"] = source.blob.material_id.hex()
+    return answer
 
 
 def re_encrypt(call: Call) -> dict[str, Any]:
-    """Decrypt a blob and encrypt its content under another key or context, without the content leaving the KMS."""
+    """Decrypt a ciphertext and encrypt its content under another key or context; the content is not shown."""
     parameters = Parameters(call.parameters)
-    data = parameters.data("CiphertextBlob", MAX_BLOB)
+    given = _given(parameters)
     source_context = parameters.context("SourceEncryptionContext")
     source_name = parameters.text("SourceKeyId", MAX_KEY_ID)
     destination_name = parameters.key_id("DestinationKeyId")
     context = parameters.context("DestinationEncryptionContext")
-    source_algorithm = parameters.choice("SourceEncryptionAlgorithm", ENCRYPTION_ALGORITHMS)
-    algorithm = parameters.choice("DestinationEncryptionAlgorithm", ENCRYPTION_ALGORITHMS)
+    source_algorithm = parameters.choice("SourceEncryptionAlgorithm", ENCRYPTION_ALGORITHMS) or SYMMETRIC
+    algorithm = parameters.choice("DestinationEncryptionAlgorithm", ENCRYPTION_ALGORITHMS) or SYMMETRIC
     parameters.grant_tokens()
-    dry_run = parameters.flag("DryRun")
     parameters.done()
-    source, blob = _source(call, data, source_name)
-    _usable(call, call.admit(source, "ReEncryptFrom"), source_algorithm)
-    key = _usable(call, call.key(destination_name, call.view, action="ReEncryptTo"), algorithm)
-    plaintext = _open(call, blob, source_context)
-    _stop_if(dry_run)
-    return {
-        "CiphertextBlob": _seal(call, key, Purpose.ENCRYPT, plaintext, context),
-        "SourceKeyId": source.arn,
-        "KeyId": key.arn,
-        "SourceEncryptionAlgorithm": _SYMMETRIC,
-        "DestinationEncryptionAlgorithm": _SYMMETRIC,
-        "SourceKeyMaterialId": blob.material_id.hex(),
-        "DestinationKeyMaterialId": key.material_id,
-    }
+    source = _source(call, given, source_name, source_algorithm)
+    check_use(call, call.admit(source.key, "ReEncryptFrom"), ENCRYPT, source_algorithm)
+    key = check_use(call, call.key(destination_name, call.view, action="ReEncryptTo"), ENCRYPT, algorithm)
+    stop_if(given.ignored)
+    plaintext = _decrypted(call, source, source_context)
+    _check_destination(key, algorithm, plaintext, context)
+    stop_if(given.dry_run)
+    blob = _encrypted(call, key, algorithm, plaintext, context)
+    return {"CiphertextBlob": blob, **_moved(source, key, algorithm)}
 
 
 def generate_data_key(call: Call) -> dict[str, Any]:
@@ -142,53 +161,73 @@ def _data_key(call: Call, purpose: Purpose) -> tuple[Key, bytes, bytes]:
     length = number if spec is None else _DATA_KEY_LENGTHS[spec]
     if length is None or (number is not None and spec is not None):
         raise faults.validation("Please specify either number of bytes or key spec.")
-    key = _usable(call, call.key(name, call.view), None)
-    _stop_if(dry_run)
+    key = check_use(call, call.key(name, call.view), ENCRYPT, SYMMETRIC)
+    stop_if(dry_run)
     plaintext = call.random(length)
-    return key, plaintext, _seal(call, key, purpose, plaintext, context)
+    return key, plaintext, seal_under(call, key, purpose, plaintext, context)
 
 
-def _usable(call: Call, key: Key, algorithm: str | None) -> Key:
-    if key.usage != "ENCRYPT_DECRYPT":
-        raise faults.usage(key.arn, key.usage, call.operation)
-    if algorithm not in (None, _SYMMETRIC):
-        raise faults.algorithm_mismatch(algorithm, key.spec)
-    return key
+def _given(parameters: Parameters) -> _Given:
+    dry_run = parameters.flag("DryRun")
+    # Modifiers of a dry run mean nothing to a call that is none.
+    ignored = bool(parameters.choices("DryRunModifiers", DRY_RUN_MODIFIERS)) and dry_run
+    return _Given(parameters.data("CiphertextBlob", MAX_BLOB, required=not ignored), dry_run, ignored)
 
 
-def _stop_if(dry_run: bool) -> None:
-    if dry_run:
-        raise faults.dry_run()
+def _moved(source: _Source, key: Key, algorithm: str) -> dict[str, Any]:
+    """Return what ReEncrypt answers beside the ciphertext."""
+    answer: dict[str, Any] = {
+        "SourceKeyId": source.key.arn,
+        "KeyId": key.arn,
+        "SourceEncryptionAlgorithm": source.algorithm,
+        "DestinationEncryptionAlgorithm": algorithm,
+    }
+    if source.blob is not None:
+        answer["SourceKeyMaterialId"] = source.blob.material_id.hex()
+    if key.spec == SYMMETRIC:
+        answer["DestinationKeyMaterialId"] = key.material_id
+    return answer
 
 
-def _source(call: Call, data: bytes, name: str | None) -> tuple[Key, Blob]:
-    """Return the key a blob was made with and the blob taken apart."""
+def _source(call: Call, given: _Given, name: str | None, algorithm: str) -> _Source:
+    """Return a ciphertext and the key it was made with; the key is neither permitted nor checked yet."""
     named = None if name is None else call.find(name, call.view)
-    blob = parse(data)
+    if given.ignored and named is None:
+        raise faults.validation("The key has to be named where the ciphertext is ignored.")
+    if named is not None and (given.ignored or (algorithm, named.spec) != (SYMMETRIC, SYMMETRIC)):
+        return _Source(named, algorithm, None, given.data)
+    if algorithm != SYMMETRIC:
+        raise faults.validation(f"A KeyId is required to decrypt with {algorithm}: the ciphertext names no key.")
+    blob = parse(given.data)
     key_id = call.view.key_of_material(call.scope, blob.material_id.hex())
-    if key_id is None:
-        raise faults.unknown_material()
-    key = call.view.key(call.scope, key_id)
-    if key is None:
+    key = None if key_id is None else call.view.key(call.scope, key_id)
+    if key is None or key.spec != SYMMETRIC:
         raise faults.unknown_material()
     if named is not None and named.key_id != key.key_id:
         raise faults.incorrect_key()
-    return key, blob
+    return _Source(key, algorithm, blob, given.data)
 
 
-def _seal(call: Call, key: Key, purpose: Purpose, plaintext: bytes, context: Mapping[str, str]) -> bytes:
-    random = call.random(RANDOM_LENGTH)
-    cipher = None
-    if key.material_id is not None:
-        cipher = call.view.message_cipher(call.scope, key.material_id, random[_MESSAGE_ID])
-    if key.material_id is None or cipher is None:
-        # Erased by another process since the key was found.
-        raise faults.key_not_found(key.arn)
-    return seal(cipher, purpose, bytes.fromhex(key.material_id), random, plaintext, context)
+def _decrypted(call: Call, source: _Source, context: Mapping[str, str]) -> bytes:
+    if source.blob is not None:
+        return open_under(call, source.blob, context)
+    _check_no_context(context)
+    return rsa_decrypt(call, source.key, source.algorithm, source.data)
 
 
-def _open(call: Call, blob: Blob, context: Mapping[str, str]) -> bytes:
-    cipher = call.view.message_cipher(call.scope, blob.material_id.hex(), blob.message_id)
-    if cipher is None:
-        raise faults.unknown_material()
-    return open_blob(cipher, blob, context)
+def _encrypted(call: Call, key: Key, algorithm: str, plaintext: bytes, context: Mapping[str, str]) -> bytes:
+    if algorithm == SYMMETRIC:
+        return seal_under(call, key, Purpose.ENCRYPT, plaintext, context)
+    return rsa_encrypt(call, key, algorithm, plaintext)
+
+
+def _check_destination(key: Key, algorithm: str, plaintext: bytes, context: Mapping[str, str]) -> None:
+    if algorithm != SYMMETRIC:
+        _check_no_context(context)
+        check_plaintext(key, algorithm, plaintext)
+
+
+def _check_no_context(context: Mapping[str, str]) -> None:
+    """Refuse a context that RSA could not bind: a caller who gives one relies on it."""
+    if context:
+        raise faults.validation("An encryption context cannot be given with an asymmetric key.")

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.call import Call
-from envelope_sdk.local_kms.ciphertext import MATERIAL_LENGTH
 from envelope_sdk.local_kms.identifiers import Scope, new_key_id
+from envelope_sdk.local_kms.key_pairs import new_secret
+from envelope_sdk.local_kms.kinds import ENCRYPT, KEY_SPECS, OLD_KEY_SPECS, SYMMETRIC, algorithm_lists, named, usages
 from envelope_sdk.local_kms.model import Key, KeyState, Material, MultiRegionRole
 from envelope_sdk.local_kms.operations.pages import read_page
-from envelope_sdk.local_kms.parameters import KEY_SPECS, KEY_USAGES, ORIGINS, Parameters
+from envelope_sdk.local_kms.parameters import KEY_USAGES, ORIGINS, Parameters
 from envelope_sdk.primitives.aead import wipe
 from envelope_sdk.primitives.entropy import RandomSource
 
@@ -36,19 +37,6 @@ _MAX_TAGS: Final = 50
 _DEFAULT_LIMIT: Final = 100
 _MIN_WINDOW: Final = 7
 _MAX_WINDOW: Final = 30
-_SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
-_ENCRYPT: Final = "ENCRYPT_DECRYPT"
-_USAGES_BY_SPEC: Final = (
-    ("SYMMETRIC_DEFAULT", (_ENCRYPT,)),
-    ("RSA_", (_ENCRYPT, "SIGN_VERIFY")),
-    ("ECC_NIST_EDWARDS25519", ("SIGN_VERIFY",)),
-    ("ECC_SECG_P256K1", ("SIGN_VERIFY",)),
-    ("ECC_NIST_P", ("SIGN_VERIFY", "KEY_AGREEMENT")),
-    ("HMAC_", ("GENERATE_VERIFY_MAC",)),
-    ("SM2", (_ENCRYPT, "SIGN_VERIFY", "KEY_AGREEMENT")),
-    ("ML_DSA_", ("SIGN_VERIFY",)),
-    ("ML_KEM_", ("ENCAPSULATE_DECAPSULATE",)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +47,8 @@ class _Wanted:
     policy: str
     multi_region: bool
     tags: dict[str, str]
+    spec: str
+    usage: str
 
 
 def create_key(call: Call) -> dict[str, Any]:
@@ -72,8 +62,8 @@ def create_key(call: Call) -> dict[str, Any]:
         key_id=new_key_id(call.random, multi_region=wanted.multi_region),
         created=call.now,
         description=wanted.description,
-        usage=_ENCRYPT,
-        spec=_SYMMETRIC,
+        usage=wanted.usage,
+        spec=wanted.spec,
         origin="AWS_KMS",
         state=KeyState.ENABLED,
         role=MultiRegionRole.PRIMARY if wanted.multi_region else None,
@@ -81,7 +71,7 @@ def create_key(call: Call) -> dict[str, Any]:
         policy=wanted.policy,
         material_id=material_id,
     )
-    material = Material(key.key_id, material_id, call.now, bytearray(call.random(MATERIAL_LENGTH)))
+    material = Material(key.key_id, material_id, call.now, new_secret(key.spec, call.random))
     try:
         with call.store.write() as transaction:
             transaction.add_key(key, wanted.tags)
@@ -199,12 +189,11 @@ def _metadata(key: Key) -> dict[str, Any]:
         "KeyState": key.state.value,
         "Origin": key.origin,
         "KeyManager": "CUSTOMER",
-        "CustomerMasterKeySpec": key.spec,
-        "KeySpec": key.spec,
-        "EncryptionAlgorithms": [_SYMMETRIC],
+        **named(key.spec),
+        **algorithm_lists(key),
         "MultiRegion": key.role is not None,
     }
-    if key.material_id is not None:
+    if key.material_id is not None and key.spec == SYMMETRIC:
         metadata["CurrentKeyMaterialId"] = key.material_id
     if key.deletion is not None:
         metadata["DeletionDate"] = key.deletion
@@ -224,7 +213,7 @@ def _wanted(call: Call) -> _Wanted:
     policy = parameters.text("Policy", _MAX_POLICY, pattern=_POLICY_PATTERN)
     usage = parameters.choice("KeyUsage", KEY_USAGES)
     spec = parameters.choice("KeySpec", KEY_SPECS)
-    old_spec = parameters.choice("CustomerMasterKeySpec", KEY_SPECS)
+    old_spec = parameters.choice("CustomerMasterKeySpec", OLD_KEY_SPECS)
     origin = parameters.choice("Origin", ORIGINS)
     # The check it would bypass needs a policy engine, so that there is nothing to bypass yet.
     parameters.flag("BypassPolicyLockoutSafetyCheck")
@@ -233,24 +222,26 @@ def _wanted(call: Call) -> _Wanted:
     parameters.done()
     if spec is not None and old_spec is not None:
         raise faults.validation("You cannot specify KeySpec and CustomerMasterKeySpec in the same request.")
-    _check_kind(spec or old_spec or _SYMMETRIC, usage)
+    spec = spec or old_spec or SYMMETRIC
+    usage = _checked_usage(spec, usage)
     if origin not in (None, "AWS_KMS"):
         raise faults.unsupported(f"Origin {origin} is not supported by the local KMS yet; only AWS_KMS is.")
     _check_tags(tags)
-    return _Wanted(description or "", _checked_policy(policy, call.scope), multi_region, dict(tags))
+    return _Wanted(description or "", _checked_policy(policy, call.scope), multi_region, dict(tags), spec, usage)
 
 
-def _check_kind(spec: str, usage: str | None) -> None:
+def _checked_usage(spec: str, usage: str | None) -> str:
+    """Return what the key is to be for, where a key of this spec can be."""
     if usage is None:
-        if spec != _SYMMETRIC:
+        if spec != SYMMETRIC:
             text = "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."
             raise faults.validation(text)
-        return
-    allowed = next(usages for prefix, usages in _USAGES_BY_SPEC if spec.startswith(prefix))
-    if usage not in allowed:
+        return ENCRYPT
+    if usage not in usages(spec):
         raise faults.validation(f"KeyUsage {usage} is not compatible with KeySpec {spec}")
-    if spec != _SYMMETRIC:
-        raise faults.unsupported(f"KeySpec {spec} is not supported by the local KMS yet; only {_SYMMETRIC} is.")
+    if spec == "SM2":
+        raise faults.unsupported("KeySpec SM2 is not supported by the local KMS; AWS has it in its Regions in China.")
+    return usage
 
 
 def _check_tags(tags: list[tuple[str, str]]) -> None:

@@ -6,7 +6,8 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from envelope_sdk.local_kms.store.root_key import (
     load_root_key,
     make_root_key_file,
 )
-from envelope_sdk.local_kms.store.schema import APPLICATION_ID, SCHEMA_VERSION, STATEMENTS
+from envelope_sdk.local_kms.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, STATEMENTS
 from envelope_sdk.local_kms.store.session import BUSY_CODES, CHANGE, LOOK, PRIMARY_CODE
 from envelope_sdk.local_kms.store.wrapping import MaterialWrapper
 from envelope_sdk.primitives.entropy import RandomSource
@@ -88,6 +89,8 @@ def prepare(
 ) -> MaterialWrapper:
     """Make the database if it is empty, check it otherwise, and return the wrapper of its root key.
 
+    One of an earlier version is brought up to this one, once its root key is known to fit.
+
     Args:
         connection: open, in autocommit mode; to be closed if this fails.
         path: the database; ``:memory:`` for none.
@@ -107,19 +110,42 @@ def prepare(
     connection.execute("COMMIT")
     if not ours:
         _switch_to_wal(connection, patience)
-        try:
-            connection.execute(CHANGE)
+        with _change(connection):
             # Another process may have made it while this one waited.
             if not _is_ours(connection, path):
                 _create(connection, path, source, random)
-            connection.execute("COMMIT")
-        except BaseException:
-            # A full disk has made SQLite roll back by itself.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
     meta = {str(name): value for name, value in connection.execute("SELECT name, value FROM meta")}
-    return _check(path, source, random, meta)
+    wrapper = _check(path, source, random, meta)
+    if _version(connection) < SCHEMA_VERSION:
+        with _change(connection):
+            _migrate(connection)
+    return wrapper
+
+
+@contextmanager
+def _change(connection: sqlite3.Connection) -> Generator[None]:
+    try:
+        connection.execute(CHANGE)
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # A full disk has made SQLite roll back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the tables up to this version, from whatever version another process may have left meanwhile."""
+    for version in range(_version(connection), SCHEMA_VERSION):
+        for statement in MIGRATIONS[version]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version + 1}")
 
 
 def _check_kind(source: object) -> None:
@@ -132,7 +158,7 @@ def _check_kind(source: object) -> None:
 
 def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = _version(connection)
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application == 0 and version == 0 and tables == 0:
         return False

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "STATEMENTS"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "SCHEMA_VERSION", "STATEMENTS"]
 
 APPLICATION_ID: Final = 0x654B4D53
 """In the file's header (``eKMS``): a database of another program is refused instead of being added to."""
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """In the file's header as ``user_version``. A file of a later version is refused."""
+
+MIGRATIONS: Final[Mapping[int, Sequence[str]]] = {
+    # Nothing but the number: who knows version 1 only would take a private key for the secret of a symmetric key.
+    1: (),
+}
+"""By version, what makes a file of the next version out of one of it."""
 
 STATEMENTS: Final = (
     """CREATE TABLE meta (

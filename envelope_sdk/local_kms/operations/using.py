@@ -1,0 +1,75 @@
+"""Using a key: whether it is for that, and its material, for as long as it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from envelope_sdk.local_kms import faults
+from envelope_sdk.local_kms.call import Call
+from envelope_sdk.local_kms.ciphertext import RANDOM_LENGTH, Blob, Purpose, open_blob, seal
+from envelope_sdk.local_kms.key_pairs import load_key_pair
+from envelope_sdk.local_kms.kinds import algorithms
+from envelope_sdk.local_kms.model import Key
+
+__all__ = ["check_use", "key_pair", "open_under", "seal_under", "stop_if", "with_secret"]
+
+_MESSAGE_ID = slice(0, 16)
+
+T = TypeVar("T")
+
+
+def check_use(call: Call, key: Key, usage: str, algorithm: str) -> Key:
+    """Return ``key``, which has to be for ``usage`` and ``algorithm``.
+
+    Raises:
+        KmsServiceError: InvalidKeyUsageException.
+    """
+    if key.usage != usage:
+        raise faults.usage(key.arn, key.usage, call.operation)
+    if algorithm not in algorithms(key):
+        raise faults.algorithm_mismatch(algorithm, key.spec)
+    return key
+
+
+def stop_if(dry_run: bool) -> None:
+    """Raise DryRunOperationException where the caller only wants to know whether the call would have succeeded."""
+    if dry_run:
+        raise faults.dry_run()
+
+
+def with_secret(call: Call, key: Key, use: Callable[[bytearray], T]) -> T:
+    """Return what ``use`` makes of the material of ``key``, which is overwritten afterwards."""
+    # A list, so that an answer of None is told from no material.
+    found = None
+    if key.material_id is not None:
+        found = call.view.with_material(key.scope, key.material_id, lambda material: [use(material.secret)])
+    if found is None:
+        # Erased by another process since the key was found.
+        raise faults.key_not_found(key.arn)
+    return found[0]
+
+
+def key_pair(call: Call, key: Key) -> Any:
+    """Return the private key that is the material of ``key``."""
+    return with_secret(call, key, lambda secret: load_key_pair(key.spec, secret))
+
+
+def seal_under(call: Call, key: Key, purpose: Purpose, plaintext: bytes, context: Mapping[str, str]) -> bytes:
+    """Return the blob of ``plaintext`` under a symmetric key."""
+    random = call.random(RANDOM_LENGTH)
+    cipher = None
+    if key.material_id is not None:
+        cipher = call.view.message_cipher(key.scope, key.material_id, random[_MESSAGE_ID])
+    if key.material_id is None or cipher is None:
+        # Erased by another process since the key was found.
+        raise faults.key_not_found(key.arn)
+    return seal(cipher, purpose, bytes.fromhex(key.material_id), random, plaintext, context)
+
+
+def open_under(call: Call, blob: Blob, context: Mapping[str, str]) -> bytes:
+    """Return the plaintext of a blob."""
+    cipher = call.view.message_cipher(call.scope, blob.material_id.hex(), blob.message_id)
+    if cipher is None:
+        raise faults.unknown_material()
+    return open_blob(cipher, blob, context)
