@@ -36,8 +36,8 @@ def derive_shared_secret(call: Call) -> dict[str, Any]:
     parameters.done()
     key = check_use(call, call.key(name, call.view), AGREE, algorithm)
     peer = _peer(key, data)
-    stop_if(dry_run)
     secret: bytes = key_pair(call, key).exchange(ec.ECDH(), peer)
+    stop_if(dry_run)
     return {"KeyId": key.arn, "SharedSecret": secret, "KeyAgreementAlgorithm": algorithm, "KeyOrigin": key.origin}
 
 
@@ -50,8 +50,9 @@ def encapsulate(call: Call) -> dict[str, Any]:
     dry_run = parameters.flag("DryRun")
     parameters.done()
     key = check_use(call, call.key(name, call.view), ENCAPSULATE, algorithm)
-    stop_if(dry_run)
+    # Before a dry run ends: the ``cryptography`` installed may have no such keys.
     secret, enclosed = key_pair(call, key).public_key().encapsulate()
+    stop_if(dry_run)
     return {
         "KeyId": key.arn,
         "SharedSecret": secret,
