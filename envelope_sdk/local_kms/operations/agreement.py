@@ -87,8 +87,8 @@ def _algorithm(parameters: Parameters) -> str:
 def _peer(key: Key, data: bytes) -> ec.EllipticCurvePublicKey:
     try:
         peer = load_der_public_key(data)
-    except (ValueError, UnsupportedAlgorithm):
-        # AWS sends no text.
+    except (ValueError, UnsupportedAlgorithm, Warning):
+        # AWS sends no text. Of kinds on their way out ``cryptography`` warns, which a program may have made an error.
         raise faults.validation("") from None
     if not isinstance(peer, ec.EllipticCurvePublicKey) or peer.curve.name != CURVES[key.spec].name:
         raise faults.validation("")
