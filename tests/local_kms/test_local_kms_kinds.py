@@ -265,3 +265,20 @@ def test_a_record_of_a_kind_that_does_not_exist_is_an_error_of_the_store(
         transaction.update_key(replace(key, spec="ROT13"))
     with pytest.raises(KeyStoreError, match="there are no keys of its kind"):
         kms.describe_key(KeyId=key_id)
+
+
+@pytest.mark.parametrize(
+    ("usage", "operation", "given"),
+    [
+        ("ENCRYPT_DECRYPT", "encrypt", {"Plaintext": b"x", "EncryptionAlgorithm": "SM2PKE"}),
+        ("SIGN_VERIFY", "sign", {"Message": b"x", "MessageType": "DIGEST", "SigningAlgorithm": "SM2DSA"}),
+    ],
+)
+def test_a_record_of_a_kind_that_is_not_made_here_is_an_error_of_the_store(
+    kms: LocalKms, key_id: str, store: Any, usage: str, operation: str, given: dict[str, Any]
+) -> None:
+    with store.write() as transaction:
+        key = transaction.key(Scope(kms.account, kms.region), key_id)
+        transaction.update_key(replace(key, spec="SM2", usage=usage))
+    with pytest.raises(KeyStoreError, match="there are no keys of its kind"):
+        getattr(kms, operation)(KeyId=key_id, **given)
