@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import warnings
 from typing import Any
 
 import pytest
@@ -89,6 +91,22 @@ def test_what_is_no_public_key_of_the_curve_is_refused_without_a_text(
     for dry_run in (False, True):
         with refused("ValidationException", ""):
             _derive(kms, key, public, DryRun=dry_run)
+
+
+# A SubjectPublicKeyInfo of Diffie-Hellman: the group ffdhe2048 (RFC 7919), and 4.
+_FINITE_FIELD = base64.b64decode(
+    "MIIBITCCARcGCSqGSIb3DQEDATCCAQgCggEBAP//////////rfhUWKK7Spqv3FYgJz088di5xYPOLTaVqeE2QRRkM/vMk53OJJs++X0v"
+    "42NjDHXY9oGyAq7EYXrT3x7V1f1lYSQz9R9fBm7QhWNlVT3tGvO1VxNef1fJNZhPDHDg5ot34qaJ2vPv6HId8VihNq3nNTCsyk9IOnl6"
+    "vAqxgrMk+2HRCKlLssjj+7lq2rdg1/RoHU9Co945TfSuVu3nY3K7GQsHp8juCm1wngL84c334uzANATNKDQvYZFy/pzphYP/jk8SMu7y"
+    "gYPD/jsbTG+tczu1/LwuwiAFxY7xg30Wg7LG80omwbLv+ohrQjhhKFyX//////////8CAQIDBAACAQQ="
+)
+
+
+def test_a_public_key_that_is_warned_of_is_refused_though_warnings_are_errors(kms: LocalKms, refused: Any) -> None:
+    key = _key(kms)
+    with warnings.catch_warnings(), refused("ValidationException", ""):
+        warnings.simplefilter("error")
+        _derive(kms, key, _FINITE_FIELD)
 
 
 def test_a_key_that_signs_does_not_agree(kms: LocalKms, refused: Any) -> None:

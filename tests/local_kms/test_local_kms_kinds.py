@@ -202,6 +202,25 @@ def test_material_is_used_for_its_own_kind_only_whatever_the_record_says(
         uses[said[1]]()
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(
+    ("spec", "usage", "operation", "given"),
+    [
+        ("ML_DSA_44", "SIGN_VERIFY", "sign", {"Message": b"x", "SigningAlgorithm": "ML_DSA_SHAKE_256"}),
+        ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE", "encapsulate", {"EncapsulationAlgorithm": "ML_KEM"}),
+        ("HMAC_256", "GENERATE_VERIFY_MAC", "generate_mac", {"Message": b"x", "MacAlgorithm": "HMAC_SHA_256"}),
+    ],
+)
+def test_a_dry_run_fails_as_the_call_would_where_the_material_cannot_be_used(
+    kms: LocalKms, key_id: str, store: Any, spec: str, usage: str, operation: str, given: dict[str, Any], dry_run: bool
+) -> None:
+    with store.write() as transaction:
+        key = transaction.key(Scope(kms.account, kms.region), key_id)
+        transaction.update_key(replace(key, spec=spec, usage=usage))
+    with pytest.raises(KeyStoreError, match=f"where the material of a key {spec} belongs"):
+        getattr(kms, operation)(KeyId=key_id, **given, DryRun=dry_run)
+
+
 def test_a_key_of_one_kind_is_not_read_as_another() -> None:
     secret = new_secret("ECC_NIST_P256", system_random)
     for spec in ("ECC_NIST_P384", "ECC_SECG_P256K1", "RSA_2048", "ECC_NIST_EDWARDS25519", "ML_KEM_768"):
@@ -246,3 +265,20 @@ def test_a_record_of_a_kind_that_does_not_exist_is_an_error_of_the_store(
         transaction.update_key(replace(key, spec="ROT13"))
     with pytest.raises(KeyStoreError, match="there are no keys of its kind"):
         kms.describe_key(KeyId=key_id)
+
+
+@pytest.mark.parametrize(
+    ("usage", "operation", "given"),
+    [
+        ("ENCRYPT_DECRYPT", "encrypt", {"Plaintext": b"x", "EncryptionAlgorithm": "SM2PKE"}),
+        ("SIGN_VERIFY", "sign", {"Message": b"x", "MessageType": "DIGEST", "SigningAlgorithm": "SM2DSA"}),
+    ],
+)
+def test_a_record_of_a_kind_that_is_not_made_here_is_an_error_of_the_store(
+    kms: LocalKms, key_id: str, store: Any, usage: str, operation: str, given: dict[str, Any]
+) -> None:
+    with store.write() as transaction:
+        key = transaction.key(Scope(kms.account, kms.region), key_id)
+        transaction.update_key(replace(key, spec="SM2", usage=usage))
+    with pytest.raises(KeyStoreError, match="there are no keys of its kind"):
+        getattr(kms, operation)(KeyId=key_id, **given)

@@ -215,6 +215,20 @@ def test_a_context_that_could_not_be_bound_is_refused(shared: LocalKms, key: str
         )
 
 
+def test_a_dry_run_without_ciphertext_refuses_a_context_that_could_not_be_bound(
+    shared: LocalKms, key: str, refused: Any
+) -> None:
+    context = {"purpose": "invoices"}
+    ignoring = {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
+    keys = {"SourceKeyId": key, "DestinationKeyId": key}
+    algorithms = {"SourceEncryptionAlgorithm": _SHA_256, "DestinationEncryptionAlgorithm": _SHA_256}
+    with refused("ValidationException"):
+        shared.decrypt(KeyId=key, EncryptionAlgorithm=_SHA_256, EncryptionContext=context, **ignoring)
+    for name in ("SourceEncryptionContext", "DestinationEncryptionContext"):
+        with refused("ValidationException"):
+            shared.re_encrypt(**keys, **algorithms, **{name: context}, **ignoring)
+
+
 @pytest.mark.parametrize(
     ("spec", "usage"),
     [("RSA_2048", "SIGN_VERIFY"), ("ECC_NIST_P256", "SIGN_VERIFY"), ("HMAC_256", "GENERATE_VERIFY_MAC")],

@@ -240,6 +240,14 @@ def test_a_later_schema_is_refused(database: Path) -> None:
         LocalKms.open(database)
 
 
+@pytest.mark.parametrize("version", [0, -1])
+def test_a_schema_that_never_was_is_refused(database: Path, version: int) -> None:
+    _make(database)
+    _change(database, f"PRAGMA user_version = {version}")
+    with pytest.raises(KeyStoreError, match=f"is damaged: there is no schema {version}"):
+        LocalKms.open(database)
+
+
 def test_another_programs_database_is_refused_and_left_as_it_is(database: Path) -> None:
     _change(database, "CREATE TABLE birds (name TEXT)")
     before = database.read_bytes()

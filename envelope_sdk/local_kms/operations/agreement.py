@@ -36,8 +36,8 @@ def derive_shared_secret(call: Call) -> dict[str, Any]:
     parameters.done()
     key = check_use(call, call.key(name, call.view), AGREE, algorithm)
     peer = _peer(key, data)
-    stop_if(dry_run)
     secret: bytes = key_pair(call, key).exchange(ec.ECDH(), peer)
+    stop_if(dry_run)
     return {"KeyId": key.arn, "SharedSecret": secret, "KeyAgreementAlgorithm": algorithm, "KeyOrigin": key.origin}
 
 
@@ -50,8 +50,9 @@ def encapsulate(call: Call) -> dict[str, Any]:
     dry_run = parameters.flag("DryRun")
     parameters.done()
     key = check_use(call, call.key(name, call.view), ENCAPSULATE, algorithm)
-    stop_if(dry_run)
+    # Before a dry run ends: the ``cryptography`` installed may have no such keys.
     secret, enclosed = key_pair(call, key).public_key().encapsulate()
+    stop_if(dry_run)
     return {
         "KeyId": key.arn,
         "SharedSecret": secret,
@@ -86,8 +87,8 @@ def _algorithm(parameters: Parameters) -> str:
 def _peer(key: Key, data: bytes) -> ec.EllipticCurvePublicKey:
     try:
         peer = load_der_public_key(data)
-    except (ValueError, UnsupportedAlgorithm):
-        # AWS sends no text.
+    except (ValueError, UnsupportedAlgorithm, Warning):
+        # AWS sends no text. Of kinds on their way out ``cryptography`` warns, which a program may have made an error.
         raise faults.validation("") from None
     if not isinstance(peer, ec.EllipticCurvePublicKey) or peer.curve.name != CURVES[key.spec].name:
         raise faults.validation("")

@@ -74,7 +74,8 @@ def encrypt(call: Call) -> dict[str, Any]:
     dry_run = parameters.flag("DryRun")
     parameters.done()
     key = check_use(call, call.key(name, call.view), ENCRYPT, algorithm)
-    _check_destination(key, algorithm, plaintext, context)
+    _check_context(algorithm, context)
+    _check_length(key, algorithm, plaintext)
     stop_if(dry_run)
     blob = _encrypted(call, key, algorithm, plaintext, context)
     return {"CiphertextBlob": blob, "KeyId": key.arn, "EncryptionAlgorithm": algorithm}
@@ -94,6 +95,7 @@ def decrypt(call: Call) -> dict[str, Any]:
     parameters.done()
     source = _source(call, given, name, algorithm)
     check_use(call, call.admit(source.key), ENCRYPT, algorithm)
+    _check_context(algorithm, context)
     stop_if(given.ignored)
     plaintext = _decrypted(call, source, context)
     stop_if(given.dry_run)
@@ -118,9 +120,11 @@ def re_encrypt(call: Call) -> dict[str, Any]:
     source = _source(call, given, source_name, source_algorithm)
     check_use(call, call.admit(source.key, "ReEncryptFrom"), ENCRYPT, source_algorithm)
     key = check_use(call, call.key(destination_name, call.view, action="ReEncryptTo"), ENCRYPT, algorithm)
+    _check_context(source_algorithm, source_context)
+    _check_context(algorithm, context)
     stop_if(given.ignored)
     plaintext = _decrypted(call, source, source_context)
-    _check_destination(key, algorithm, plaintext, context)
+    _check_length(key, algorithm, plaintext)
     stop_if(given.dry_run)
     blob = _encrypted(call, key, algorithm, plaintext, context)
     return {"CiphertextBlob": blob, **_moved(source, key, algorithm)}
@@ -211,7 +215,6 @@ def _source(call: Call, given: _Given, name: str | None, algorithm: str) -> _Sou
 def _decrypted(call: Call, source: _Source, context: Mapping[str, str]) -> bytes:
     if source.blob is not None:
         return open_under(call, source.blob, context)
-    _check_no_context(context)
     return rsa_decrypt(call, source.key, source.algorithm, source.data)
 
 
@@ -221,13 +224,12 @@ def _encrypted(call: Call, key: Key, algorithm: str, plaintext: bytes, context: 
     return rsa_encrypt(call, key, algorithm, plaintext)
 
 
-def _check_destination(key: Key, algorithm: str, plaintext: bytes, context: Mapping[str, str]) -> None:
+def _check_length(key: Key, algorithm: str, plaintext: bytes) -> None:
     if algorithm != SYMMETRIC:
-        _check_no_context(context)
         check_plaintext(key, algorithm, plaintext)
 
 
-def _check_no_context(context: Mapping[str, str]) -> None:
+def _check_context(algorithm: str, context: Mapping[str, str]) -> None:
     """Refuse a context that RSA could not bind: a caller who gives one relies on it."""
-    if context:
+    if context and algorithm != SYMMETRIC:
         raise faults.validation("An encryption context cannot be given with an asymmetric key.")

@@ -53,8 +53,9 @@ def sign(call: Call) -> dict[str, Any]:
     dry_run = parameters.flag("DryRun")
     parameters.done()
     key = _signing_key(call, name, algorithm, message_type, message)
-    stop_if(dry_run)
+    # Before a dry run ends: only signing tells whether the ``cryptography`` installed can.
     signature = signatures.sign(key_pair(call, key), algorithm, message_type, message)
+    stop_if(dry_run)
     return {"KeyId": key.arn, "Signature": signature, "SigningAlgorithm": algorithm}
 
 
@@ -79,8 +80,9 @@ def generate_mac(call: Call) -> dict[str, Any]:
     dry_run = parameters.flag("DryRun")
     parameters.done()
     key = check_use(call, call.key(name, call.view), MAC, algorithm)
+    mac = _hmac(call, key, algorithm, message)
     stop_if(dry_run)
-    return {"KeyId": key.arn, "Mac": _hmac(call, key, algorithm, message), "MacAlgorithm": algorithm}
+    return {"KeyId": key.arn, "Mac": mac, "MacAlgorithm": algorithm}
 
 
 def verify_mac(call: Call) -> dict[str, Any]:

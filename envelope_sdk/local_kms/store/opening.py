@@ -169,6 +169,10 @@ def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:
             f"{path} was made by a later version of envelope-sdk (schema {version}, this one knows {SCHEMA_VERSION}): "
             "upgrade envelope-sdk"
         )
+    if version < min(MIGRATIONS):
+        raise KeyStoreError(
+            f"the key store {path} is damaged: there is no schema {version}; restore the database from a backup"
+        )
     return True
 
 
