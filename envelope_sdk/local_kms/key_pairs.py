@@ -33,6 +33,7 @@ __all__ = [
     "CURVES",
     "KeyPair",
     "check_available",
+    "hmac_secret",
     "load_key_pair",
     "new_key_pair",
     "new_secret",
