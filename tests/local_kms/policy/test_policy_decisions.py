@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-import boto3
+import botocore.session
 import pytest
 from testkit.policies import ALICE, APP, APP_ROLE, BOB, CAROL, KEY, OURS, ROOT, S3, allow, caller, decide, deny, policy
 
@@ -322,17 +322,22 @@ def test_the_default_policy_lets_root_in() -> None:
     assert evaluate(request, Policies(Policy.parse(default_key_policy(SCOPE)))).allowed
 
 
+_MODEL = botocore.session.get_session().get_service_model("kms")
+today_s_model = pytest.mark.skipif(
+    "Encapsulate" not in _MODEL.operation_names, reason="this botocore's model is older than the one followed here"
+)
+
+
 def _actions() -> set[str]:
-    model = boto3.client("kms", region_name="us-west-2").meta.service_model
-    return (set(model.operation_names) - {"ReEncrypt"}) | {"ReEncryptFrom", "ReEncryptTo"}
+    return (set(_MODEL.operation_names) - {"ReEncrypt"}) | {"ReEncryptFrom", "ReEncryptTo"}
 
 
+@today_s_model
 def test_grant_operations_are_those_of_the_service_model() -> None:
-    model = boto3.client("kms", region_name="us-west-2").meta.service_model
-
-    assert set(model.shape_for("GrantOperation").enum) == GRANT_OPERATIONS
+    assert set(_MODEL.shape_for("GrantOperation").enum) == GRANT_OPERATIONS
 
 
+@today_s_model
 def test_condition_keys_are_of_known_actions() -> None:
     assert frozenset().union(*(key.operations for key in CONDITION_KEYS)) <= _actions()
     assert _actions() > KEY_OPERATIONS
