@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 from envelope_sdk.errors import EnvelopeError, KeyringError, NoMatchingKeyError, UnwrapFailure, UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.materials import DecryptionMaterials
 
-__all__ = ["NOTHING_OPENS", "require_no_data_key", "unwrap_first"]
+__all__ = ["NOTHING_OPENS", "cannot_unwrap", "require_no_data_key", "unwrap_first"]
 
 NOTHING_OPENS = "no key at hand opens this message"
 """What a :class:`NoMatchingKeyError` begins with."""
@@ -18,6 +19,17 @@ def require_no_data_key(materials: DecryptionMaterials) -> None:
     """Raise :class:`UsageError` where the materials already hold a data key, which a keyring must not replace."""
     if materials.plaintext_data_key is not None:
         raise UsageError("the decryption materials already hold a data key")
+
+
+def cannot_unwrap(keyring: object, materials: DecryptionMaterials, why: str) -> NoReturn:
+    """Say that a keyring unwraps nothing, and why.
+
+    Raises:
+        NoMatchingKeyError: always, but where the materials already hold a data key.
+        UsageError: they do.
+    """
+    require_no_data_key(materials)
+    raise NoMatchingKeyError(NOTHING_OPENS, [UnwrapFailure(repr(keyring), None, KeyringError(why))])
 
 
 def unwrap_first(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from envelope_sdk.errors import MessageError, UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.kms.arn import KmsArn
+from envelope_sdk.keyrings.raw_aes import key_name_in
 from envelope_sdk.keyrings.uri import KeyringUri
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Opener", "openers_of"]
 
-# Tag bits and IV length, then the IV (framework/raw-aes-keyring.md, Key Provider Information).
-_RAW_AES: Final = (128).to_bytes(4, "big") + (12).to_bytes(4, "big")
-_RAW_AES_LENGTH: Final = len(_RAW_AES) + 12
 # Bytes: what is shorter was wrapped by something else, most likely a plug-in's keyring.
 _LEAST_RSA: Final = 128
 # AWS gives it to nobody: keys of this account are a local KMS's.
@@ -109,15 +107,14 @@ def _token_key(name: KeyName, kind: str, also: str = "") -> tuple[Opener, ...]:
 
 
 def _raw(key: EncryptedDataKey) -> tuple[Opener, ...]:
-    name, parameters = key.provider_info[:-_RAW_AES_LENGTH], key.provider_info[-_RAW_AES_LENGTH:]
-    is_aes = parameters.startswith(_RAW_AES)
-    if not is_aes and len(key.ciphertext) < _LEAST_RSA:
+    aes_name = key_name_in(key.provider_info)
+    if aes_name is None and len(key.ciphertext) < _LEAST_RSA:
         return ()
     try:
-        text = (name if is_aes else key.provider_info).decode("utf-8")
+        text = (key.provider_info if aes_name is None else aes_name).decode("utf-8")
     except UnicodeDecodeError:
         return ()
-    kind = "aes" if is_aes else "rsa"
+    kind = "rsa" if aes_name is None else "aes"
     needs = f"FILE holds an {kind.upper()} key of the namespace {key.provider_id!r} and name {text!r}"
     return (Opener(f"raw-{kind}://FILE", needs),)
 

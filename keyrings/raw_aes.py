@@ -15,9 +15,15 @@ from envelope_sdk.primitives.aead import IV_LENGTH, TAG_LENGTH
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 from envelope_sdk.primitives.keywrap import AesWrappingKey
 
-__all__ = ["RawAesKeyring"]
+__all__ = ["RawAesKeyring", "key_name_in"]
 
 _TAG_BITS_AND_IV_LENGTH: Final = (TAG_LENGTH * 8).to_bytes(4, "big") + IV_LENGTH.to_bytes(4, "big")
+
+
+def key_name_in(provider_info: bytes) -> bytes | None:
+    """Return the key name in what a message says of a data key; ``None`` where that is not of a raw AES key."""
+    prefix = provider_info[:-IV_LENGTH]
+    return prefix.removesuffix(_TAG_BITS_AND_IV_LENGTH) if prefix.endswith(_TAG_BITS_AND_IV_LENGTH) else None
 
 
 class RawAesKeyring:

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from envelope_sdk.errors import KeyringError
 from envelope_sdk.formats.edks import EncryptedDataKey
-from envelope_sdk.keyrings.attempts import unwrap_first
+from envelope_sdk.keyrings.attempts import cannot_unwrap
 from envelope_sdk.keyrings.ecdh_wrapping import RAW_PROVIDER_ID, unwrap_agreed, wrap_agreed
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 from envelope_sdk.primitives.ecdh import EcdhCurve, EcdhPrivateKey, EcdhPublicKey, check_curve
@@ -163,9 +163,7 @@ class RawEcdhKeyring:
         """
         private_key, secret = self._private_key, self._secret
         if private_key is None:
-            return unwrap_first(
-                self, materials, (), lambda _: b"", otherwise="it has no private key and so cannot decrypt"
-            )
+            cannot_unwrap(self, materials, "it has no private key and so cannot decrypt")
         if secret is not None:
             return unwrap_agreed(
                 self, materials, encrypted_data_keys, private_key.public, self._recipient, lambda _: secret

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 
 from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
-from envelope_sdk.keyrings.attempts import unwrap_first
+from envelope_sdk.keyrings.attempts import cannot_unwrap, unwrap_first
 from envelope_sdk.keyrings.names import checked_name
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 from envelope_sdk.primitives.entropy import RandomSource, system_random
@@ -89,9 +89,7 @@ class RawRsaKeyring:
         """
         private_key = self._private_key
         if private_key is None:
-            return unwrap_first(
-                self, materials, (), lambda _: b"", otherwise="it has no private key and so cannot decrypt"
-            )
+            cannot_unwrap(self, materials, "it has no private key and so cannot decrypt")
         mine = (
             key
             for key in encrypted_data_keys

@@ -66,15 +66,6 @@ class RsaKmsApi(Protocol):
         """Return ``Plaintext``, ``KeyId`` and ``EncryptionAlgorithm`` (API_Decrypt)."""
         ...
 
-    def get_public_key(
-        self,
-        *,
-        KeyId: str,  # noqa: N803
-        GrantTokens: Sequence[str] = ...,  # noqa: N803
-    ) -> Mapping[str, Any]:
-        """Return ``PublicKey``, in DER, and what the key is for (API_GetPublicKey)."""
-        ...
-
 
 class EcdhKmsApi(Protocol):
     """What a keyring over a key agreement key of a KMS needs."""

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA384, Hash
 from envelope_sdk.errors import AuthenticationError, KeyringError, UsageError
 from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.edks import EncryptedDataKey
-from envelope_sdk.keyrings.attempts import unwrap_first
+from envelope_sdk.keyrings.attempts import cannot_unwrap, unwrap_first
 from envelope_sdk.keyrings.kms.answers import bytes_of, is_key_arn, named_key, odd_answer
 from envelope_sdk.keyrings.kms.api import RsaKmsApi, call_kms, checked_grant_tokens
 from envelope_sdk.keyrings.kms.arn import check_key_arn, matches_for_decrypt
@@ -116,11 +116,9 @@ class KmsRsaKeyring:
         """
         kms = self._kms
         if kms is None:
-            return unwrap_first(
-                self, materials, (), lambda _: b"", otherwise="it has no KMS client and so cannot decrypt"
-            )
+            cannot_unwrap(self, materials, "it has no KMS client and so cannot decrypt")
         if materials.algorithm_suite.signed:
-            return unwrap_first(self, materials, (), lambda _: b"", otherwise=_NO_SIGNING)
+            cannot_unwrap(self, materials, _NO_SIGNING)
         digest = _digest(materials.encryption_context)
         mine = (key for key in encrypted_data_keys if key.provider_id == RSA_PROVIDER_ID and self._is_named(key))
         return unwrap_first(self, materials, mine, lambda key: self._unwrapped(kms, key, digest))

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA384, Hash
 from envelope_sdk.errors import AuthenticationError, KeyringError, UsageError
 from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.edks import EncryptedDataKey
-from envelope_sdk.keyrings.attempts import unwrap_first
+from envelope_sdk.keyrings.attempts import cannot_unwrap, unwrap_first
 from envelope_sdk.keyrings.pkcs11.application import python_pkcs11
 from envelope_sdk.keyrings.pkcs11.location import located
 from envelope_sdk.keyrings.pkcs11.place import KeyName, KeyPlace
@@ -168,7 +168,7 @@ class Pkcs11RsaKeyring:
             NoMatchingKeyError: there is none, or the algorithm suite signs; the failures hold what the token said.
         """
         if materials.algorithm_suite.signature is not None:
-            return unwrap_first(self, materials, (), lambda _: b"", otherwise=_NO_SIGNING)
+            cannot_unwrap(self, materials, _NO_SIGNING)
         digest = _digest(materials.encryption_context)
         mine = (key for key in encrypted_data_keys if key.provider_id == RSA_PROVIDER_ID and self._may_open(key))
         return unwrap_first(self, materials, mine, lambda key: self._unwrapped(key, digest))

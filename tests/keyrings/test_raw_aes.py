@@ -15,9 +15,11 @@ from testkit.randomness import SeededRandom
 from envelope_sdk import AlgorithmSuite, Client, CommitmentPolicy, EncryptedDataKey, EncryptionContext
 from envelope_sdk.errors import AuthenticationError, KeyringError, NoMatchingKeyError, UsageError
 from envelope_sdk.keyrings import MultiKeyring, RawAesKeyring
+from envelope_sdk.keyrings.raw_aes import key_name_in
 from envelope_sdk.materials import Keyring
 
 KEY = sample_bytes(32, "wrapping key")
+MARK = (128).to_bytes(4, "big") + (12).to_bytes(4, "big")
 
 
 def keyring(name: str = "key", namespace: str = "test", key: bytes = KEY) -> RawAesKeyring:
@@ -320,3 +322,19 @@ def test_names_that_are_not_text_are_refused(namespace, name):
 def test_a_wrapping_key_is_measured_in_bytes():
     with pytest.raises(UsageError, match="not 128"):
         RawAesKeyring("test", "key", memoryview(bytes(128)).cast("I"))
+
+
+@pytest.mark.parametrize(
+    ("provider_info", "name"),
+    [
+        (b"a" + MARK + b"i" * 12, b"a"),
+        (MARK + MARK + b"i" * 12, MARK),
+        (b"a" + MARK + b"i" * 11, None),
+        (b"a" + MARK + b"i" * 13, None),
+        (MARK + b"ii", None),
+        (b"an RSA key's name", None),
+        (b"", None),
+    ],
+)
+def test_the_key_s_name_is_read_where_a_data_key_is_of_a_raw_aes_key(provider_info, name):
+    assert key_name_in(provider_info) == name

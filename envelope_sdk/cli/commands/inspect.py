@@ -17,6 +17,7 @@ from envelope_sdk.cli.terminal import ExitCode, printable_name, report
 from envelope_sdk.errors import EnvelopeError, MessageError
 from envelope_sdk.formats.describe import describe_outline
 from envelope_sdk.keyrings.openers import openers_of
+from envelope_sdk.keyrings.raw_aes import key_name_in
 from envelope_sdk.policy import Limits
 from envelope_sdk.streams.inspecting import Inspection, inspect_message
 
@@ -24,11 +25,6 @@ __all__ = ["command"]
 
 # Looking asks no service about a data key, so as many as the format allows may be looked at.
 _LIMITS = Limits(max_encrypted_data_keys=None, max_header_length=2**24)
-
-
-# Tag bits and IV length, then the IV (framework/raw-aes-keyring.md, Key Provider Information).
-_RAW_AES: Final = (128).to_bytes(4, "big") + (12).to_bytes(4, "big")
-_RAW_AES_LENGTH: Final = len(_RAW_AES) + 12
 
 _ECDH: Final = frozenset({"raw-ecdh", "aws-kms-ecdh"})
 
@@ -118,9 +114,7 @@ def _key_name(key: dict[str, Any]) -> str:
 
         with contextlib.suppress(MessageError):
             return parties_shown(info)
-    # A raw AES key's name is followed by what it was wrapped with.
-    name, parameters = info[:-_RAW_AES_LENGTH], info[-_RAW_AES_LENGTH:]
-    if parameters.startswith(_RAW_AES):
+    if (name := key_name_in(info)) is not None:
         with contextlib.suppress(UnicodeDecodeError):
             return _printable(name.decode("utf-8"))
     return f"base64 {encoded}"
