@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from testkit.softhsm import PIN, Vault
 
 from envelope_sdk import Client, EncryptedDataKey
 from envelope_sdk.errors import UsageError
-from envelope_sdk.keyrings import KeyringUri, RawAesKeyring, keyring_from_uri
+from envelope_sdk.keyrings import KeyringUri, Pkcs11Keyring, Pkcs11RsaKeyring, RawAesKeyring, keyring_from_uri
 from envelope_sdk.keyrings.openers import Opener, openers_of
 
 ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -72,6 +73,12 @@ def test_what_is_malformed_or_unknown_has_none(provider, info):
     assert openers_of(EncryptedDataKey(provider, info, ciphertext)) == ()
 
 
+def token_keyring(uri: str) -> Pkcs11Keyring | Pkcs11RsaKeyring:
+    ring = keyring_from_uri(uri)
+    assert isinstance(ring, Pkcs11Keyring | Pkcs11RsaKeyring)
+    return ring
+
+
 @pytest.mark.parametrize(
     "key", ["object=wrapping", "id=%01;object=wrapping;type=secret-key", "object=pair;type=private"]
 )
@@ -81,12 +88,15 @@ def test_a_key_in_a_token_is_opened_by_what_is_told_of_its_messages(key: str, va
     token, padding = ("card", "&padding=OAEP_SHA1") if "pair" in key else ("vault", "")
     asked = f"?module-path={vault.library}&pin-source=file:{tmp_path / 'pin'}{padding}"
 
-    message = Client(keyring_from_uri(f"pkcs11:token={token};{key}{asked}")).encrypt(b"plaintext")
+    # A login is everybody's in the process: closed, so that other tests meet a token that nobody is logged in to.
+    with closing(token_keyring(f"pkcs11:token={token};{key}{asked}")) as writer:
+        message = Client(writer).encrypt(b"plaintext")
     (opener,) = openers_of(message.header.encrypted_data_keys[0])
 
     assert "pin-source=" in opener.needs
     assert opener.needs.endswith("and padding=OAEP_SHA1" if padding else "of the token")
-    assert Client(keyring_from_uri(opener.uri + asked)).decrypt(message.ciphertext).plaintext == b"plaintext"
+    with closing(token_keyring(opener.uri + asked)) as reader:
+        assert Client(reader).decrypt(message.ciphertext).plaintext == b"plaintext"
 
 
 @pytest.mark.parametrize(
