@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from envelope_sdk.errors import KmsServiceError
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.catalogue import View
 from envelope_sdk.local_kms.identifiers import Reference, Scope, parse_reference
 from envelope_sdk.local_kms.model import Alias, Key
+from envelope_sdk.local_kms.policy import Caller
 from envelope_sdk.local_kms.states import check_state
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.primitives.entropy import RandomSource
 
-__all__ = ["Call", "Caller", "Gate", "KeySource", "OpenGate"]
+__all__ = ["Authority", "Call", "Journal", "KeySource", "Quotas", "Requester", "Unlimited"]
 
 _MODELS_INVALID_ARN: Final = frozenset(
     {
@@ -34,16 +35,27 @@ _MODELS_INVALID_ARN: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls.
+class Requester:
+    """Who calls, where, and by what way.
 
     Attributes:
-        scope: the account and Region called.
-        principal: the caller's ARN.
+        scope: the account and Region called: the caller's own account.
+        caller: the principal.
+        request_id: of this call, as its answer and the audit log name it.
+        source_ip: the address the call comes from; ``None`` within a process.
+        user_agent: what the caller's program says it is.
+        secure: whether the call came over TLS, or not over a network at all.
+        via_service: the AWS service that calls on the principal's behalf, for instance
+            ``s3.us-east-1.amazonaws.com``.
     """
 
     scope: Scope
-    principal: str
+    caller: Caller
+    request_id: str
+    source_ip: str | None = None
+    user_agent: str = ""
+    secure: bool = True
+    via_service: str | None = None
 
 
 class KeySource(Protocol):
@@ -58,29 +70,48 @@ class KeySource(Protocol):
         ...
 
 
-class Gate(Protocol):
-    """What stands around every call: permissions before, the record of what happened after.
+class Authority(Protocol):
+    """Decides who may do what."""
 
-    The one place for key policies, grants, quotas and the audit log.
-    """
+    def authorize(self, call: Call, action: str, key: Key | None, resource: str) -> None:
+        """Raise AccessDeniedException unless the caller may do ``action`` to ``resource``.
 
-    def authorize(self, call: Call, action: str, key: Key | None) -> None:
-        """Raise a KmsServiceError unless the caller may do ``action`` (``kms:`` left off) with ``key``, if any."""
+        Args:
+            call: its parameters have been checked.
+            action: a permission without ``kms:``, for instance ``ReEncryptFrom``.
+            key: the key it is about, if any.
+            resource: the ARN of the key or alias, ``*`` for neither.
+        """
         ...
 
-    def record(self, call: Call, error: KmsServiceError | None) -> None:
-        """Take note of a call that has ended, well or with ``error``."""
+
+class Quotas(Protocol):
+    """Limits how often calls are made."""
+
+    def take(self, call: Call, key: Key | None) -> None:
+        """Count a call once its key, if it has one, is known; raise ThrottlingException where it is one too many."""
         ...
 
 
-class OpenGate:
-    """Lets everything through and records nothing: policies and audit are not built yet."""
+class Journal(Protocol):
+    """Takes note of what was done: audit, metering, last use."""
 
-    def authorize(self, call: Call, action: str, key: Key | None) -> None:
+    def record(self, call: Call, answer: Mapping[str, Any] | None, error: KmsServiceError | None) -> None:
+        """Take note of a call that has ended, with an answer or with ``error``, before its caller learns of it."""
+        ...
+
+
+class Unlimited:
+    """The absence of access control, quotas and journal."""
+
+    def authorize(self, call: Call, action: str, key: Key | None, resource: str) -> None:
         """Permit it."""
 
-    def record(self, call: Call, error: KmsServiceError | None) -> None:
-        """Do nothing."""
+    def take(self, call: Call, key: Key | None) -> None:
+        """Permit it."""
+
+    def record(self, call: Call, answer: Mapping[str, Any] | None, error: KmsServiceError | None) -> None:
+        """Forget it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -90,29 +121,32 @@ class Call:
     Attributes:
         operation: its name, for instance ``GenerateDataKey``.
         parameters: as the caller gave them.
-        caller: who calls, and where.
+        requester: who calls, and where.
         now: the time of the call, UTC, to the millisecond.
         view: the keys as they are now.
         store: for changes.
         random: the source of key material, ids and nonces.
-        gate: permissions and records.
-        key_arns: the keys the call has come to so far, for the record.
+        authority: who may do what.
+        quotas: how often.
+        keys: those the call has come to so far, for the record.
     """
 
     operation: str
     parameters: Mapping[str, object]
-    caller: Caller
+    requester: Requester
     now: datetime
     view: View
     store: Store
     random: RandomSource
-    gate: Gate
-    key_arns: tuple[str, ...] = ()
+    authority: Authority
+    quotas: Quotas
+    keys: tuple[Key, ...] = ()
+    _counted: bool = False
 
     @property
     def scope(self) -> Scope:
         """The account and Region called."""
-        return self.caller.scope
+        return self.requester.scope
 
     def key(self, name: str, source: KeySource, *, aliases: bool = True, action: str | None = None) -> Key:
         """Return the key that ``name`` stands for, permitted and in a state fit for this operation.
@@ -150,10 +184,26 @@ class Call:
 
         Permission first, as AWS has it: who may not use a key does not learn its state.
         """
-        self.key_arns = (*self.key_arns, key.arn)
-        self.gate.authorize(self, action or self.operation, key)
+        self.permit(key, action)
         check_state(self.operation, key)
         return key
+
+    def permit(self, key: Key | None, action: str | None = None, resource: str | None = None) -> None:
+        """Count the call, and raise unless the caller may make it.
+
+        Args:
+            key: what it is about, if it is about a key.
+            action: the permission to ask for, if not that of the operation's name.
+            resource: the ARN of an alias, where it is about one rather than its key.
+        """
+        if key is not None and key not in self.keys:
+            self.keys = (*self.keys, key)
+        if not self._counted:
+            self._counted = True
+            self.quotas.take(self, key)
+        if resource is None:
+            resource = "*" if key is None else key.arn
+        self.authority.authorize(self, action or self.operation, key, resource)
 
     @property
     def _models_invalid_arn(self) -> bool:

@@ -9,13 +9,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from envelope_sdk.errors import KmsServiceError
-from envelope_sdk.local_kms.call import Caller
+from envelope_sdk.local_kms.call import Requester
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.methods.agreement import AgreementMethods
 from envelope_sdk.local_kms.methods.aliases import AliasMethods
 from envelope_sdk.local_kms.methods.encryption import EncryptionMethods
 from envelope_sdk.local_kms.methods.keys import KeyMethods
 from envelope_sdk.local_kms.methods.signing import SigningMethods
+from envelope_sdk.local_kms.policy import Caller
 from envelope_sdk.local_kms.service import Clock, Service, system_clock
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.local_kms.store.opening import RootKeySource
@@ -89,7 +90,8 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         scope = Scope(account, region)
         self.region = region
         self.account = account
-        self._caller = Caller(scope, f"{scope.arn_prefix.split(':kms:')[0]}:iam::{account}:root")
+        self._scope = scope
+        self._root = Caller.parse(f"{scope.arn_prefix.split(':kms:')[0]}:iam::{account}:root")
         self._service = Service(store, clock=clock, random=random)
 
     @classmethod
@@ -164,7 +166,7 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
     def _call(self, operation: str, **parameters: object) -> dict[str, Any]:
         request_id = str(uuid.uuid4())
         try:
-            answer = self._service.call(operation, parameters, self._caller)
+            answer = self._service.call(operation, parameters, Requester(self._scope, self._root, request_id))
         except KmsServiceError as error:
             error.response["ResponseMetadata"]["RequestId"] = request_id
             raise

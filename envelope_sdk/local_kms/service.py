@@ -1,7 +1,8 @@
 """The KMS without a door: a call by operation name in, an answer or an error out.
 
 Nothing here knows of HTTP, Python callers or disks. What comes later has its place: an operation is a line in
-:data:`OPERATIONS`; permissions, quotas and the audit log are a :class:`~envelope_sdk.local_kms.call.Gate`.
+:data:`OPERATIONS`; permissions, quotas and the record of what was done are an ``Authority``, ``Quotas``
+and a ``Journal`` (see :mod:`~envelope_sdk.local_kms.call`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 from envelope_sdk.errors import KmsServiceError, UsageError
 from envelope_sdk.local_kms import faults
-from envelope_sdk.local_kms.call import Call, Caller, Gate, OpenGate
+from envelope_sdk.local_kms.call import Authority, Call, Journal, Quotas, Requester, Unlimited
 from envelope_sdk.local_kms.catalogue import Catalogue, View
 from envelope_sdk.local_kms.operations import agreement, aliases, crypto, data_key_pairs, keys, signing
 from envelope_sdk.local_kms.store.contract import Store
@@ -73,25 +74,29 @@ class Service:
         *,
         clock: Clock = system_clock,
         random: RandomSource = system_random,
-        gate: Gate | None = None,
+        authority: Authority | None = None,
+        quotas: Quotas | None = None,
+        journal: Journal | None = None,
     ) -> None:
-        """Take the store, and where time, randomness and permissions come from."""
+        """Take the store, where time and randomness come from, and what stands around every call, if anything does."""
         self._store = store
         self._clock = clock
         self._random = random
-        self._gate: Gate = OpenGate() if gate is None else gate
+        self._authority: Authority = authority or Unlimited()
+        self._quotas: Quotas = quotas or Unlimited()
+        self._journal: Journal = journal or Unlimited()
         self._catalogue = Catalogue(store)
 
     def __repr__(self) -> str:
         return f"Service({self._store!r})"
 
-    def call(self, operation: str, parameters: Mapping[str, object], caller: Caller) -> dict[str, Any]:
+    def call(self, operation: str, parameters: Mapping[str, object], requester: Requester) -> dict[str, Any]:
         """Do one operation.
 
         Args:
             operation: its name in the API, for instance ``GenerateDataKey``.
             parameters: by AWS's names; bytes are bytes, not base64.
-            caller: who calls, and in which account and Region.
+            requester: who calls, and in which account and Region.
 
         Returns:
             The answer's members: bytes are bytes, times are tz-aware.
@@ -107,8 +112,8 @@ class Service:
         now = self._now()
         try:
             view = self._current(now)
-            call = Call(operation, parameters, caller, now, view, self._store, self._random, self._gate)
-            return self._run(function, call)
+            surroundings = (self._store, self._random, self._authority, self._quotas)
+            return self._run(function, Call(operation, parameters, requester, now, view, *surroundings))
         except KmsServiceError as error:
             raise KmsServiceError(error.code, error.message, operation=operation, status=error.status) from None
 
@@ -121,9 +126,9 @@ class Service:
         try:
             answer = function(call)
         except KmsServiceError as error:
-            self._gate.record(call, error)
+            self._journal.record(call, None, error)
             raise
-        self._gate.record(call, None)
+        self._journal.record(call, answer, None)
         return answer
 
     def _now(self) -> datetime:

@@ -119,7 +119,7 @@ def test_an_interrupted_call_leaves_no_stale_answer_in_memory(call: str) -> None
             with contextlib.suppress(KeyboardInterrupt), interrupt:
                 (_CHANGES | _USES)[call](kms, key_id)
             with store.read() as transaction:
-                key = transaction.key(kms._caller.scope, key_id)
+                key = transaction.key(kms._scope, key_id)
             assert key is not None
             assert kms.describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"] == key.state
             expected = "ok" if key.state == "Enabled" else "DisabledException"
@@ -191,7 +191,7 @@ def test_a_signal_handler_that_disables_the_key_in_use_does_no_harm_to_the_use(w
             with contextlib.suppress(KmsServiceError), interrupt:
                 blob = kms.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
             with kms._service._store.read() as transaction:
-                key = transaction.key(kms._caller.scope, key_id)
+                key = transaction.key(kms._scope, key_id)
             assert key is not None
             expected = "ok" if key.state == "Enabled" else "DisabledException"
             assert _outcome(lambda: kms.encrypt(KeyId=key_id, Plaintext=b"y")) == expected

@@ -20,10 +20,12 @@ from moto import mock_aws
 from testkit.kms_kinds import available, snake
 
 from envelope_sdk.local_kms import LocalKms
-from envelope_sdk.local_kms.call import Caller
+from envelope_sdk.local_kms.call import Requester
 from envelope_sdk.local_kms.identifiers import Scope
+from envelope_sdk.local_kms.policy import Caller
 from envelope_sdk.local_kms.service import OPERATIONS, Service
 
+ROOT = Requester(Scope("000000000000", "us-east-1"), Caller.parse("arn:aws:iam::000000000000:root"), "request")
 _MODEL = botocore.session.get_session().get_service_model("kms")
 
 
@@ -234,12 +236,12 @@ def test_boto3_under_moto_gets_answers_like_these(kms: LocalKms, monkeypatch: py
 
 def test_an_unknown_operation_is_refused(store: Any, refused: Any) -> None:
     with refused("UnknownOperationException", ""):
-        Service(store).call("MakeCoffee", {}, Caller(Scope("000000000000", "us-east-1"), "arn"))
+        Service(store).call("MakeCoffee", {}, ROOT)
 
 
 def test_an_unknown_parameter_is_refused(store: Any, refused: Any) -> None:
     with refused("UnsupportedOperationException", "Sugar is not supported by the local KMS."):
-        Service(store).call("ListKeys", {"Sugar": True}, Caller(Scope("000000000000", "us-east-1"), "arn"))
+        Service(store).call("ListKeys", {"Sugar": True}, ROOT)
 
 
 def test_importing_the_local_kms_imports_no_boto3() -> None:

@@ -62,7 +62,7 @@ def delete_alias(call: Call) -> dict[str, Any]:
         if alias is None:
             raise faults.alias_not_found(call.scope.alias_arn(name))
         key = transaction.key(call.scope, alias.key_id)
-        call.gate.authorize(call, call.operation, key)
+        call.permit(key)
         transaction.remove_alias(call.scope, name)
     return {}
 
@@ -76,7 +76,7 @@ def list_aliases(call: Call) -> dict[str, Any]:
     page = read()
     key_id = None
     if key_name is None:
-        call.gate.authorize(call, call.operation, None)
+        call.permit(None)
     else:
         key_id = call.key(key_name, call.view, aliases=False).key_id
     with call.store.read() as transaction:

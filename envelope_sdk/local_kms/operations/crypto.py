@@ -149,7 +149,7 @@ def generate_random(call: Call) -> dict[str, Any]:
     parameters.done()
     if length is None:
         raise faults.validation("NumberOfBytes is required.")
-    call.gate.authorize(call, call.operation, None)
+    call.permit(None)
     return {"Plaintext": call.random(length)}
 
 

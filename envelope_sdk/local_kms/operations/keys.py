@@ -54,7 +54,7 @@ class _Wanted:
 def create_key(call: Call) -> dict[str, Any]:
     """Make a key and its first material; both are on disk before the answer names them."""
     wanted = _wanted(call)
-    call.gate.authorize(call, call.operation, None)
+    call.permit(None)
     scope = call.scope
     material_id = _new_material_id(call.random)
     key = Key(
@@ -78,7 +78,7 @@ def create_key(call: Call) -> dict[str, Any]:
             transaction.add_material(scope, material)
     finally:
         wipe(memoryview(material.secret))
-    call.key_arns = (key.arn,)
+    call.keys = (key,)
     return {"KeyMetadata": _metadata(key)}
 
 
@@ -100,7 +100,7 @@ def list_keys(call: Call) -> dict[str, Any]:
     page = read()
     if any(owner != "SELF" for owner in owners):
         raise faults.unsupported("ResourceOwners other than SELF are not supported by the local KMS.")
-    call.gate.authorize(call, call.operation, None)
+    call.permit(None)
     with call.store.read() as transaction:
         found = transaction.keys(call.scope, page.after, page.limit + 1)
     return page.answer("Keys", found, lambda key: key.key_id, lambda key: {"KeyId": key.key_id, "KeyArn": key.arn})
