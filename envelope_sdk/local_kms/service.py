@@ -142,8 +142,8 @@ class Service:
     def _current(self, now: datetime) -> View:
         """Return the keys as they are at ``now``: those whose day has come are erased first."""
         view = self._catalogue.view()
-        next_deletion = view.next_deletion()
-        if next_deletion is None or next_deletion > now:
+        next_due = view.next_due()
+        if next_due is None or next_due > now:
             return view
         with self._store.write() as transaction:
             transaction.erase_keys(now)

@@ -40,6 +40,22 @@ def test_there_is_a_step_from_every_earlier_version() -> None:
     assert list(range(1, SCHEMA_VERSION)) == sorted(MIGRATIONS)
 
 
+def _tables(database: Path) -> dict[str, list[tuple[object, ...]]]:
+    with closing(sqlite3.connect(database)) as connection:
+        names = [
+            row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'index')")
+        ]
+        # Of each column: name, type, whether it may be empty, default, place in the primary key.
+        return {name: [row[1:] for row in connection.execute(f"PRAGMA table_xinfo('{name}')")] for name in names}
+
+
+def test_an_old_file_has_the_tables_of_a_new_one_once_opened(old: Path, tmp_path: Path) -> None:
+    LocalKms.open(old, root_key=_noted("root key")).close()
+    LocalKms.open(tmp_path / "new.db").close()
+
+    assert _tables(old) == _tables(tmp_path / "new.db")
+
+
 def test_what_an_old_file_holds_opens_and_decrypts(old: Path) -> None:
     with LocalKms.open(old, root_key=_noted("root key")) as kms:
         opened = kms.decrypt(CiphertextBlob=_noted("blob"), EncryptionContext={"a": "b"}, KeyId="alias/old")

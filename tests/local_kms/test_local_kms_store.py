@@ -18,7 +18,7 @@ from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.model import Key
 from envelope_sdk.local_kms.store import opening
 from envelope_sdk.local_kms.store.root_key import make_root_key_file
-from envelope_sdk.local_kms.store.rows import forgive
+from envelope_sdk.local_kms.store.rows.transaction import forgive
 from envelope_sdk.local_kms.store.schema import SCHEMA_VERSION
 from envelope_sdk.local_kms.store.session import translate
 from envelope_sdk.local_kms.store.sqlite import SqliteStore

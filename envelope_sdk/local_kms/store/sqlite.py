@@ -23,7 +23,7 @@ from typing import Final
 from envelope_sdk.errors import KeyStoreError, LocalKmsError
 from envelope_sdk.local_kms.store.opening import RootKeySource, check_paths, prepare, refuse_emptied
 from envelope_sdk.local_kms.store.root_key import ROOT_KEY_LENGTH, sync_folder
-from envelope_sdk.local_kms.store.rows import SqliteTransaction, forgive
+from envelope_sdk.local_kms.store.rows.transaction import SqliteTransaction, forgive
 from envelope_sdk.local_kms.store.session import CHANGE, LOOK, Session, connect, translated
 from envelope_sdk.local_kms.store.wrapping import MaterialWrapper
 from envelope_sdk.primitives.entropy import RandomSource
