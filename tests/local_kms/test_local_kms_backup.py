@@ -273,7 +273,7 @@ def test_a_log_that_was_left_behind_is_not_taken_for_the_backups(database: Path,
     blob = _make(database)
     _backup(database, copy)
     Path(f"{elsewhere}-wal").write_bytes(b"the rest of a log")
-    with pytest.raises(UsageError, match="keys[.]db-wal is there already"):
+    with pytest.raises(UsageError, match=r"keys\.db-wal is there already"):
         LocalKms.restore(copy, elsewhere, root_key=_KEY)
     LocalKms.restore(copy, elsewhere, root_key=_KEY, replace=True)
 
