@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,8 +18,9 @@ import pytest
 from testkit.processes import in_child
 
 import envelope_sdk.local_kms.store
-from envelope_sdk.errors import KeyringError, KeyStoreError, UsageError
+from envelope_sdk.errors import KeyringError, KeyStoreError, KmsServiceError, UsageError
 from envelope_sdk.local_kms import ROOT_KEY_VARIABLE, LocalKms, Passphrase
+from envelope_sdk.local_kms.model import AccessKey
 from envelope_sdk.local_kms.store.root_key import make_root_key_file
 from envelope_sdk.local_kms.store.root_key_files import waiting_path
 from envelope_sdk.local_kms.store.sqlite import SqliteStore
@@ -231,7 +233,7 @@ def test_a_damaged_key_stops_it_before_anything_is_changed(database: Path) -> No
 def _survives(kms: LocalKms, blob: bytes) -> bool:
     try:
         return kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"secret"
-    except KeyStoreError:
+    except (KeyStoreError, KmsServiceError):
         return False
 
 
@@ -253,6 +255,40 @@ def test_a_store_in_memory_takes_another_too(tmp_path: Path) -> None:
         assert _decrypts(kms, [blob])
         with pytest.raises(UsageError, match="needs a root key"):
             kms.rotate_root_key()
+
+
+def test_secrets_of_access_keys_are_wrapped_anew_too(database: Path) -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    user = "arn:aws:iam::000000000000:user/a"
+    key = AccessKey(
+        access_key_id="AKIA1",
+        account="000000000000",
+        arn=user,
+        created=moment,
+        expiry=None,
+        document="{}",
+        secret=bytearray(b"x" * 40),
+    )
+    store = SqliteStore.open(database, _KEY, system_random)
+    with store.write() as change:
+        change.put_access_key(key)
+    store.rotate_root_key(_OTHER)
+    store.close()
+    store = SqliteStore.open(database, _OTHER, system_random)
+    with store.read() as look:
+        assert look.access_key("AKIA1") == key
+    store.close()
+
+
+def test_material_whose_secret_is_gone_stays_gone(database: Path) -> None:
+    blobs = _make(database, _KEY)
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("UPDATE materials SET wrapped = NULL WHERE key_id = (SELECT max(key_id) FROM keys)")
+    with LocalKms.open(database, root_key=_KEY) as kms:
+        kms.rotate_root_key(_OTHER)
+
+        assert sum(wrapped is None for wrapped in _wrapped(database)) == 1
+        assert sum(_survives(kms, blob) for blob in blobs) == 2
 
 
 # --- others who have the store open ----------------------------------------------------------------------------------
