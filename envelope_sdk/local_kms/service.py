@@ -90,6 +90,11 @@ class Service:
     def __repr__(self) -> str:
         return f"Service({self._store!r})"
 
+    @property
+    def store(self) -> Store:
+        """The store below."""
+        return self._store
+
     def call(self, operation: str, parameters: Mapping[str, object], requester: Requester) -> dict[str, Any]:
         """Do one operation.
 

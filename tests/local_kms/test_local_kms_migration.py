@@ -83,3 +83,16 @@ def test_an_old_file_opened_with_another_root_key_is_left_as_it_is(old: Path) ->
         LocalKms.open(old, root_key=hashlib.sha256(b"another").digest())
 
     assert _version(old) == 1
+
+
+def test_a_program_of_another_version_that_has_it_open_is_told_to_start_again(database: Path) -> None:
+    with LocalKms.open(database) as kms:
+        key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+        kms.generate_data_key(KeyId=key_id, KeySpec="AES_256")
+        with closing(sqlite3.connect(database)) as later:
+            later.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        for call in (kms.create_key, lambda: kms.generate_data_key(KeyId=key_id, KeySpec="AES_256"), kms.list_keys):
+            with pytest.raises(KeyStoreError, match=f"one of schema {SCHEMA_VERSION + 1} while it was open .* start"):
+                call()
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT count(*) FROM keys").fetchone() == (1,)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from envelope_sdk.local_kms.identifiers import Scope
@@ -27,6 +28,7 @@ from envelope_sdk.local_kms.model import (
     Material,
     MaterialRecord,
 )
+from envelope_sdk.local_kms.store.sources import RootKeySource
 
 __all__ = ["ReadTransaction", "Store", "WriteTransaction"]
 
@@ -210,6 +212,14 @@ class Store(Protocol):
 
     def write(self) -> AbstractContextManager[WriteTransaction]:
         """Begin a change; it is durable when the ``with`` block has ended."""
+        ...
+
+    def rotate_root_key(self, root_key: RootKeySource) -> None:
+        """Put everything under another root key; others who have the store open notice at their next look."""
+        ...
+
+    def backup(self, path: Path, *, replace: bool = False) -> None:
+        """Write a copy of the store, as at one moment, to a file; :class:`UsageError` if that is done otherwise."""
         ...
 
     def close(self) -> None:

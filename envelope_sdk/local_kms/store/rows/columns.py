@@ -5,12 +5,12 @@ Columns of SQLite hold values of any type, whatever their declaration says: each
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from envelope_sdk.errors import KeyStoreError, UsageError
 from envelope_sdk.local_kms.identifiers import Scope
+from envelope_sdk.local_kms.store.connection import Connection
 from envelope_sdk.local_kms.store.wrapping import MaterialWrapper
 
 __all__ = ["Rows", "number_of", "number_or_none", "scope_of", "text", "text_or_none", "time", "time_or_none", "whole"]
@@ -24,10 +24,15 @@ class Rows:
 
     __slots__ = ("_connection", "_wrapper")
 
-    def __init__(self, connection: sqlite3.Connection, wrapper: MaterialWrapper) -> None:
+    def __init__(self, connection: Connection, wrapper: MaterialWrapper) -> None:
         """Take the connection, and the wrapper for secrets."""
         self._connection = connection
         self._wrapper = wrapper
+
+    @property
+    def wrapper(self) -> MaterialWrapper:
+        """What wraps and unwraps secrets in this transaction."""
+        return self._wrapper
 
 
 def number_of(moment: datetime) -> int:

@@ -36,31 +36,32 @@ class SqliteTransaction(KeyRows, MaterialRows, NameRows, AccessRows, FigureRows)
         """Erase the keys due, and all that hangs on them."""
         keys = super().erase_keys(due)
         if keys:
-            self._run_up_debt()
+            self.run_up_debt()
         return keys
 
     def update_material(self, scope: Scope, record: MaterialRecord) -> None:
         """Replace what is known of a material; unless it is present, erase its secret."""
         super().update_material(scope, record)
         if not record.present:
-            self._run_up_debt()
+            self.run_up_debt()
 
     def remove_access_key(self, access_key_id: str) -> None:
         """Remove an access key."""
         super().remove_access_key(access_key_id)
-        self._run_up_debt()
+        self.run_up_debt()
 
     def remove_identity(self, arn: str) -> None:
         """Remove an identity and its access keys."""
         super().remove_identity(arn)
-        self._run_up_debt()
+        self.run_up_debt()
 
     def debt(self) -> object:
         """Return the mark of erased rows that may still stand in the log; ``None`` where there is no such debt."""
         row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (_DEBT_NAME,)).fetchone()
         return None if row is None else row[0]
 
-    def _run_up_debt(self) -> None:
+    def run_up_debt(self) -> None:
+        """Leave the mark that the log is to be emptied of secrets that were erased or replaced."""
         self._connection.execute(_RUN_UP_DEBT, (_DEBT_NAME,))
 
 
