@@ -60,7 +60,7 @@ class LocalStore:
             from envelope_sdk.local_kms import LocalKms
 
             if make:
-                self._make_folder()
+                self.make_folder()
             else:
                 status_of_store(self.path)
             self._kms = LocalKms.open(self.path)
@@ -107,7 +107,12 @@ class LocalStore:
         say("hint: keep copies of that file and of its root key beside it: what the key encrypts opens with both only")
         return str(made["Arn"])
 
-    def _make_folder(self) -> None:
+    def make_folder(self) -> None:
+        """Make the folder that the file is in.
+
+        Raises:
+            KeyStoreError: it cannot be made.
+        """
         folder = self.path.parent
         try:
             make_folders(folder)

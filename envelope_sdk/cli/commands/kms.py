@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import click
 
+from envelope_sdk.cli.commands.serve import serve
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.options import store_option
 from envelope_sdk.errors import KmsServiceError
@@ -31,6 +32,9 @@ def command(ctx: click.Context, kms_store: str | None) -> None:
     KEY is a key id, a key ARN or, where AWS KMS takes one, alias/NAME.
     """
     ctx.obj = ctx.with_resource(closing(LocalStore(kms_store)))
+
+
+command.add_command(serve)
 
 
 @command.command("create-key")
