@@ -129,7 +129,7 @@ class LocalStore:
         return str(made["Arn"])
 
     def make_folder(self) -> None:
-        """Make the folder of the file where there is none.
+        """Make the folder that the file is in.
 
         Raises:
             KeyStoreError: it cannot be made.

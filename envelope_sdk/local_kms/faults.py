@@ -17,23 +17,31 @@ __all__ = [
     "disabled",
     "dependency_timeout",
     "dry_run",
+    "expired_token",
+    "incomplete_signature",
     "incorrect_key",
+    "internal",
     "invalid_alias_name",
     "invalid_arn",
     "invalid_ciphertext",
     "invalid_mac",
     "invalid_marker",
+    "invalid_request_signature",
     "invalid_signature",
     "invalid_state",
     "key_not_found",
     "malformed_key_id",
     "malformed_policy",
+    "missing_authentication",
     "not_found",
+    "request_too_large",
     "reserved_alias",
     "serialization",
+    "signature_mismatch",
     "tag",
     "unknown_material",
     "unknown_operation",
+    "unrecognized_client",
     "unsupported",
     "usage",
     "validation",
@@ -185,3 +193,53 @@ def dependency_timeout() -> KmsServiceError:
     """The store is busy: the same call may work later, and boto3's retry modes would send it again."""
     message = "The system timed out while trying to fulfill the request. You can retry the request."
     return KmsServiceError("DependencyTimeoutException", message, status=503)
+
+
+# --- before an operation is reached ----------------------------------------------------------------------------------
+
+
+def missing_authentication() -> KmsServiceError:
+    """A request that nobody has signed."""
+    return KmsServiceError("MissingAuthenticationTokenException", "Missing Authentication Token")
+
+
+def incomplete_signature(message: str) -> KmsServiceError:
+    """A signature of which something is missing, or that cannot be read."""
+    return KmsServiceError("IncompleteSignatureException", message)
+
+
+def unrecognized_client() -> KmsServiceError:
+    """An access key, or a session token, that is not known."""
+    return KmsServiceError("UnrecognizedClientException", "The security token included in the request is invalid.")
+
+
+def expired_token() -> KmsServiceError:
+    """An access key whose session has ended."""
+    return KmsServiceError("ExpiredTokenException", "The security token included in the request is expired")
+
+
+def invalid_request_signature(message: str) -> KmsServiceError:
+    """A request's signature is for another date, Region, service or request: the message says which."""
+    return KmsServiceError("InvalidSignatureException", message)
+
+
+def signature_mismatch(canonical: str, to_sign: str) -> KmsServiceError:
+    """A request's signature is another one than that computed here; AWS shows what should have been signed."""
+    return invalid_request_signature(
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access "
+        "Key and signing method. Consult the service documentation for details.\n\n"
+        f"The Canonical String for this request should have been\n'{canonical}'\n\n"
+        f"The String-to-Sign should have been\n'{to_sign}'\n"
+    )
+
+
+def request_too_large(limit: int) -> KmsServiceError:
+    """A body of more than ``limit`` bytes."""
+    message = f"The request has more than {limit} bytes."
+    return KmsServiceError("RequestEntityTooLargeException", message, status=413)
+
+
+def internal() -> KmsServiceError:
+    """The service failed; what failed is for its own log."""
+    message = "The request was rejected because an internal exception occurred. The request can be retried."
+    return KmsServiceError("KMSInternalException", message, status=500)

@@ -10,7 +10,16 @@ from typing import Final
 from envelope_sdk.errors import UsageError
 from envelope_sdk.primitives.entropy import RandomSource
 
-__all__ = ["ALIAS_PREFIX", "Reference", "Scope", "is_key_id", "new_key_id", "parse_reference"]
+__all__ = [
+    "ALIAS_PREFIX",
+    "Reference",
+    "Scope",
+    "is_account",
+    "is_key_id",
+    "is_region",
+    "new_key_id",
+    "parse_reference",
+]
 
 ALIAS_PREFIX: Final = "alias/"
 """What every alias name begins with."""
@@ -110,6 +119,16 @@ def new_key_id(random: RandomSource, *, multi_region: bool) -> str:
     if multi_region:
         return "mrk-" + random(16).hex()
     return str(uuid.UUID(bytes=random(16), version=4))
+
+
+def is_account(text: str) -> bool:
+    """Whether ``text`` has the form of an account's number."""
+    return _ACCOUNT.fullmatch(text) is not None
+
+
+def is_region(text: str) -> bool:
+    """Whether ``text`` has the form of a Region's name."""
+    return _REGION.fullmatch(text) is not None
 
 
 def _partition(region: str) -> str:

@@ -122,6 +122,23 @@ class Service:
         except KmsServiceError as error:
             raise KmsServiceError(error.code, error.message, operation=operation, status=error.status) from None
 
+    def settle(self) -> None:
+        """Do what has fallen due: erase keys whose day has come. Calls do so too; this is for when there are none.
+
+        Raises:
+            KmsServiceError: DependencyTimeoutException: others kept the store locked.
+            KeyStoreError: the store cannot be used.
+        """
+        self._current(self._now())
+
+    def check(self) -> None:
+        """Look whether the store can be read.
+
+        Raises:
+            KeyStoreError, KmsServiceError: it cannot.
+        """
+        self._catalogue.view()
+
     def close(self) -> None:
         """Forget all keys and close the store."""
         self._catalogue.close()

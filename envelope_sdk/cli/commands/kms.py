@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from envelope_sdk.cli.commands import kms_upkeep
+from envelope_sdk.cli.commands.serve import serve
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.options import store_option
 from envelope_sdk.cli.root_keys import FORMS, SOURCE_VARIABLE
@@ -40,8 +41,8 @@ def command(ctx: click.Context, kms_store: str | None, root_key: str | None) -> 
     ctx.obj = ctx.with_resource(closing(LocalStore(kms_store, root_key)))
 
 
-for _upkeep in (kms_upkeep.rotate_root_key, kms_upkeep.backup, kms_upkeep.restore):
-    command.add_command(_upkeep)
+for _other in (kms_upkeep.rotate_root_key, kms_upkeep.backup, kms_upkeep.restore, serve):
+    command.add_command(_other)
 
 
 @command.command("create-key")

@@ -1,0 +1,96 @@
+"""``envelope kms serve``: the local KMS over HTTP, for every program that speaks to AWS KMS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from envelope_sdk.cli.local_store import LocalStore
+from envelope_sdk.cli.terminal import say
+from envelope_sdk.errors import UsageError
+
+if TYPE_CHECKING:
+    from envelope_sdk.local_kms.server.settings import Settings
+
+__all__ = ["serve"]
+
+_FILE: Final = click.Path(exists=True, dir_okay=False, resolve_path=True)
+
+
+@click.command("serve")
+@click.option("--store", metavar="FILE", help="File of the local KMS; made if it is not there [default: --kms-store].")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8900, show_default=True, help="Port; 0 for a free one.")
+@click.option("--region", default="us-east-1", show_default=True, help="Region of requests that name none.")
+@click.option("--account", default="000000000000", show_default=True, help="Account of callers whose key names none.")
+@click.option(
+    "--auth",
+    type=click.Choice(["none", "sigv4"]),
+    help="Who may call: anybody, or who signs with a known access key [default: sigv4 with --access-key-file].",
+)
+@click.option("--access-key-file", type=_FILE, metavar="FILE", help="Access keys, TOML; only its owner may read it.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@click.option("--tls-cert", type=_FILE, metavar="FILE", help="Serve TLS with this certificate and chain, PEM.")
+@click.option("--tls-key", type=_FILE, metavar="FILE", help="Its private key, PEM, if it is in another file.")
+@click.option("--allow-anonymous-remote", is_flag=True, help="Let anybody call from other machines, unsigned.")
+@click.option("--allow-host", multiple=True, metavar="NAME", help="Name to be called by at a loopback address.")
+@click.option("--allow-origin", multiple=True, metavar="ORIGIN", help="Web page that may call; '*' for all.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json", "off"]),
+    default="text",
+    show_default=True,
+    help="A line for each request on standard error.",
+)
+@click.option("--test-clock", is_flag=True, help="Let callers move the clock: POST /_envelope/clock.")
+@click.option("--max-body", type=click.IntRange(1), default=2**20, show_default=True, help="Bytes of a request's body.")
+@click.option(
+    "--max-connections", type=click.IntRange(1), default=512, show_default=True, help="At once, in each process."
+)
+@click.pass_obj
+def serve(usual: LocalStore, /, store: str | None, **options: object) -> None:
+    """Serve the local KMS over HTTP.
+
+    boto3, the AWS CLI and other programs use it by its URL, for instance with AWS_ENDPOINT_URL_KMS. It ends, with
+    what is under way finished, on Ctrl+C or SIGTERM.
+    """
+    files = usual.at(store)
+    try:
+        from envelope_sdk.local_kms.server.workers import serve as run
+    except ImportError as error:
+        raise UsageError(str(error)) from None
+    settings = _settings(files.path, options)
+    files.make_folder()
+    run(settings, lambda url: _announce(settings, url))
+
+
+def _settings(store: Path, options: dict[str, object]) -> Settings:
+    """Return how to run, from the options by their names.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    from envelope_sdk.local_kms.server.settings import Settings
+
+    named = dict(options)
+    auth, access_keys = named.pop("auth"), named.pop("access_key_file")
+    if auth == "sigv4" and access_keys is None:
+        raise UsageError("signatures are checked against access keys: name their file (--access-key-file)")
+    if auth == "none" and access_keys is not None:
+        raise UsageError("access keys are of no use where anybody may call: leave out --auth none or the file")
+    renamed = {
+        "tls_certificate": named.pop("tls_cert"),
+        "anonymous_remote": named.pop("allow_anonymous_remote"),
+        "allowed_hosts": named.pop("allow_host"),
+        "allowed_origins": named.pop("allow_origin"),
+    }
+    fields: dict[str, object] = {**named, **renamed, "access_keys": access_keys, "store": str(store.absolute())}
+    # Each option has the type of its field: click has seen to it.
+    return Settings(**fields)  # type: ignore[arg-type]
+
+
+def _announce(settings: Settings, url: str) -> None:
+    auth = "none" if settings.access_keys is None else "sigv4"
+    say(f"local KMS at {url} (Region {settings.region}, account {settings.account}, auth {auth})")

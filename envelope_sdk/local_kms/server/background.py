@@ -1,0 +1,84 @@
+"""A server in a thread of this process: for tests, of this package and of others."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from envelope_sdk.local_kms.server.running import ServerProcess, listen, url_of
+from envelope_sdk.local_kms.server.settings import Settings
+from envelope_sdk.local_kms.service import Clock, system_clock
+from envelope_sdk.local_kms.store.contract import Store
+from envelope_sdk.local_kms.store.sqlite import SqliteStore
+from envelope_sdk.primitives.entropy import system_random
+
+__all__ = ["BackgroundServer"]
+
+
+class BackgroundServer:
+    """Serves from ``with`` to its end::
+
+        with BackgroundServer() as server:
+            kms = boto3.client("kms", endpoint_url=server.url, ...)
+
+    Attributes:
+        url: the address to call.
+        lines: of its log.
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, *, store: Store | None = None, clock: Clock = system_clock
+    ) -> None:
+        """Take how to run; without settings, at a free port over keys in memory.
+
+        Args:
+            settings: how to run, with one worker. Without them keys are in memory.
+            store: where the keys are instead of in the file that ``settings`` name; closed in the end.
+            clock: returns the time, tz-aware.
+
+        Raises:
+            UsageError, KeyStoreError, KmsServiceError: as for ``ServerProcess``; also where it cannot listen.
+        """
+        if settings is None:
+            settings = Settings(store="", port=0, log_format="json")
+            store = store or SqliteStore.in_memory(system_random)
+        self.lines: list[str] = []
+        self._socket = listen(settings)
+        self.url = url_of(settings, self._socket)
+        try:
+            self.process = ServerProcess(settings, store=store, clock=clock, log=self.lines.append)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="envelope-kms-server")
+        self._failure: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        """Start, and return when requests are answered."""
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop as on SIGTERM."""
+        self.stop()
+        self._thread.join()
+
+    def stop(self) -> None:
+        """Begin to stop: what is under way is finished."""
+        # A flag that the event loop looks at: safe from any thread.
+        self.process.stop()
+
+    def _run(self) -> None:
+        try:
+            self.process.run(self._socket, self._ready.set)
+        except BaseException as error:  # noqa: BLE001 - raised to whoever waits
+            self._failure = error
+        finally:
+            self._ready.set()

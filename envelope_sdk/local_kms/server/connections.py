@@ -1,0 +1,91 @@
+"""Connections with limits that hold before a request is whole: the size of its head, how long it takes, how many."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+try:
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+except ImportError as error:
+    raise ImportError("the server needs more: pip install 'envelope-sdk[server]'") from error
+
+from envelope_sdk.local_kms.server.settings import Settings
+
+__all__ = ["MAX_HEAD", "Connection", "bounded", "close_late"]
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of a request's line and headers. Session tokens, the longest, have some thousands."""
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's, which bounds neither the size of a head nor the time for it."""
+
+    max_connections = 1
+    _head_bytes = 0
+    _waiting_since: float | None = None
+    _begun = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a head; refuse one connection too many."""
+        super().connection_made(transport)
+        self._waiting_since = self.loop.time()
+        self._begun = True
+        if len(self.connections) > self.max_connections:
+            self._refuse(b"503 Service Unavailable", b"ServiceUnavailableException")
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; refuse a head that is too long."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._waiting_since is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD and not self.transport.is_closing():
+                self._refuse(b"431 Request Header Fields Too Large", b"RequestHeaderSectionTooLargeException")
+
+    def on_message_begin(self) -> None:
+        """Begin to wait for the rest of a head."""
+        super().on_message_begin()
+        self._waiting_since = self.loop.time()
+        self._begun = True
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """Stop waiting."""
+        self._waiting_since = None
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for another request."""
+        super().on_response_complete()
+        # With requests in a pipeline, the next is under way already, or its head is.
+        if self._waiting_since is None and self.cycle.response_complete:
+            self._waiting_since = self.loop.time()
+            self._begun = False
+
+    def close_if_late(self, now: float, head_seconds: float, idle_seconds: float) -> None:
+        """Close the connection where a head, or the next request, has been waited for long enough."""
+        since = self._waiting_since
+        if since is not None and now - since > (head_seconds if self._begun else idle_seconds):
+            self.transport.close()
+
+    def _refuse(self, status: bytes, code: bytes) -> None:
+        body = b'{"__type":"%s"}' % code
+        head = b"HTTP/1.1 %s\r\ncontent-type: application/x-amz-json-1.1\r\nconnection: close\r\n" % status
+        self.transport.write(head + b"content-length: %d\r\n\r\n%s" % (len(body), body))
+        self.transport.close()
+
+
+def bounded(settings: Settings) -> type[Connection]:
+    """Return connections with these limits, for uvicorn to make."""
+    limits: dict[str, Any] = {"max_connections": settings.max_connections}
+    return type("BoundedConnection", (Connection,), limits)
+
+
+def close_late(connections: Any, now: float, settings: Settings) -> None:
+    """Close all connections that have been waited for long enough."""
+    for connection in list(connections):
+        if isinstance(connection, Connection):
+            connection.close_if_late(now, settings.head_seconds, settings.idle_seconds)

@@ -1,0 +1,183 @@
+"""Several processes that serve at one socket, over one file of keys, and the process that looks after them.
+
+A worker is this module run as a program. It is told how to run by its argument, listens at a socket that it inherits,
+says on its standard output that it answers, and ends when it is told to or when its standard input ends: that of a
+parent that was killed does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from envelope_sdk.errors import EnvelopeError, KeyStoreError
+from envelope_sdk.local_kms.server.logs import write_line
+from envelope_sdk.local_kms.server.running import ServerProcess, listen, url_of
+from envelope_sdk.local_kms.server.settings import Settings
+
+__all__ = ["serve"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_FAILURES = 5
+"""Workers in a row that may end right after their start before the server gives up."""
+_EARLY_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
+
+
+def serve(settings: Settings, ready: Callable[[str], None]) -> None:
+    """Serve until a signal comes: SIGINT, SIGTERM or SIGHUP. A second one ends requests that are under way.
+
+    Args:
+        settings: how to run.
+        ready: called with the address once requests are answered.
+
+    Raises:
+        UsageError, KeyStoreError, KmsServiceError: it cannot start; with several workers also: they keep ending.
+    """
+    opened = listen(settings)
+    try:
+        url = url_of(settings, opened)
+        # Whatever cannot work is found out here, once, rather than by each worker.
+        process = ServerProcess(settings)
+        if settings.workers == 1:
+            process.run(opened, lambda: ready(url), prepare=lambda: _stop_on_signals(process))
+            return
+        process.close()
+        with tempfile.TemporaryDirectory(prefix="envelope-kms-") as folder:
+            _Parent(settings, opened, folder).run(lambda: ready(url))
+    finally:
+        opened.close()
+
+
+def _stop_on_signals(process: ServerProcess) -> None:
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        # What is ignored, as under nohup, stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, process.stop)
+
+
+class _Parent:
+    """Starts workers, replaces those that end, and passes signals on."""
+
+    def __init__(self, settings: Settings, opened: socket.socket, folder: str) -> None:
+        self._settings = settings
+        self._socket = opened
+        self._environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": folder}
+        self._workers: dict[subprocess.Popen[bytes], float] = {}
+        self._signals = 0
+        self._early = 0
+
+    def run(self, ready: Callable[[], None]) -> None:
+        handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        for number, handler in handlers.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, self._heard)
+        try:
+            self._socket.listen()
+            started = [self._start() for _ in range(self._settings.workers)]
+            if all(_answers(worker) for worker in started):
+                ready()
+            while not self._signals:
+                time.sleep(_LOOK_SECONDS)
+                self._replace_ended()
+        finally:
+            self._stop()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _heard(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+        for worker in list(self._workers):
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGTERM)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", __name__, str(self._socket.fileno()), self._settings.to_json()]
+        worker = subprocess.Popen(  # noqa: S603 - this very program
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[self._socket.fileno()],
+            env=self._environment,
+            # Ctrl+C at the terminal is for the parent, which tells the workers.
+            start_new_session=True,
+        )
+        self._workers[worker] = time.monotonic()
+        return worker
+
+    def _replace_ended(self) -> None:
+        for worker, since in list(self._workers.items()):
+            if worker.poll() is None or self._signals:
+                continue
+            del self._workers[worker]
+            _close_pipes(worker)
+            self._early = self._early + 1 if time.monotonic() - since < _EARLY_SECONDS else 0
+            if self._early >= _FAILURES:
+                raise KeyStoreError("the server's workers keep ending: its log says why")
+            write_line(f"a worker ended with {worker.returncode} and is replaced")
+            # Nobody waits for it: the others answer meanwhile.
+            threading.Thread(target=_answers, args=(self._start(),), daemon=True).start()
+
+    def _stop(self) -> None:
+        for worker in self._workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGTERM)
+        until = time.monotonic() + self._settings.stop_seconds + _EARLY_SECONDS
+        for worker in self._workers:
+            try:
+                worker.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+            _close_pipes(worker)
+
+
+def _answers(worker: subprocess.Popen[bytes]) -> bool:
+    """Wait until a worker answers requests; return whether it does, or has ended."""
+    return worker.stdout is not None and bool(worker.stdout.readline())
+
+
+def _close_pipes(worker: subprocess.Popen[bytes]) -> None:
+    for pipe in (worker.stdin, worker.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def _work() -> int:
+    """Run as a worker; return what to end with."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    opened = socket.socket(fileno=int(sys.argv[1]))
+    opened.setblocking(False)
+    try:
+        process = ServerProcess(Settings.from_json(sys.argv[2]))
+    except EnvelopeError as error:
+        write_line(f"a worker cannot start: {error}")
+        return 1
+    threading.Thread(target=_stop_with_parent, args=(process,), daemon=True).start()
+    process.run(opened, _say_ready, prepare=lambda: _stop_on_signals(process))
+    return 0
+
+
+def _stop_with_parent(process: ServerProcess) -> None:
+    sys.stdin.buffer.read()
+    process.stop()
+
+
+def _say_ready() -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(_work())
