@@ -134,6 +134,49 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         return cls(store, region=region, account=account, clock=clock, random=random)
 
     @classmethod
+    def open_postgresql(
+        cls,
+        url: str,
+        *,
+        root_key: RootKeySource,
+        schema: str = "envelope_kms",
+        region: str = DEFAULT_REGION,
+        account: str = DEFAULT_ACCOUNT,
+        clock: Clock = system_clock,
+        random: RandomSource = system_random,
+    ) -> LocalKms:
+        """Open the key store in a PostgreSQL database, which servers on several hosts may share.
+
+        What is changed through one of them is in force on all at their next call. Needs psycopg 3:
+        ``pip install 'envelope-sdk[postgresql]'``.
+
+        Args:
+            url: ``postgresql://user@host/database``, as libpq takes it. Several hosts may be named: the one that takes
+                writes is used. A password in it is never shown; better keep it in a password file (``~/.pgpass``).
+            root_key: as in :meth:`open`, but nothing is next to a database: ``None`` is the environment variable
+                ``ENVELOPE_KMS_ROOT_KEY`` alone. Every host needs the same one. A file that is not there is made on
+                first use.
+            schema: the schema that the tables are in; made on first use.
+            region: the Region to be in.
+            account: twelve digits.
+            clock: returns the time, tz-aware.
+            random: the source of keys, ids and nonces; anything but the default is for tests.
+
+        Raises:
+            UsageError: the Region, account, URL, schema or root key cannot be one, or there is no root key.
+            TypeError: the root key or the URL is of another kind.
+            KeyStoreError: the database cannot be reached or used, its schema is of another program or a later version,
+                the root key is missing or not its own, or psycopg is not installed.
+            KmsServiceError: DependencyTimeoutException: another process kept the store locked. Later calls that do not
+                reach the database end in the same.
+        """
+        from envelope_sdk.local_kms.store.postgresql.store import PostgresqlStore
+
+        Scope(account, region)
+        store = PostgresqlStore.open(url, root_key, random, schema=schema)
+        return cls(store, region=region, account=account, clock=clock, random=random)
+
+    @classmethod
     def in_memory(
         cls,
         *,
