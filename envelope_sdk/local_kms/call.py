@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from envelope_sdk.errors import KmsServiceError
 from envelope_sdk.local_kms import faults
+from envelope_sdk.local_kms.accounts import CROSS_ACCOUNT
 from envelope_sdk.local_kms.catalogue import View
 from envelope_sdk.local_kms.identifiers import Reference, Scope, parse_reference
-from envelope_sdk.local_kms.model import Alias, Key
-from envelope_sdk.local_kms.policy import Caller
+from envelope_sdk.local_kms.model import GrantRecord, Key
+from envelope_sdk.local_kms.policy import Caller, ConditionValue, Grant, not_let_in
 from envelope_sdk.local_kms.states import check_state
-from envelope_sdk.local_kms.store.contract import Store
+from envelope_sdk.local_kms.store.contract import ReadTransaction, Store
 from envelope_sdk.primitives.entropy import RandomSource
 
 __all__ = ["Authority", "Call", "Journal", "KeySource", "Quotas", "Requester", "Unlimited"]
@@ -22,11 +23,18 @@ __all__ = ["Authority", "Call", "Journal", "KeySource", "Quotas", "Requester", "
 _MODELS_INVALID_ARN: Final = frozenset(
     {
         "CancelKeyDeletion",
+        "CreateGrant",
         "DescribeKey",
         "DisableKey",
         "EnableKey",
+        "GetKeyPolicy",
         "GetPublicKey",
         "ListAliases",
+        "ListGrants",
+        "ListKeyPolicies",
+        "PutKeyPolicy",
+        "RetireGrant",
+        "RevokeGrant",
         "ScheduleKeyDeletion",
         "UpdateKeyDescription",
     }
@@ -47,6 +55,7 @@ class Requester:
         secure: whether the call came over TLS, or not over a network at all.
         via_service: the AWS service that calls on the principal's behalf, for instance
             ``s3.us-east-1.amazonaws.com``.
+        conditions: further condition keys of the request, for instance ``aws:SourceArn``.
     """
 
     scope: Scope
@@ -56,18 +65,11 @@ class Requester:
     user_agent: str = ""
     secure: bool = True
     via_service: str | None = None
+    conditions: Mapping[str, ConditionValue] | None = None
 
 
-class KeySource(Protocol):
-    """Where a call finds keys: the catalogue, or the transaction that is about to change one."""
-
-    def key(self, scope: Scope, key_id: str) -> Key | None:
-        """Return the key of that id."""
-        ...
-
-    def alias(self, scope: Scope, name: str) -> Alias | None:
-        """Return the alias of that name."""
-        ...
+KeySource = View | ReadTransaction
+"""Where a call finds keys: the catalogue, or the transaction that is about to change one."""
 
 
 class Authority(Protocol):
@@ -114,6 +116,9 @@ class Unlimited:
         """Forget it."""
 
 
+_AT_ONCE: Final = timedelta()
+
+
 @dataclass(slots=True, eq=False)
 class Call:
     """One call of one operation.
@@ -129,6 +134,10 @@ class Call:
         authority: who may do what.
         quotas: how often.
         keys: those the call has come to so far, for the record.
+        facts: condition keys that only the operation can tell.
+        new_grant: for CreateGrant, the grant to be made.
+        retired: for RetireGrant, the grant to be retired.
+        grant_propagation: how long a new grant takes to count for callers without its token.
     """
 
     operation: str
@@ -141,12 +150,22 @@ class Call:
     authority: Authority
     quotas: Quotas
     keys: tuple[Key, ...] = ()
+    facts: Mapping[str, ConditionValue] | None = None
+    new_grant: Grant | None = None
+    retired: GrantRecord | None = None
+    grant_propagation: timedelta = _AT_ONCE
+    _source: KeySource | None = None
     _counted: bool = False
 
     @property
     def scope(self) -> Scope:
         """The account and Region called."""
         return self.requester.scope
+
+    @property
+    def records(self) -> KeySource:
+        """Where what decides on permissions is looked up: where a key was looked for last, if one was."""
+        return self._source or self.view
 
     def key(self, name: str, source: KeySource, *, aliases: bool = True, action: str | None = None) -> Key:
         """Return the key that ``name`` stands for, permitted and in a state fit for this operation.
@@ -164,19 +183,23 @@ class Call:
 
     def find(self, name: str, source: KeySource, *, aliases: bool = True) -> Key:
         """Return the key that ``name`` stands for; neither permission nor state is checked."""
+        self._source = source
         reference = parse_reference(self.scope, name)
         if reference is None:
             raise faults.invalid_arn(name) if self._models_invalid_arn else faults.not_found(f"Invalid arn {name}")
         self._check_reference(reference, name, aliases=aliases)
+        scope = self.scope
+        if reference.account != scope.account:
+            scope = Scope(reference.account, scope.region)
         key_id = reference.name
         if reference.alias:
-            alias = source.alias(self.scope, reference.name)
+            alias = source.alias(scope, reference.name)
             if alias is None:
                 raise faults.alias_not_found(reference.arn)
             key_id = alias.key_id
-        key = source.key(self.scope, key_id)
+        key = source.key(scope, key_id)
         if key is None:
-            raise faults.key_not_found(self.scope.key_arn(key_id))
+            raise faults.key_not_found(scope.key_arn(key_id))
         return key
 
     def admit(self, key: Key, action: str | None = None) -> Key:
@@ -201,9 +224,12 @@ class Call:
         if not self._counted:
             self._counted = True
             self.quotas.take(self, key)
+        action = action or self.operation
         if resource is None:
             resource = "*" if key is None else key.arn
-        self.authority.authorize(self, action or self.operation, key, resource)
+        if key is not None and key.scope.account != self.scope.account and self.operation not in CROSS_ACCOUNT:
+            raise not_let_in(self.requester.caller, action, resource)
+        self.authority.authorize(self, action, key, resource)
 
     @property
     def _models_invalid_arn(self) -> bool:
@@ -214,6 +240,3 @@ class Call:
             raise faults.not_found(f"Invalid arn {reference.region}")
         if not reference.well_formed or (reference.alias and not aliases):
             raise faults.malformed_key_id(name)
-        if reference.account != self.scope.account:
-            # Other accounts' keys are a matter of policies, which are not built: for now there are none.
-            raise faults.alias_not_found(name) if reference.alias else faults.key_not_found(name)

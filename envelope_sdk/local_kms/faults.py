@@ -24,12 +24,15 @@ __all__ = [
     "invalid_alias_name",
     "invalid_arn",
     "invalid_ciphertext",
+    "invalid_grant_id",
+    "invalid_grant_token",
     "invalid_mac",
     "invalid_marker",
     "invalid_request_signature",
     "invalid_signature",
     "invalid_state",
     "key_not_found",
+    "limit_exceeded",
     "malformed_key_id",
     "malformed_policy",
     "missing_authentication",
@@ -151,13 +154,33 @@ def invalid_mac() -> KmsServiceError:
     return KmsServiceError("KMSInvalidMacException", "")
 
 
-def unknown_material() -> KmsServiceError:
-    """A well-formed blob made under key material this Region does not hold.
+def unknown_material(*, named: bool) -> KmsServiceError:
+    """A well-formed blob made under key material that this Region does not hold, or that the caller may not know of.
 
-    AWS answers the same text as an AccessDeniedException to callers who name no key. Here a flipped bit in the blob's
-    material id must not look like a matter of permissions, hence the other code.
+    AWS does not tell the two apart, nor either from a blob whose material id was altered: nothing but the key material
+    itself could. Where the caller names the key the blob is what is wrong.
+
+    Args:
+        named: whether the caller names the key.
     """
-    return KmsServiceError("InvalidCiphertextException", _UNKNOWN_MATERIAL)
+    if named:
+        return KmsServiceError("InvalidCiphertextException", _UNKNOWN_MATERIAL)
+    return KmsServiceError("AccessDeniedException", _UNKNOWN_MATERIAL)
+
+
+def invalid_grant_token() -> KmsServiceError:
+    """A grant token that is none, or was altered."""
+    return KmsServiceError("InvalidGrantTokenException", "The grant token is not valid.")
+
+
+def invalid_grant_id() -> KmsServiceError:
+    """A grant id that cannot be one."""
+    return KmsServiceError("InvalidGrantIdException", "The grant id is not valid.")
+
+
+def limit_exceeded(message: str) -> KmsServiceError:
+    """A quota on how many of something there may be."""
+    return KmsServiceError("LimitExceededException", message)
 
 
 def incorrect_key() -> KmsServiceError:

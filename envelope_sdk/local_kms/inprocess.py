@@ -14,7 +14,9 @@ from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.methods.agreement import AgreementMethods
 from envelope_sdk.local_kms.methods.aliases import AliasMethods
 from envelope_sdk.local_kms.methods.encryption import EncryptionMethods
+from envelope_sdk.local_kms.methods.grants import GrantMethods
 from envelope_sdk.local_kms.methods.keys import KeyMethods
+from envelope_sdk.local_kms.methods.policies import PolicyMethods
 from envelope_sdk.local_kms.methods.signing import SigningMethods
 from envelope_sdk.local_kms.policy import Caller
 from envelope_sdk.local_kms.service import Clock, Service, system_clock
@@ -34,7 +36,15 @@ DEFAULT_ACCOUNT: Final = "000000000000"
 that local ARNs are told from real ones at sight."""
 
 
-class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, AgreementMethods):
+class LocalKms(
+    KeyMethods,
+    PolicyMethods,
+    GrantMethods,
+    AliasMethods,
+    EncryptionMethods,
+    SigningMethods,
+    AgreementMethods,
+):
     """A key management service in a file, or in memory, called like ``boto3.client("kms")``.
 
     Methods, keyword parameters, answers and errors are boto3's (API version 2014-11-01); an error is

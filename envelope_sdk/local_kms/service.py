@@ -8,15 +8,25 @@ and a ``Journal`` (see :mod:`~envelope_sdk.local_kms.call`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
 from envelope_sdk.errors import KmsServiceError, UsageError
 from envelope_sdk.local_kms import faults
+from envelope_sdk.local_kms.access.authority import PolicyAuthority
 from envelope_sdk.local_kms.call import Authority, Call, Journal, Quotas, Requester, Unlimited
 from envelope_sdk.local_kms.catalogue import Catalogue, View
-from envelope_sdk.local_kms.operations import agreement, aliases, crypto, data_key_pairs, keys, signing
+from envelope_sdk.local_kms.operations import (
+    agreement,
+    aliases,
+    crypto,
+    data_key_pairs,
+    grants,
+    keys,
+    policies,
+    signing,
+)
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 
@@ -29,6 +39,7 @@ OPERATIONS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = MappingProxy
     {
         "CancelKeyDeletion": keys.cancel_key_deletion,
         "CreateAlias": aliases.create_alias,
+        "CreateGrant": grants.create_grant,
         "CreateKey": keys.create_key,
         "Decapsulate": agreement.decapsulate,
         "Decrypt": crypto.decrypt,
@@ -45,10 +56,17 @@ OPERATIONS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = MappingProxy
         "GenerateDataKeyWithoutPlaintext": crypto.generate_data_key_without_plaintext,
         "GenerateMac": signing.generate_mac,
         "GenerateRandom": crypto.generate_random,
+        "GetKeyPolicy": policies.get_key_policy,
         "GetPublicKey": signing.get_public_key,
         "ListAliases": aliases.list_aliases,
+        "ListGrants": grants.list_grants,
+        "ListKeyPolicies": policies.list_key_policies,
         "ListKeys": keys.list_keys,
+        "ListRetirableGrants": grants.list_retirable_grants,
+        "PutKeyPolicy": policies.put_key_policy,
         "ReEncrypt": crypto.re_encrypt,
+        "RetireGrant": grants.retire_grant,
+        "RevokeGrant": grants.revoke_grant,
         "ScheduleKeyDeletion": keys.schedule_key_deletion,
         "Sign": signing.sign,
         "UpdateAlias": aliases.update_alias,
@@ -77,14 +95,20 @@ class Service:
         authority: Authority | None = None,
         quotas: Quotas | None = None,
         journal: Journal | None = None,
+        grant_propagation: timedelta = timedelta(),
     ) -> None:
-        """Take the store, where time and randomness come from, and what stands around every call, if anything does."""
+        """Take the store, where time and randomness come from, and what stands around every call.
+
+        Access control does unless another ``authority`` is given. ``grant_propagation`` is how long a new grant takes
+        to count for callers without its token.
+        """
         self._store = store
         self._clock = clock
         self._random = random
-        self._authority: Authority = authority or Unlimited()
+        self._authority: Authority = authority or PolicyAuthority()
         self._quotas: Quotas = quotas or Unlimited()
         self._journal: Journal = journal or Unlimited()
+        self._grant_propagation = grant_propagation
         self._catalogue = Catalogue(store)
 
     def __repr__(self) -> str:
@@ -118,7 +142,9 @@ class Service:
         try:
             view = self._current(now)
             surroundings = (self._store, self._random, self._authority, self._quotas)
-            return self._run(function, Call(operation, parameters, requester, now, view, *surroundings))
+            call = Call(operation, parameters, requester, now, view, *surroundings)
+            call.grant_propagation = self._grant_propagation
+            return self._run(function, call)
         except KmsServiceError as error:
             raise KmsServiceError(error.code, error.message, operation=operation, status=error.status) from None
 

@@ -184,8 +184,8 @@ def test_the_grants_that_somebody_may_retire_come_in_pages(filled: Store) -> Non
 
     retiring = "arn:aws:iam::111122223333:role/retiring"
     with filled.read() as look:
-        assert look.retirable(HERE, retiring, ("", ""), 2) == grants[:2]
-        assert look.retirable(HERE, retiring, ("mrk-1", "g1"), 2) == grants[2:]
+        assert look.retirable(HERE.region, retiring, ("", "", ""), 2) == grants[:2]
+        assert look.retirable(HERE.region, retiring, (HERE.account, "mrk-1", "g1"), 2) == grants[2:]
 
 
 def test_identities_are_read_replaced_and_removed_with_their_access_keys(store: Store) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
 from envelope_sdk.local_kms import faults
+from envelope_sdk.local_kms.access.key_policies import new_key_policy
 from envelope_sdk.local_kms.call import Call
 from envelope_sdk.local_kms.identifiers import Scope, new_key_id
 from envelope_sdk.local_kms.key_pairs import new_secret
@@ -31,8 +30,6 @@ __all__ = [
 ]
 
 _MAX_DESCRIPTION: Final = 8192
-_MAX_POLICY: Final = 131072
-_POLICY_PATTERN: Final = re.compile("[\t\n\r\u0020-\u00ff]+")
 _MAX_TAGS: Final = 50
 _DEFAULT_LIMIT: Final = 100
 _MIN_WINDOW: Final = 7
@@ -44,7 +41,8 @@ class _Wanted:
     """What CreateKey asks for, checked."""
 
     description: str
-    policy: str
+    policy: str | None
+    bypass: bool
     multi_region: bool
     tags: dict[str, str]
     spec: str
@@ -56,10 +54,14 @@ def create_key(call: Call) -> dict[str, Any]:
     wanted = _wanted(call)
     call.permit(None)
     scope = call.scope
+    key_id = new_key_id(call.random, multi_region=wanted.multi_region)
+    if wanted.tags:
+        call.permit(None, "TagResource", scope.key_arn(key_id))
+    policy = new_key_policy(call, scope.key_arn(key_id), wanted.policy, bypass=wanted.bypass)
     material_id = _new_material_id(call.random)
     key = Key(
         scope=scope,
-        key_id=new_key_id(call.random, multi_region=wanted.multi_region),
+        key_id=key_id,
         created=call.now,
         description=wanted.description,
         usage=wanted.usage,
@@ -68,7 +70,7 @@ def create_key(call: Call) -> dict[str, Any]:
         state=KeyState.ENABLED,
         role=MultiRegionRole.PRIMARY if wanted.multi_region else None,
         primary_region=scope.region if wanted.multi_region else None,
-        policy=wanted.policy,
+        policy=policy,
         material_id=material_id,
     )
     secret = new_secret(key.spec, call.random)
@@ -211,13 +213,12 @@ def _metadata(key: Key) -> dict[str, Any]:
 def _wanted(call: Call) -> _Wanted:
     parameters = Parameters(call.parameters)
     description = parameters.text("Description", _MAX_DESCRIPTION, minimum=0)
-    policy = parameters.text("Policy", _MAX_POLICY, pattern=_POLICY_PATTERN)
+    policy = parameters.policy()
     usage = parameters.choice("KeyUsage", KEY_USAGES)
     spec = parameters.choice("KeySpec", KEY_SPECS)
     old_spec = parameters.choice("CustomerMasterKeySpec", OLD_KEY_SPECS)
     origin = parameters.choice("Origin", ORIGINS)
-    # The check it would bypass needs a policy engine, so that there is nothing to bypass yet.
-    parameters.flag("BypassPolicyLockoutSafetyCheck")
+    bypass = parameters.flag("BypassPolicyLockoutSafetyCheck")
     multi_region = parameters.flag("MultiRegion")
     tags = parameters.tags("Tags")
     parameters.done()
@@ -228,7 +229,7 @@ def _wanted(call: Call) -> _Wanted:
     if origin not in (None, "AWS_KMS"):
         raise faults.unsupported(f"Origin {origin} is not supported by the local KMS yet; only AWS_KMS is.")
     _check_tags(tags)
-    return _Wanted(description or "", _checked_policy(policy, call.scope), multi_region, dict(tags), spec, usage)
+    return _Wanted(description or "", policy, bypass, multi_region, dict(tags), spec, usage)
 
 
 def _checked_usage(spec: str, usage: str | None) -> str:
@@ -253,31 +254,6 @@ def _check_tags(tags: list[tuple[str, str]]) -> None:
         raise faults.tag("Tags beginning with aws: are reserved")
     if len(names) > _MAX_TAGS:
         raise faults.tag("Too many tags")
-
-
-def _checked_policy(policy: str | None, scope: Scope) -> str:
-    if policy is None:
-        return _default_policy(scope)
-    try:
-        document: object = json.loads(policy)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise faults.malformed_policy("The key policy is not a JSON object")
-    return policy
-
-
-def _default_policy(scope: Scope) -> str:
-    """Return the policy AWS gives a key created without one."""
-    partition = scope.arn_prefix.split(":")[1]
-    statement = {
-        "Sid": "Enable IAM User Permissions",
-        "Effect": "Allow",
-        "Principal": {"AWS": f"arn:{partition}:iam::{scope.account}:root"},
-        "Action": "kms:*",
-        "Resource": "*",
-    }
-    return json.dumps({"Version": "2012-10-17", "Id": "key-default-1", "Statement": [statement]}, indent=2)
 
 
 def _new_material_id(random: RandomSource) -> str:

@@ -56,6 +56,13 @@ class ReadTransaction(Protocol):
         """Return what is known of all materials of a key, in the order in which they were made."""
         ...
 
+    def owner_of(self, region: str, material_id: str) -> tuple[Scope, str] | None:
+        """Return where the key is, of whatever account, that a material of a Region belongs to, and its id.
+
+        The secret of the material need not be there.
+        """
+        ...
+
     def tags(self, scope: Scope, key_id: str) -> Mapping[str, str]:
         """Return a key's tags."""
         ...
@@ -72,13 +79,13 @@ class ReadTransaction(Protocol):
         """Return the grants of a key, in the order of their ids."""
         ...
 
-    def retirable(self, scope: Scope, retiring: str, after: tuple[str, str], limit: int) -> Sequence[GrantRecord]:
-        """Return up to ``limit`` grants that ``retiring`` may retire, in the order of key id and grant id.
+    def retirable(self, region: str, retiring: str, after: tuple[str, str, str], limit: int) -> Sequence[GrantRecord]:
+        """Return up to ``limit`` grants that ``retiring`` may retire, of keys of all accounts, in the order of these.
 
         Args:
-            scope: the account and Region of the keys.
+            region: of the keys.
             retiring: the principal.
-            after: key id and grant id that those returned sort after.
+            after: account, key id and grant id that those returned sort after.
             limit: how many at most.
         """
         ...
