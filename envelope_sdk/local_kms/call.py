@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -11,13 +13,45 @@ from envelope_sdk.errors import KmsServiceError
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.catalogue import View
 from envelope_sdk.local_kms.identifiers import Reference, Scope, parse_reference
-from envelope_sdk.local_kms.model import Alias, Key
+from envelope_sdk.local_kms.limits import ResourceQuotas
+from envelope_sdk.local_kms.model import Alias, Key, LastUsage
 from envelope_sdk.local_kms.policy import Caller
 from envelope_sdk.local_kms.states import check_state
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.primitives.entropy import RandomSource
 
-__all__ = ["Authority", "Call", "Journal", "KeySource", "Quotas", "Requester", "Unlimited"]
+__all__ = [
+    "COUNTED_BY_KEY",
+    "Authority",
+    "Call",
+    "Journal",
+    "Journals",
+    "KeySource",
+    "Quotas",
+    "Requester",
+    "ServiceEvent",
+    "Unlimited",
+    "UsageRecords",
+]
+
+COUNTED_BY_KEY: Final = frozenset(
+    {
+        "Decapsulate",
+        "Decrypt",
+        "DeriveSharedSecret",
+        "Encapsulate",
+        "Encrypt",
+        "GenerateDataKey",
+        "GenerateDataKeyWithoutPlaintext",
+        "GenerateMac",
+        "GenerateRandom",
+        "ReEncrypt",
+        "Sign",
+        "Verify",
+        "VerifyMac",
+    }
+)
+"""Operations that share a quota with others of the same kind of key, so that the key has to be known to count them."""
 
 _MODELS_INVALID_ARN: Final = frozenset(
     {
@@ -47,6 +81,7 @@ class Requester:
         secure: whether the call came over TLS, or not over a network at all.
         via_service: the AWS service that calls on the principal's behalf, for instance
             ``s3.us-east-1.amazonaws.com``.
+        access_key_id: what the request was signed with, where it was signed.
     """
 
     scope: Scope
@@ -56,6 +91,31 @@ class Requester:
     user_agent: str = ""
     secure: bool = True
     via_service: str | None = None
+    access_key_id: str | None = None
+
+    @property
+    def event_id(self) -> str:
+        """The id of the audit log's event of this call: the same for whoever asks, at no cost to who does not."""
+        digest = hashlib.sha256(f"event of {self.request_id}".encode(errors="surrogatepass")).digest()
+        return str(uuid.UUID(bytes=digest[:16], version=4))
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEvent:
+    """Something the service did by itself.
+
+    Attributes:
+        name: as CloudTrail calls it: ``DeleteKey``, ``RotateKey``, ``DeleteExpiredKeyMaterial`` or
+            ``SynchronizeMultiRegionKey``.
+        key: the key it was done to.
+        time: when, UTC.
+        details: what CloudTrail adds, for instance ``rotationType``; names as there.
+    """
+
+    name: str
+    key: Key
+    time: datetime
+    details: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class KeySource(Protocol):
@@ -89,15 +149,63 @@ class Quotas(Protocol):
     """Limits how often calls are made."""
 
     def take(self, call: Call, key: Key | None) -> None:
-        """Count a call once its key, if it has one, is known; raise ThrottlingException where it is one too many."""
+        """Count a call; raise ThrottlingException where it is one too many.
+
+        Args:
+            call: whose parameters may not have been checked yet.
+            key: for :data:`COUNTED_BY_KEY`, the key, unless the call fails before it is found.
+        """
         ...
 
 
 class Journal(Protocol):
     """Takes note of what was done: audit, metering, last use."""
 
+    def prepare(self, call: Call) -> None:
+        """Raise KMSInternalException where a call that is about to begin could not be recorded."""
+        ...
+
     def record(self, call: Call, answer: Mapping[str, Any] | None, error: KmsServiceError | None) -> None:
-        """Take note of a call that has ended, with an answer or with ``error``, before its caller learns of it."""
+        """Take note of a call that has ended, with an answer or with ``error``, before its caller learns of it.
+
+        Raises:
+            KmsServiceError: KMSInternalException: it cannot be recorded, so that the caller must not have the answer.
+        """
+        ...
+
+    def record_service_event(self, event: ServiceEvent) -> None:
+        """Take note of what the service does by itself, before it is committed. Raises as :meth:`record`."""
+        ...
+
+
+class Journals:
+    """Several journals as one, in their order."""
+
+    def __init__(self, *journals: Journal) -> None:
+        """Take the journals; what one cannot record, those after it are not told of."""
+        self._journals = journals
+
+    def prepare(self, call: Call) -> None:
+        """Ask each."""
+        for journal in self._journals:
+            journal.prepare(call)
+
+    def record(self, call: Call, answer: Mapping[str, Any] | None, error: KmsServiceError | None) -> None:
+        """Tell each."""
+        for journal in self._journals:
+            journal.record(call, answer, error)
+
+    def record_service_event(self, event: ServiceEvent) -> None:
+        """Tell each."""
+        for journal in self._journals:
+            journal.record_service_event(event)
+
+
+class UsageRecords(Protocol):
+    """Knows when keys were last used."""
+
+    def last_usage(self, scope: Scope, key_id: str) -> LastUsage | None:
+        """Return the last successful use of a key for cryptography."""
         ...
 
 
@@ -110,7 +218,13 @@ class Unlimited:
     def take(self, call: Call, key: Key | None) -> None:
         """Permit it."""
 
+    def prepare(self, call: Call) -> None:
+        """Permit it."""
+
     def record(self, call: Call, answer: Mapping[str, Any] | None, error: KmsServiceError | None) -> None:
+        """Forget it."""
+
+    def record_service_event(self, event: ServiceEvent) -> None:
         """Forget it."""
 
 
@@ -128,6 +242,8 @@ class Call:
         random: the source of key material, ids and nonces.
         authority: who may do what.
         quotas: how often.
+        limits: how many things there may be.
+        usage: who knows when keys were last used; ``None`` where nobody does.
         keys: those the call has come to so far, for the record.
     """
 
@@ -140,6 +256,8 @@ class Call:
     random: RandomSource
     authority: Authority
     quotas: Quotas
+    limits: ResourceQuotas
+    usage: UsageRecords | None
     keys: tuple[Key, ...] = ()
     _counted: bool = False
 
@@ -198,12 +316,20 @@ class Call:
         """
         if key is not None and key not in self.keys:
             self.keys = (*self.keys, key)
-        if not self._counted:
-            self._counted = True
-            self.quotas.take(self, key)
+        self.count(key)
         if resource is None:
             resource = "*" if key is None else key.arn
         self.authority.authorize(self, action or self.operation, key, resource)
+
+    def count(self, key: Key | None) -> None:
+        """Count the call, unless it is counted already.
+
+        Raises:
+            KmsServiceError: ThrottlingException: it is one too many.
+        """
+        if not self._counted:
+            self._counted = True
+            self.quotas.take(self, key)
 
     @property
     def _models_invalid_arn(self) -> bool:

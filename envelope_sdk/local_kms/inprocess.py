@@ -11,12 +11,14 @@ from typing import Any, Final, Self
 from envelope_sdk.errors import KmsServiceError
 from envelope_sdk.local_kms.call import Requester
 from envelope_sdk.local_kms.identifiers import Scope
+from envelope_sdk.local_kms.limits import ResourceQuotas
 from envelope_sdk.local_kms.methods.agreement import AgreementMethods
 from envelope_sdk.local_kms.methods.aliases import AliasMethods
 from envelope_sdk.local_kms.methods.encryption import EncryptionMethods
 from envelope_sdk.local_kms.methods.keys import KeyMethods
 from envelope_sdk.local_kms.methods.signing import SigningMethods
 from envelope_sdk.local_kms.policy import Caller
+from envelope_sdk.local_kms.quotas import Latency, RequestQuotas, Throttle
 from envelope_sdk.local_kms.service import Clock, Service, system_clock
 from envelope_sdk.local_kms.store.backup import restore_backup
 from envelope_sdk.local_kms.store.contract import Store
@@ -75,6 +77,9 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         account: str = DEFAULT_ACCOUNT,
         clock: Clock = system_clock,
         random: RandomSource = system_random,
+        quotas: RequestQuotas | None = None,
+        limits: ResourceQuotas | None = None,
+        latency: Latency | None = None,
     ) -> None:
         """Put a KMS over any store; :meth:`open` and :meth:`in_memory` are the usual ways in.
 
@@ -84,6 +89,9 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
             account: twelve digits.
             clock: returns the time, tz-aware.
             random: the source of keys, ids and nonces; anything but the default is for tests.
+            quotas: how many requests a second there may be; as many as there are without.
+            limits: how many keys, aliases and so on there may be; as on AWS without.
+            latency: how much longer each call takes; it sleeps in the calling thread.
 
         Raises:
             UsageError: the Region or account cannot be one.
@@ -93,7 +101,9 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         self.account = account
         self._scope = scope
         self._root = Caller.parse(f"{scope.arn_prefix.split(':kms:')[0]}:iam::{account}:root")
-        self._service = Service(store, clock=clock, random=random)
+        throttle = None if quotas is None else Throttle(quotas)
+        self._latency = latency
+        self._service = Service(store, clock=clock, random=random, quotas=throttle, limits=limits)
 
     @classmethod
     def open(
@@ -105,6 +115,9 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         account: str = DEFAULT_ACCOUNT,
         clock: Clock = system_clock,
         random: RandomSource = system_random,
+        quotas: RequestQuotas | None = None,
+        limits: ResourceQuotas | None = None,
+        latency: Latency | None = None,
     ) -> LocalKms:
         """Open the key store in the SQLite file ``path``; on first use the file and its root key are made.
 
@@ -120,6 +133,9 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
             account: twelve digits.
             clock: returns the time, tz-aware.
             random: the source of keys, ids and nonces; anything but the default is for tests.
+            quotas: how many requests a second there may be; as many as there are without.
+            limits: how many keys, aliases and so on there may be; as on AWS without.
+            latency: how much longer each call takes; it sleeps in the calling thread.
 
         Raises:
             UsageError: the Region, account, path or root key cannot be one.
@@ -131,7 +147,16 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         Scope(account, region)
         # Absolute, so that a later change of folder does no harm, and that SQLite's special names are names of files.
         store = SqliteStore.open(Path(path).absolute(), root_key, random)
-        return cls(store, region=region, account=account, clock=clock, random=random)
+        return cls(
+            store,
+            region=region,
+            account=account,
+            clock=clock,
+            random=random,
+            quotas=quotas,
+            limits=limits,
+            latency=latency,
+        )
 
     @classmethod
     def in_memory(
@@ -141,10 +166,22 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         account: str = DEFAULT_ACCOUNT,
         clock: Clock = system_clock,
         random: RandomSource = system_random,
+        quotas: RequestQuotas | None = None,
+        limits: ResourceQuotas | None = None,
+        latency: Latency | None = None,
     ) -> LocalKms:
         """Make an empty KMS whose keys are gone when it is closed: for tests. Parameters as in :meth:`open`."""
         store = SqliteStore.in_memory(random)
-        return cls(store, region=region, account=account, clock=clock, random=random)
+        return cls(
+            store,
+            region=region,
+            account=account,
+            clock=clock,
+            random=random,
+            quotas=quotas,
+            limits=limits,
+            latency=latency,
+        )
 
     def __enter__(self) -> Self:
         """Return the KMS itself."""
@@ -262,6 +299,8 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
 
     def _call(self, operation: str, **parameters: object) -> dict[str, Any]:
         request_id = str(uuid.uuid4())
+        if self._latency is not None:
+            self._latency.wait()
         try:
             answer = self._service.call(operation, parameters, Requester(self._scope, self._root, request_id))
         except KmsServiceError as error:

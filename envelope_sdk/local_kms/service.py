@@ -12,10 +12,21 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from envelope_sdk.errors import KmsServiceError, UsageError
+from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
 from envelope_sdk.local_kms import faults
-from envelope_sdk.local_kms.call import Authority, Call, Journal, Quotas, Requester, Unlimited
+from envelope_sdk.local_kms.call import (
+    COUNTED_BY_KEY,
+    Authority,
+    Call,
+    Journal,
+    Quotas,
+    Requester,
+    ServiceEvent,
+    Unlimited,
+    UsageRecords,
+)
 from envelope_sdk.local_kms.catalogue import Catalogue, View
+from envelope_sdk.local_kms.limits import ResourceQuotas
 from envelope_sdk.local_kms.operations import agreement, aliases, crypto, data_key_pairs, keys, signing
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.primitives.entropy import RandomSource, system_random
@@ -77,6 +88,8 @@ class Service:
         authority: Authority | None = None,
         quotas: Quotas | None = None,
         journal: Journal | None = None,
+        limits: ResourceQuotas | None = None,
+        usage: UsageRecords | None = None,
     ) -> None:
         """Take the store, where time and randomness come from, and what stands around every call, if anything does."""
         self._store = store
@@ -85,6 +98,8 @@ class Service:
         self._authority: Authority = authority or Unlimited()
         self._quotas: Quotas = quotas or Unlimited()
         self._journal: Journal = journal or Unlimited()
+        self._limits = limits or ResourceQuotas()
+        self._usage = usage
         self._catalogue = Catalogue(store)
 
     def __repr__(self) -> str:
@@ -117,7 +132,7 @@ class Service:
         now = self._now()
         try:
             view = self._current(now)
-            surroundings = (self._store, self._random, self._authority, self._quotas)
+            surroundings = (self._store, self._random, self._authority, self._quotas, self._limits, self._usage)
             return self._run(function, Call(operation, parameters, requester, now, view, *surroundings))
         except KmsServiceError as error:
             raise KmsServiceError(error.code, error.message, operation=operation, status=error.status) from None
@@ -145,13 +160,28 @@ class Service:
         self._store.close()
 
     def _run(self, function: Callable[[Call], dict[str, Any]], call: Call) -> dict[str, Any]:
+        self._journal.prepare(call)
         try:
+            if call.operation not in COUNTED_BY_KEY:
+                call.count(None)
             answer = function(call)
         except KmsServiceError as error:
-            self._journal.record(call, None, error)
+            raise self._failed(call, error) from None
+        except KeyStoreError:
+            # The caller learns of the store; the record, that the call was made and came to nothing.
+            self._journal.record(call, None, faults.internal())
             raise
         self._journal.record(call, answer, None)
         return answer
+
+    def _failed(self, call: Call, error: KmsServiceError) -> KmsServiceError:
+        """Return what a failed call ends in. What failed before its key was known counts against quotas, too."""
+        try:
+            call.count(None)
+        except KmsServiceError as throttled:
+            error = throttled
+        self._journal.record(call, None, error)
+        return error
 
     def _now(self) -> datetime:
         # To the millisecond: that is what the API carries and the store keeps.
@@ -168,5 +198,7 @@ class Service:
         if next_due is None or next_due > now:
             return view
         with self._store.write() as transaction:
-            transaction.erase_keys(now)
+            for key in transaction.erase_keys(now):
+                # Before it is committed: what cannot be recorded does not happen.
+                self._journal.record_service_event(ServiceEvent("DeleteKey", key, now))
         return self._catalogue.view()
