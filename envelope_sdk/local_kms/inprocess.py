@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from envelope_sdk.errors import KmsServiceError
+from envelope_sdk.local_kms.audit.log import AuditLog
 from envelope_sdk.local_kms.call import Requester
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.limits import ResourceQuotas
@@ -26,7 +27,10 @@ from envelope_sdk.local_kms.store.sources import RootKeySource
 from envelope_sdk.local_kms.store.sqlite import SqliteStore
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 
-__all__ = ["DEFAULT_ACCOUNT", "DEFAULT_REGION", "LocalKms"]
+__all__ = ["DEFAULT_ACCOUNT", "DEFAULT_REGION", "Audit", "LocalKms"]
+
+Audit = AuditLog | str | os.PathLike[str] | None
+"""An audit log, the path of one, or none."""
 
 DEFAULT_REGION: Final = "us-east-1"
 """The Region a local KMS is in unless told otherwise, as with other local emulators."""
@@ -80,6 +84,7 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         quotas: RequestQuotas | None = None,
         limits: ResourceQuotas | None = None,
         latency: Latency | None = None,
+        audit: Audit = None,
     ) -> None:
         """Put a KMS over any store; :meth:`open` and :meth:`in_memory` are the usual ways in.
 
@@ -92,6 +97,7 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
             quotas: how many requests a second there may be; as many as there are without.
             limits: how many keys, aliases and so on there may be; as on AWS without.
             latency: how much longer each call takes; it sleeps in the calling thread.
+            audit: the audit log that takes down every call: the path of one, or an open one, which stays open.
 
         Raises:
             UsageError: the Region or account cannot be one.
@@ -103,7 +109,12 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         self._root = Caller.parse(f"{scope.arn_prefix.split(':kms:')[0]}:iam::{account}:root")
         throttle = None if quotas is None else Throttle(quotas)
         self._latency = latency
-        self._service = Service(store, clock=clock, random=random, quotas=throttle, limits=limits)
+        self._own_log: AuditLog | None = None
+        if isinstance(audit, AuditLog):
+            journal: AuditLog | None = audit
+        else:
+            journal = self._own_log = None if audit is None else AuditLog(audit)
+        self._service = Service(store, clock=clock, random=random, quotas=throttle, limits=limits, journal=journal)
 
     @classmethod
     def open(
@@ -118,6 +129,7 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         quotas: RequestQuotas | None = None,
         limits: ResourceQuotas | None = None,
         latency: Latency | None = None,
+        audit: Audit = None,
     ) -> LocalKms:
         """Open the key store in the SQLite file ``path``; on first use the file and its root key are made.
 
@@ -136,6 +148,7 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
             quotas: how many requests a second there may be; as many as there are without.
             limits: how many keys, aliases and so on there may be; as on AWS without.
             latency: how much longer each call takes; it sleeps in the calling thread.
+            audit: the audit log that takes down every call: the path of one, or an open one, which stays open.
 
         Raises:
             UsageError: the Region, account, path or root key cannot be one.
@@ -147,16 +160,22 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         Scope(account, region)
         # Absolute, so that a later change of folder does no harm, and that SQLite's special names are names of files.
         store = SqliteStore.open(Path(path).absolute(), root_key, random)
-        return cls(
-            store,
-            region=region,
-            account=account,
-            clock=clock,
-            random=random,
-            quotas=quotas,
-            limits=limits,
-            latency=latency,
-        )
+        try:
+            return cls(
+                store,
+                region=region,
+                account=account,
+                clock=clock,
+                random=random,
+                quotas=quotas,
+                limits=limits,
+                latency=latency,
+                audit=audit,
+            )
+        except BaseException:
+            # The audit log cannot be opened.
+            store.close()
+            raise
 
     @classmethod
     def in_memory(
@@ -169,6 +188,7 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         quotas: RequestQuotas | None = None,
         limits: ResourceQuotas | None = None,
         latency: Latency | None = None,
+        audit: Audit = None,
     ) -> LocalKms:
         """Make an empty KMS whose keys are gone when it is closed: for tests. Parameters as in :meth:`open`."""
         store = SqliteStore.in_memory(random)
@@ -181,6 +201,7 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
             quotas=quotas,
             limits=limits,
             latency=latency,
+            audit=audit,
         )
 
     def __enter__(self) -> Self:
@@ -296,6 +317,8 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
     def close(self) -> None:
         """Close the store and forget all keys, as well as Python can. Closing twice is no error."""
         self._service.close()
+        if self._own_log is not None:
+            self._own_log.close()
 
     def _call(self, operation: str, **parameters: object) -> dict[str, Any]:
         request_id = str(uuid.uuid4())
