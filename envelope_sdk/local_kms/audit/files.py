@@ -99,6 +99,8 @@ class LogFile:
         self._head = START
         self._heads = os.open(head_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
         try:
+            # Before there is a file, so that there is never one without a head.
+            self._keep(START)
             self._lock()
             self._unlock()
             self._keep(self._head)
