@@ -42,8 +42,10 @@ __all__ = [
     "serialization",
     "signature_mismatch",
     "tag",
+    "throttled",
     "unknown_material",
     "unknown_operation",
+    "unrecorded",
     "unrecognized_client",
     "unsupported",
     "usage",
@@ -178,11 +180,6 @@ def invalid_grant_id() -> KmsServiceError:
     return KmsServiceError("InvalidGrantIdException", "The grant id is not valid.")
 
 
-def limit_exceeded(message: str) -> KmsServiceError:
-    """A quota on how many of something there may be."""
-    return KmsServiceError("LimitExceededException", message)
-
-
 def incorrect_key() -> KmsServiceError:
     """The key named is not the one the blob was made with."""
     return KmsServiceError(
@@ -216,6 +213,23 @@ def dependency_timeout() -> KmsServiceError:
     """The store is busy: the same call may work later, and boto3's retry modes would send it again."""
     message = "The system timed out while trying to fulfill the request. You can retry the request."
     return KmsServiceError("DependencyTimeoutException", message, status=503)
+
+
+def throttled() -> KmsServiceError:
+    """One request too many within a second; boto3's retry modes send it again after a while."""
+    message = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
+    return KmsServiceError("ThrottlingException", message)
+
+
+def limit_exceeded(quota: str, most: int, present: int) -> KmsServiceError:
+    """More of something than there may be; the text is recorded of aliases, whose quota is ``Aliases per key``."""
+    message = f"{quota} quota for this account in this region is {most}, current usage is {present}."
+    return KmsServiceError("LimitExceededException", message)
+
+
+def unrecorded(reason: str) -> KmsServiceError:
+    """The audit log cannot be written, so that the call must not succeed; the text is this service's own."""
+    return KmsServiceError("KMSInternalException", f"The audit log cannot be written: {reason}.", status=500)
 
 
 # --- before an operation is reached ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.access.authority import principal_for
 from envelope_sdk.local_kms.access.condition_values import Asked, condition_values
 from envelope_sdk.local_kms.access.principals import principal_exists
@@ -52,6 +53,9 @@ def check_key_policy(
     Raises:
         KmsServiceError: MalformedPolicyDocumentException, LimitExceededException.
     """
+    length, most = len(policy.encode()), call.limits.policy_length
+    if length > most:
+        raise faults.limit_exceeded("Key policy document size", most, length)
     compiled = Policy.parse(policy)
     check_principals(compiled, lambda name: principal_exists(name, call.scope.account, records))
     if bypass:

@@ -12,6 +12,7 @@ from envelope_sdk.local_kms.identifiers import ALIAS_PREFIX
 from envelope_sdk.local_kms.model import Alias, Key
 from envelope_sdk.local_kms.operations.pages import read_page
 from envelope_sdk.local_kms.parameters import MAX_KEY_ID, Parameters
+from envelope_sdk.local_kms.store.contract import ReadTransaction
 
 __all__ = ["create_alias", "delete_alias", "list_aliases", "update_alias"]
 
@@ -35,6 +36,7 @@ def create_alias(call: Call) -> dict[str, Any]:
         key = _target(call, target, transaction)
         if transaction.alias(call.scope, name) is not None:
             raise faults.alias_exists(call.scope.alias_arn(name))
+        _check_quota(call, key, transaction)
         transaction.put_alias(Alias(call.scope, name, key.key_id, call.now, call.now))
     return {}
 
@@ -51,6 +53,8 @@ def update_alias(call: Call) -> dict[str, Any]:
         # Whatever its state, but with permission.
         call.permit(call.find(alias.key_id, transaction))
         key = _target(call, target, transaction)
+        if key.key_id != alias.key_id:
+            _check_quota(call, key, transaction)
         transaction.put_alias(replace(alias, key_id=key.key_id, updated=call.now))
     return {}
 
@@ -129,6 +133,13 @@ def _check_new_name(name: str) -> None:
     if ":" in name:
         # The model's pattern lets a colon through for ARNs elsewhere; alias names have none.
         raise faults.validation(f"{name} contains invalid characters for an alias")
+
+
+def _check_quota(call: Call, key: Key, transaction: ReadTransaction) -> None:
+    most = call.limits.aliases_per_key
+    present = len(transaction.aliases(call.scope, "", most, key.key_id))
+    if present >= most:
+        raise faults.limit_exceeded("Aliases per key", most, present)
 
 
 def _target(call: Call, target: str, source: KeySource) -> Key:

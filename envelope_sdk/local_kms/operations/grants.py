@@ -28,8 +28,6 @@ from envelope_sdk.local_kms.store.contract import WriteTransaction
 
 __all__ = ["create_grant", "list_grants", "list_retirable_grants", "retire_grant", "revoke_grant"]
 
-MAX_GRANTS: Final = 50_000
-"""Grants of one key ("Resource quotas")."""
 
 _DEFAULT_LIMIT: Final = 50
 _MOST: Final = 100
@@ -53,8 +51,8 @@ def create_grant(call: Call) -> dict[str, Any]:
             _check_principal(call, principal, transaction)
         existing = transaction.grants(key.scope, key.key_id)
         same = _same(record, existing)
-        if same is None and len(existing) >= MAX_GRANTS:
-            raise faults.limit_exceeded(f"{key.arn} has {MAX_GRANTS} grants already.")
+        if same is None and len(existing) >= call.limits.grants_per_key:
+            raise faults.limit_exceeded("Grants per key", call.limits.grants_per_key, len(existing))
         stop_if(dry_run)
         kept = record if same is None else replace(same, token=make_token(same.grant_id, key.arn, call.random))
         transaction.put_grant(kept)
@@ -152,7 +150,7 @@ def _record(call: Call, key: Key, wanted: WantedGrant) -> GrantRecord:
         grant_id=grant_id,
         token=make_token(grant_id, key.arn, call.random),
         created=call.now,
-        effective=call.now + call.grant_propagation,
+        effective=call.now + call.around.grant_propagation,
         issuing_account=call.scope.account,
         grantee=wanted.grantee,
         retiring=wanted.retiring,

@@ -15,6 +15,7 @@ from envelope_sdk.local_kms.kinds import ENCRYPT, KEY_SPECS, OLD_KEY_SPECS, SYMM
 from envelope_sdk.local_kms.model import Key, KeyState, MaterialRecord, MultiRegionRole
 from envelope_sdk.local_kms.operations.pages import read_page
 from envelope_sdk.local_kms.parameters import KEY_USAGES, ORIGINS, Parameters
+from envelope_sdk.local_kms.store.contract import ReadTransaction
 from envelope_sdk.primitives.aead import wipe
 from envelope_sdk.primitives.entropy import RandomSource
 
@@ -30,7 +31,6 @@ __all__ = [
 ]
 
 _MAX_DESCRIPTION: Final = 8192
-_MAX_TAGS: Final = 50
 _DEFAULT_LIMIT: Final = 100
 _MIN_WINDOW: Final = 7
 _MAX_WINDOW: Final = 30
@@ -76,6 +76,7 @@ def create_key(call: Call) -> dict[str, Any]:
     secret = new_secret(key.spec, call.random)
     try:
         with call.store.write() as transaction:
+            _check_quota(call, transaction)
             transaction.add_key(key, wanted.tags)
             record = MaterialRecord(key_id=key.key_id, material_id=material_id, created=call.now)
             transaction.add_material(scope, record, secret)
@@ -179,6 +180,12 @@ def _switch(call: Call, state: KeyState) -> dict[str, Any]:
     return {}
 
 
+def _check_quota(call: Call, transaction: ReadTransaction) -> None:
+    present = transaction.count_keys(call.scope)
+    if present >= call.limits.keys:
+        raise faults.limit_exceeded("KMS keys", call.limits.keys, present)
+
+
 def _metadata(key: Key) -> dict[str, Any]:
     """Return ``KeyMetadata`` as AWS answers it for this key."""
     metadata: dict[str, Any] = {
@@ -228,7 +235,7 @@ def _wanted(call: Call) -> _Wanted:
     usage = _checked_usage(spec, usage)
     if origin not in (None, "AWS_KMS"):
         raise faults.unsupported(f"Origin {origin} is not supported by the local KMS yet; only AWS_KMS is.")
-    _check_tags(tags)
+    _check_tags(tags, call.limits.tags_per_key)
     return _Wanted(description or "", policy, bypass, multi_region, dict(tags), spec, usage)
 
 
@@ -246,13 +253,13 @@ def _checked_usage(spec: str, usage: str | None) -> str:
     return usage
 
 
-def _check_tags(tags: list[tuple[str, str]]) -> None:
+def _check_tags(tags: list[tuple[str, str]], most: int) -> None:
     names = [name for name, _ in tags]
     if len(set(names)) < len(names):
         raise faults.tag("Duplicate tag keys")
     if any(name.lower().startswith("aws:") for name in names):
         raise faults.tag("Tags beginning with aws: are reserved")
-    if len(names) > _MAX_TAGS:
+    if len(names) > most:
         raise faults.tag("Too many tags")
 
 

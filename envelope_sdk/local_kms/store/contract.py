@@ -44,6 +44,14 @@ class ReadTransaction(Protocol):
         """Return up to ``limit`` keys whose id sorts after ``after``, in that order."""
         ...
 
+    def count_keys(self, scope: Scope) -> int:
+        """Return how many keys there are, in whatever state."""
+        ...
+
+    def scopes(self) -> Sequence[Scope]:
+        """Return every account and Region that has keys, in their order."""
+        ...
+
     def related(self, account: str, key_id: str) -> Sequence[Key]:
         """Return the keys of that id in all Regions, in their order: a multi-Region key's primary and replicas."""
         ...
@@ -108,6 +116,10 @@ class ReadTransaction(Protocol):
 
     def usage_counts(self, month: str) -> Mapping[tuple[Scope, str, str], int]:
         """Return the counts of a month, by scope, key id and class."""
+        ...
+
+    def tracked_since(self) -> datetime | None:
+        """Return since when the last use of keys is noted; ``None`` where it has always been."""
         ...
 
     def last_usage(self, scope: Scope, key_id: str) -> LastUsage | None:
