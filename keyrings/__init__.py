@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
     from envelope_sdk.keyrings.multi import MultiKeyring
     from envelope_sdk.keyrings.pkcs11.keyring import Pkcs11Keyring
+    from envelope_sdk.keyrings.pkcs11.root_key import Pkcs11RootKey
     from envelope_sdk.keyrings.pkcs11.rsa_keyring import Pkcs11RsaKeyring
     from envelope_sdk.keyrings.raw_aes import RawAesKeyring
     from envelope_sdk.keyrings.raw_ecdh import RawEcdhKeyring
@@ -49,6 +50,7 @@ __all__ = [
     "LimitedRegionsClientSupplier",
     "MultiKeyring",
     "Pkcs11Keyring",
+    "Pkcs11RootKey",
     "Pkcs11RsaKeyring",
     "RawAesKeyring",
     "RawEcdhKeyring",
@@ -79,6 +81,7 @@ _HOMES: Final = {
     "LimitedRegionsClientSupplier": "envelope_sdk.keyrings.kms.clients",
     "MultiKeyring": "envelope_sdk.keyrings.multi",
     "Pkcs11Keyring": "envelope_sdk.keyrings.pkcs11.keyring",
+    "Pkcs11RootKey": "envelope_sdk.keyrings.pkcs11.root_key",
     "Pkcs11RsaKeyring": "envelope_sdk.keyrings.pkcs11.rsa_keyring",
     "RawAesKeyring": "envelope_sdk.keyrings.raw_aes",
     "RawEcdhKeyring": "envelope_sdk.keyrings.raw_ecdh",

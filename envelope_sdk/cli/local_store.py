@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,7 @@ from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
 from envelope_sdk.keyrings.places import local_store_path, status_of_store
 
 if TYPE_CHECKING:
-    from envelope_sdk.local_kms import LocalKms
+    from envelope_sdk.local_kms import LocalKms, RootKeySource
 
 __all__ = ["DEFAULT_ALIAS", "LocalStore", "StoreDoor"]
 
@@ -19,12 +20,22 @@ DEFAULT_ALIAS: Final = "alias/envelope-default"
 """The alias of the key that 'envelope encrypt' makes on first use."""
 
 
+_ENDINGS: Final = ("", "-wal", "-shm", "-journal", ".rootkey", ".rootkey.new")
+
+
 class LocalStore:
     """The file of a local KMS, found and opened when it is first needed."""
 
-    def __init__(self, path: str | None) -> None:
-        """Take the path, or ``None`` for the usual one: ``envelope/kms.db`` under ``$XDG_DATA_HOME``."""
+    def __init__(self, path: str | None, root_key: str | None = None) -> None:
+        """Take where it is.
+
+        Args:
+            path: the file; ``None`` for the usual one: ``envelope/kms.db`` under ``$XDG_DATA_HOME``.
+            root_key: where the root key is, as :func:`~envelope_sdk.cli.root_keys.root_key_source` takes it; ``None``
+                for what ``$ENVELOPE_KMS_ROOT_KEY_FROM`` says.
+        """
         self._path = Path(path) if path else None
+        self._root_key = root_key
         self._kms: LocalKms | None = None
         self._others: dict[str, LocalStore] = {}
 
@@ -45,7 +56,7 @@ class LocalStore:
             path = self.path
         except UsageError:
             return []
-        return [Path(f"{path}{ending}") for ending in ("", "-wal", "-shm", "-journal", ".rootkey")]
+        return [Path(f"{path}{ending}") for ending in _ENDINGS]
 
     def kms(self, *, make: bool = False) -> LocalKms:
         """Return the local KMS.
@@ -63,12 +74,22 @@ class LocalStore:
                 self.make_folder()
             else:
                 status_of_store(self.path)
-            self._kms = LocalKms.open(self.path)
+            self._kms = LocalKms.open(self.path, root_key=self.root_key())
         return self._kms
+
+    def root_key(self) -> RootKeySource:
+        """Return where the root key comes from.
+
+        Raises:
+            UsageError, KeyStoreError, KeyringError: what was said of it cannot be followed.
+        """
+        from envelope_sdk.cli.root_keys import SOURCE_VARIABLE, root_key_source
+
+        return root_key_source(self._root_key or os.environ.get(SOURCE_VARIABLE))
 
     def at(self, path: str | None) -> LocalStore:
         """Return the store in another file, which is closed with this one; this one for ``None``."""
-        return self if path is None else self._others.setdefault(path, LocalStore(path))
+        return self if path is None else self._others.setdefault(path, LocalStore(path, self._root_key))
 
     def close(self) -> None:
         """Close the local KMS if it was opened."""

@@ -16,5 +16,14 @@ from __future__ import annotations
 from envelope_sdk.local_kms.inprocess import DEFAULT_ACCOUNT, DEFAULT_REGION, LocalKms
 from envelope_sdk.local_kms.store.passphrase import Passphrase
 from envelope_sdk.local_kms.store.root_key import ROOT_KEY_VARIABLE
+from envelope_sdk.local_kms.store.sources import RootKeySource, RootKeyWrapper
 
-__all__ = ["DEFAULT_ACCOUNT", "DEFAULT_REGION", "ROOT_KEY_VARIABLE", "LocalKms", "Passphrase"]
+__all__ = [
+    "DEFAULT_ACCOUNT",
+    "DEFAULT_REGION",
+    "ROOT_KEY_VARIABLE",
+    "LocalKms",
+    "Passphrase",
+    "RootKeySource",
+    "RootKeyWrapper",
+]

@@ -13,7 +13,7 @@ several dictionaries in step, such as cachetools', would be left out of step by 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar, cast
 from envelope_sdk.errors import KeyStoreError
 from envelope_sdk.local_kms.ciphertext import MATERIAL_LENGTH, message_cipher
 from envelope_sdk.local_kms.identifiers import Scope
-from envelope_sdk.local_kms.model import Alias, Key, Material
+from envelope_sdk.local_kms.model import Alias, GrantRecord, Identity, Key, Material
 from envelope_sdk.local_kms.store.contract import ReadTransaction, Store
 from envelope_sdk.primitives.aead import AESGCM, wipe
 
@@ -29,6 +29,8 @@ __all__ = ["CAPACITY", "Catalogue", "View"]
 
 CAPACITY: Final = 4096
 """Entries of each kind kept at most: keys and aliases, and materials."""
+
+_PAGE: Final = 1000
 
 T = TypeVar("T")
 
@@ -157,9 +159,28 @@ class View:
         names = ("alias", scope.account, scope.region, name)
         return self._record(names, lambda transaction: transaction.alias(scope, name))
 
-    def next_deletion(self) -> datetime | None:
-        """Return when the next key is to be erased."""
-        found = self._record(("deletion",), lambda transaction: (transaction.next_deletion(),))
+    def grants(self, scope: Scope, key_id: str) -> Sequence[GrantRecord]:
+        """Return the grants of a key."""
+        names = ("grants", scope.account, scope.region, key_id)
+        return self._record(names, lambda transaction: transaction.grants(scope, key_id)) or ()
+
+    def identity(self, arn: str) -> Identity | None:
+        """Return the identity of that ARN."""
+        return self._record(("identity", arn), lambda transaction: transaction.identity(arn))
+
+    def tags(self, scope: Scope, key_id: str) -> Mapping[str, str]:
+        """Return a key's tags."""
+        names = ("tags", scope.account, scope.region, key_id)
+        return self._record(names, lambda transaction: transaction.tags(scope, key_id)) or {}
+
+    def aliases(self, scope: Scope, key_id: str) -> Sequence[Alias]:
+        """Return all aliases of a key, in the order of their names."""
+        names = ("aliases", scope.account, scope.region, key_id)
+        return self._record(names, lambda transaction: _all_aliases(transaction, scope, key_id)) or ()
+
+    def next_due(self) -> datetime | None:
+        """Return when anything is due next."""
+        found = self._record(("due",), lambda transaction: (transaction.next_due(),))
         return None if found is None else found[0]
 
     def key_of_material(self, scope: Scope, material_id: str) -> str | None:
@@ -202,6 +223,13 @@ def _message_cipher(material: Material, message_id: bytes) -> AESGCM:
         # The secrets of other kinds of keys are not for this, whatever the record says.
         raise KeyStoreError(f"the key store holds no symmetric key's material where {material.material_id} is")
     return message_cipher(material.secret, message_id)
+
+
+def _all_aliases(transaction: ReadTransaction, scope: Scope, key_id: str) -> Sequence[Alias]:
+    found: list[Alias] = []
+    while len(page := transaction.aliases(scope, found[-1].name if found else "", _PAGE, key_id)) == _PAGE:
+        found += page
+    return [*found, *page]
 
 
 def _copy(material: Material) -> Material:

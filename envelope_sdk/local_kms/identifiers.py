@@ -10,7 +10,16 @@ from typing import Final
 from envelope_sdk.errors import UsageError
 from envelope_sdk.primitives.entropy import RandomSource
 
-__all__ = ["ALIAS_PREFIX", "Reference", "Scope", "is_account", "is_region", "new_key_id", "parse_reference"]
+__all__ = [
+    "ALIAS_PREFIX",
+    "Reference",
+    "Scope",
+    "is_account",
+    "is_key_id",
+    "is_region",
+    "new_key_id",
+    "parse_reference",
+]
 
 ALIAS_PREFIX: Final = "alias/"
 """What every alias name begins with."""
@@ -74,7 +83,12 @@ class Reference:
         """Whether ``name`` could be the name of a key or alias at all."""
         if self.alias:
             return len(self.name) > len(ALIAS_PREFIX)
-        return _KEY_ID.fullmatch(self.name) is not None
+        return is_key_id(self.name)
+
+
+def is_key_id(text: str) -> bool:
+    """Return whether a key could have this id: a UUID, or ``mrk-`` and 32 hexadecimal digits."""
+    return _KEY_ID.fullmatch(text) is not None
 
 
 def parse_reference(scope: Scope, text: str) -> Reference | None:

@@ -39,6 +39,7 @@ __all__ = [
     "new_secret",
     "private_der",
     "public_der",
+    "secret_from",
 ]
 
 CURVES: Final[Mapping[str, ec.EllipticCurve]] = MappingProxyType(
@@ -90,6 +91,33 @@ def new_secret(spec: str, random: RandomSource) -> bytearray:
     if spec in _HMAC_LENGTHS:
         return bytearray(_hmac_mark(spec) + random(_HMAC_LENGTHS[spec]))
     return bytearray(private_der(new_key_pair(spec, random)))
+
+
+def secret_from(spec: str, content: bytes) -> bytearray:
+    """Return the material of a key that is made elsewhere, for the caller to overwrite.
+
+    Args:
+        spec: of the key.
+        content: the secret itself of a symmetric or HMAC key; of others the private key, PKCS#8 in DER.
+
+    Raises:
+        ValueError: it is no material of such a key. The text repeats nothing of it.
+        KmsServiceError: UnsupportedOperationException: this machine's ``cryptography`` has no such keys.
+    """
+    length = MATERIAL_LENGTH if spec == SYMMETRIC else _HMAC_LENGTHS.get(spec)
+    if length is not None:
+        if len(content) != length:
+            raise ValueError(f"the material of a key {spec} is {length} bytes, not {len(content)}")
+        return bytearray((b"" if spec == SYMMETRIC else _hmac_mark(spec)) + content)
+    try:
+        pair = load_der_private_key(content, None)
+    except UnsupportedAlgorithm:
+        raise _unsupported(spec) from None
+    except (ValueError, TypeError):
+        pair = None
+    if pair is None or not _is_of(spec, pair):
+        raise ValueError(f"the material of a key {spec} is its private key, PKCS#8 in DER, unencrypted: this is not")
+    return bytearray(private_der(cast("KeyPair", pair)))
 
 
 def new_key_pair(spec: str, random: RandomSource) -> KeyPair:

@@ -90,6 +90,11 @@ class Service:
     def __repr__(self) -> str:
         return f"Service({self._store!r})"
 
+    @property
+    def store(self) -> Store:
+        """The store below."""
+        return self._store
+
     def call(self, operation: str, parameters: Mapping[str, object], requester: Requester) -> dict[str, Any]:
         """Do one operation.
 
@@ -159,8 +164,8 @@ class Service:
     def _current(self, now: datetime) -> View:
         """Return the keys as they are at ``now``: those whose day has come are erased first."""
         view = self._catalogue.view()
-        next_deletion = view.next_deletion()
-        if next_deletion is None or next_deletion > now:
+        next_due = view.next_due()
+        if next_due is None or next_due > now:
             return view
         with self._store.write() as transaction:
             transaction.erase_keys(now)

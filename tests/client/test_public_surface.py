@@ -41,6 +41,7 @@ SURFACE = {
         "LimitedRegionsClientSupplier",
         "MultiKeyring",
         "Pkcs11Keyring",
+        "Pkcs11RootKey",
         "Pkcs11RsaKeyring",
         "RawAesKeyring",
         "RawEcdhKeyring",

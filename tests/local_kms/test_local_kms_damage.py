@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from envelope_sdk.primitives.entropy import system_random
 
 _ROOT_KEY = bytes(32)
 _SCOPE = Scope("000000000000", "us-east-1")
+_LATER = datetime(2100, 1, 1, tzinfo=UTC)
 _COLUMNS = {
     "keys": (
         *("account", "region", "key_id", "created", "description", "usage", "spec", "origin", "state", "deletion"),
@@ -117,7 +119,22 @@ def test_any_bytes_changed_end_in_a_documented_error(good: _Store, seed: int) ->
         ("UPDATE keys SET policy = x'ff'", lambda look: look.key(_SCOPE, "k")),
         ("UPDATE keys SET material_id = x'ff'", lambda look: look.key(_SCOPE, "k")),
         ("UPDATE keys SET primary_region = 'nowhere'", lambda look: look.key(_SCOPE, "k")),
-        ("UPDATE keys SET region = x'ff'", lambda look: look.next_deletion() and look.erase_keys(look.next_deletion())),
+        ("UPDATE keys SET manager = 'NOBODY'", lambda look: look.related("000000000000", "k")),
+        ("UPDATE keys SET rotation_days = 'x'", lambda look: look.key(_SCOPE, "k")),
+        ("UPDATE keys SET next_rotation = 'x'", lambda look: look.next_due()),
+        ("UPDATE keys SET deletion_days = 1.5", lambda look: look.due_rotations(_LATER)),
+        ("UPDATE materials SET state = 'x'", lambda look: look.materials(_SCOPE, "k")),
+        ("UPDATE materials SET rotation = 'x'", lambda look: look.due_expiries(_LATER)),
+        ("UPDATE materials SET region = 'x'", lambda look: look.due_expiries(_LATER)),
+        ("UPDATE grants SET effective = 'x'", lambda look: look.grants(_SCOPE, "k")),
+        ("UPDATE grants SET token = x'ff'", lambda look: look.retirable(_SCOPE, "r", ("", ""), 9)),
+        ("UPDATE identities SET document = x'ff'", lambda look: look.identities("000000000000")),
+        ("UPDATE identities SET created = 1.5", lambda look: look.identity("arn:aws:iam::000000000000:user/u")),
+        ("UPDATE access_keys SET document = document", lambda look: look.access_key("A")),
+        ("UPDATE access_keys SET wrapped = 9", lambda look: look.access_keys("arn")),
+        ("UPDATE usage_counts SET count = 'x'", lambda look: look.usage_counts("2026-01")),
+        ("UPDATE last_usage SET used = 'x'", lambda look: look.last_usage(_SCOPE, "k")),
+        ("UPDATE keys SET region = x'ff'", lambda look: look.next_due() and look.erase_keys(look.next_due())),
         ("UPDATE aliases SET key_id = CAST(x'ff41' AS TEXT)", lambda look: look.alias(_SCOPE, "alias/a")),
     ],
 )
@@ -127,12 +144,18 @@ def test_each_column_is_checked_when_it_is_read(database: Path, change: str, rea
         connection = transaction._connection
         connection.execute("PRAGMA defer_foreign_keys = ON")
         row = "'000000000000', 'us-east-1'"
-        connection.execute(
-            f"INSERT INTO keys VALUES ({row}, 'k', 1, '', '', '', '', 'Enabled', 1, NULL, NULL, '', NULL)"
-        )
+        key = "'k', 1, '', '', '', '', 'Enabled', 1, NULL, NULL, '', NULL, 'AWS', 9, 9, 9"
+        connection.execute(f"INSERT INTO keys VALUES ({row}, {key})")
         connection.execute(f"INSERT INTO aliases VALUES ({row}, 'alias/a', 'k', 1, 1)")
         connection.execute(f"INSERT INTO tags VALUES ({row}, 'k', 't', 'v')")
-        connection.execute(f"INSERT INTO materials VALUES ({row}, 'm', 'k', 1, x'00')")
+        connection.execute(f"INSERT INTO grants VALUES ({row}, 'k', 'g', 't', 1, 1, 'a', 'p', 'r', '{{}}')")
+        connection.execute("INSERT INTO identities VALUES ('000000000000', 'arn:aws:iam::000000000000:user/u', 1, '')")
+        connection.execute("INSERT INTO access_keys VALUES ('A', '000000000000', 'arn', 1, 1, '', x'00')")
+        connection.execute(f"INSERT INTO usage_counts VALUES ({row}, 'k', '2026-01', 'c', 1)")
+        connection.execute(f"INSERT INTO last_usage VALUES ({row}, 'k', 'Decrypt', 1, 'e')")
+        connection.execute(
+            f"INSERT INTO materials VALUES ({row}, 'm', 'k', 1, 'CURRENT', 1, 'AUTOMATIC', 'd', 1, x'00')"
+        )
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute(change)
     with pytest.raises(KeyStoreError, match="damaged"), store.write() as transaction:

@@ -17,10 +17,12 @@ from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.model import Key
 from envelope_sdk.local_kms.store import opening
+from envelope_sdk.local_kms.store.opening import default_root_key_path
 from envelope_sdk.local_kms.store.root_key import make_root_key_file
-from envelope_sdk.local_kms.store.rows import forgive
+from envelope_sdk.local_kms.store.rows.transaction import forgive
 from envelope_sdk.local_kms.store.schema import SCHEMA_VERSION
 from envelope_sdk.local_kms.store.session import translate
+from envelope_sdk.local_kms.store.sources import Keeper
 from envelope_sdk.local_kms.store.sqlite import SqliteStore
 from envelope_sdk.primitives.entropy import system_random
 
@@ -313,7 +315,8 @@ class _Overtaken:
 def test_a_store_made_while_one_looks_is_not_taken_for_another_programs(database: Path) -> None:
     connection: Any = _Overtaken(database)
     connection.execute("PRAGMA journal_mode = WAL")
-    assert opening.prepare(connection, database, None, system_random, 10)
+    keeper = Keeper(str(database), default_root_key_path(database), None, system_random)
+    assert opening.prepare(connection, database, keeper, 10)
     connection.close()
 
 

@@ -12,9 +12,11 @@ from typing import Any, Final
 
 import click
 
+from envelope_sdk.cli.commands import kms_upkeep
 from envelope_sdk.cli.commands.serve import serve
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.options import store_option
+from envelope_sdk.cli.root_keys import FORMS, SOURCE_VARIABLE
 from envelope_sdk.errors import KmsServiceError
 
 __all__ = ["command"]
@@ -25,16 +27,22 @@ _PEM_WIDTH: Final = 64
 
 @click.group("kms")
 @store_option
+@click.option(
+    "--root-key",
+    metavar="SOURCE",
+    help=f"Where its root key is: {FORMS} (default: ${SOURCE_VARIABLE}, $ENVELOPE_KMS_ROOT_KEY, the file beside it).",
+)
 @click.pass_context
-def command(ctx: click.Context, kms_store: str | None) -> None:
+def command(ctx: click.Context, kms_store: str | None, root_key: str | None) -> None:
     """Look after the keys of the local KMS.
 
     KEY is a key id, a key ARN or, where AWS KMS takes one, alias/NAME.
     """
-    ctx.obj = ctx.with_resource(closing(LocalStore(kms_store)))
+    ctx.obj = ctx.with_resource(closing(LocalStore(kms_store, root_key)))
 
 
-command.add_command(serve)
+for _other in (kms_upkeep.rotate_root_key, kms_upkeep.backup, kms_upkeep.restore, serve):
+    command.add_command(_other)
 
 
 @command.command("create-key")

@@ -13,7 +13,7 @@ from envelope_sdk.local_kms.call import Call
 from envelope_sdk.local_kms.identifiers import Scope, new_key_id
 from envelope_sdk.local_kms.key_pairs import new_secret
 from envelope_sdk.local_kms.kinds import ENCRYPT, KEY_SPECS, OLD_KEY_SPECS, SYMMETRIC, algorithm_lists, named, usages
-from envelope_sdk.local_kms.model import Key, KeyState, Material, MultiRegionRole
+from envelope_sdk.local_kms.model import Key, KeyState, MaterialRecord, MultiRegionRole
 from envelope_sdk.local_kms.operations.pages import read_page
 from envelope_sdk.local_kms.parameters import KEY_USAGES, ORIGINS, Parameters
 from envelope_sdk.primitives.aead import wipe
@@ -71,13 +71,14 @@ def create_key(call: Call) -> dict[str, Any]:
         policy=wanted.policy,
         material_id=material_id,
     )
-    material = Material(key.key_id, material_id, call.now, new_secret(key.spec, call.random))
+    secret = new_secret(key.spec, call.random)
     try:
         with call.store.write() as transaction:
             transaction.add_key(key, wanted.tags)
-            transaction.add_material(scope, material)
+            record = MaterialRecord(key_id=key.key_id, material_id=material_id, created=call.now)
+            transaction.add_material(scope, record, secret)
     finally:
-        wipe(memoryview(material.secret))
+        wipe(memoryview(secret))
     call.keys = (key,)
     return {"KeyMetadata": _metadata(key)}
 

@@ -6,31 +6,19 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from envelope_sdk.errors import KeyStoreError, UsageError
-from envelope_sdk.local_kms.store.passphrase import Derivation, Passphrase
-from envelope_sdk.local_kms.store.root_key import (
-    ROOT_KEY_VARIABLE,
-    RootKey,
-    decode_root_key,
-    given_root_key,
-    load_root_key,
-    make_root_key_file,
-)
+from envelope_sdk.local_kms.store.records import read_records, write_records
 from envelope_sdk.local_kms.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, STATEMENTS
 from envelope_sdk.local_kms.store.session import BUSY_CODES, CHANGE, LOOK, PRIMARY_CODE
+from envelope_sdk.local_kms.store.sources import Keeper, RootKeySource
 from envelope_sdk.local_kms.store.wrapping import MaterialWrapper
-from envelope_sdk.primitives.entropy import RandomSource
 
-__all__ = ["RootKeySource", "check_paths", "default_root_key_path", "prepare", "refuse_emptied"]
-
-RootKeySource = bytes | os.PathLike[str] | Passphrase | None
-"""Where the root key comes from: 32 bytes, the path of its file, a passphrase, or ``None`` for the environment variable
-``ENVELOPE_KMS_ROOT_KEY`` if it is set and the file next to the database otherwise."""
+__all__ = ["check_paths", "default_root_key_path", "is_ours", "prepare", "refuse_emptied"]
 
 _RETRY_SECONDS: Final = 0.01
 _FIRST_USE_SECONDS: Final = 1.0
@@ -84,9 +72,7 @@ def _is_empty(path: Path) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_size == 0
 
 
-def prepare(
-    connection: sqlite3.Connection, path: Path, source: RootKeySource, random: RandomSource, patience: float
-) -> MaterialWrapper:
+def prepare(connection: sqlite3.Connection, path: Path, keeper: Keeper, patience: float) -> MaterialWrapper:
     """Make the database if it is empty, check it otherwise, and return the wrapper of its root key.
 
     One of an earlier version is brought up to this one, once its root key is known to fit.
@@ -94,31 +80,29 @@ def prepare(
     Args:
         connection: open, in autocommit mode; to be closed if this fails.
         path: the database; ``:memory:`` for none.
-        source: where the root key comes from.
-        random: the source of a new root key and its salt.
+        keeper: where the root key comes from.
         patience: seconds to wait for other processes.
 
     Raises:
         KeyStoreError: another program's database, a later schema, or a root key that is missing or does not fit.
-        TypeError: the source is of another kind.
         sqlite3.Error: the database cannot be read or written.
     """
-    _check_kind(source)
     # One look, so that a store made meanwhile is not seen in parts. Where it fails the connection is closed.
     connection.execute(LOOK)
-    ours = _is_ours(connection, path)
+    ours = is_ours(connection, path)
     connection.execute("COMMIT")
+    _switch_to_wal(connection, patience)
     if not ours:
-        _switch_to_wal(connection, patience)
         with _change(connection):
             # Another process may have made it while this one waited.
-            if not _is_ours(connection, path):
-                _create(connection, path, source, random)
-    meta = {str(name): value for name, value in connection.execute("SELECT name, value FROM meta")}
-    wrapper = _check(path, source, random, meta)
-    if _version(connection) < SCHEMA_VERSION:
+            if not is_ours(connection, path):
+                return _create(connection, keeper)
+    records = read_records(connection)
+    wrapper = keeper.open(records)
+    if _version(connection) < SCHEMA_VERSION or keeper.unsettled(records):
         with _change(connection):
             _migrate(connection)
+            keeper.settle(read_records(connection))
     return wrapper
 
 
@@ -148,15 +132,12 @@ def _migrate(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {version + 1}")
 
 
-def _check_kind(source: object) -> None:
-    if source is not None and not isinstance(source, bytes | os.PathLike | Passphrase):
-        raise TypeError(
-            f"root_key is a {type(source).__name__}: give 32 bytes, a pathlib.Path of a root key file, or "
-            "Passphrase(...)"
-        )
+def is_ours(connection: sqlite3.Connection, path: Path) -> bool:
+    """Return whether the database is a key store; not, where it is empty.
 
-
-def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:
+    Raises:
+        KeyStoreError: it is another program's, or of a schema that this version does not know.
+    """
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = _version(connection)
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -178,6 +159,8 @@ def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:
 
 def _switch_to_wal(connection: sqlite3.Connection, patience: float) -> None:
     # SQLite does not wait for others here, whatever its busy timeout: several processes starting at once need a loop.
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] in ("wal", "memory"):
+        return
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -190,80 +173,11 @@ def _switch_to_wal(connection: sqlite3.Connection, patience: float) -> None:
             return
 
 
-def _create(connection: sqlite3.Connection, path: Path, source: RootKeySource, random: RandomSource) -> None:
-    root_key, meta = _new_root_key(path, source, random)
-    try:
-        check = MaterialWrapper(root_key, random).check_value()
-    finally:
-        root_key.wipe()
+def _create(connection: sqlite3.Connection, keeper: Keeper) -> MaterialWrapper:
+    wrapper, records = keeper.make()
     for statement in STATEMENTS:
         connection.execute(statement)
-    connection.executemany("INSERT INTO meta VALUES (?, ?)", [*meta.items(), ("root key check", check)])
+    write_records(connection, records)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _new_root_key(path: Path, source: RootKeySource, random: RandomSource) -> tuple[RootKey, dict[str, str]]:
-    made_with = {"made with": _describe(path, source)}
-    if isinstance(source, Passphrase):
-        derivation = Derivation.new(random)
-        return source.derive(derivation), made_with | {"derivation": derivation.to_json()}
-    return _held_root_key(source) or make_root_key_file(_file(path, source), random), made_with
-
-
-def _held_root_key(source: RootKeySource) -> RootKey | None:
-    if isinstance(source, bytes):
-        return given_root_key(source)
-    text = os.environ.get(ROOT_KEY_VARIABLE) if source is None else None
-    return None if text is None else decode_root_key(text, f"the environment variable {ROOT_KEY_VARIABLE}")
-
-
-def _file(path: Path, source: RootKeySource) -> Path:
-    return Path(source) if isinstance(source, os.PathLike) else default_root_key_path(path)
-
-
-def _describe(path: Path, source: RootKeySource) -> str:
-    if isinstance(source, Passphrase):
-        return "a passphrase"
-    if isinstance(source, bytes):
-        return "a root key given by the program"
-    if source is None and ROOT_KEY_VARIABLE in os.environ:
-        return f"the environment variable {ROOT_KEY_VARIABLE}"
-    return f"the root key file {_file(path, source).name}"
-
-
-def _check(path: Path, source: RootKeySource, random: RandomSource, meta: Mapping[str, object]) -> MaterialWrapper:
-    check = meta.get("root key check")
-    if not isinstance(check, bytes):
-        raise KeyStoreError(f"the key store {path} is damaged: it holds no record of its root key")
-    root_key = _existing_root_key(path, source, meta)
-    try:
-        wrapper = MaterialWrapper(root_key, random)
-    finally:
-        root_key.wipe()
-    if not wrapper.fits(check):
-        raise KeyStoreError(
-            f"the root key from {root_key.origin} is not that of the key store {path}, which was made with "
-            f"{meta.get('made with')}"
-        )
     return wrapper
-
-
-def _existing_root_key(path: Path, source: RootKeySource, meta: Mapping[str, object]) -> RootKey:
-    made_with = meta.get("made with")
-    if isinstance(source, Passphrase):
-        derivation = meta.get("derivation")
-        if not isinstance(derivation, str):
-            raise KeyStoreError(f"the key store {path} takes no passphrase: it was made with {made_with}")
-        return source.derive(Derivation.from_json(derivation))
-    held = _held_root_key(source)
-    if held is not None:
-        return held
-    file = _file(path, source)
-    root_key = load_root_key(file)
-    if root_key is None:
-        raise KeyStoreError(
-            f"the root key of the key store {path} is missing: there is no file {file}. The store was made with "
-            f"{made_with}: give or restore exactly that, since without it none of its keys can be used"
-        )
-    return root_key

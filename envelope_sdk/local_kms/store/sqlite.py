@@ -20,11 +20,16 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from envelope_sdk.errors import KeyStoreError, LocalKmsError
-from envelope_sdk.local_kms.store.opening import RootKeySource, check_paths, prepare, refuse_emptied
+from envelope_sdk.errors import KeyStoreError, LocalKmsError, UsageError
+from envelope_sdk.local_kms.store.backup import write_backup
+from envelope_sdk.local_kms.store.opening import check_paths, default_root_key_path, prepare, refuse_emptied
+from envelope_sdk.local_kms.store.records import read_records
 from envelope_sdk.local_kms.store.root_key import ROOT_KEY_LENGTH, sync_folder
-from envelope_sdk.local_kms.store.rows import SqliteTransaction, forgive
+from envelope_sdk.local_kms.store.rotation import change_root_key, tidy_root_key_files
+from envelope_sdk.local_kms.store.rows.transaction import SqliteTransaction, forgive
+from envelope_sdk.local_kms.store.schema import SCHEMA_VERSION
 from envelope_sdk.local_kms.store.session import CHANGE, LOOK, Session, connect, translated
+from envelope_sdk.local_kms.store.sources import CHECK, Keeper, RootKeySource
 from envelope_sdk.local_kms.store.wrapping import MaterialWrapper
 from envelope_sdk.primitives.entropy import RandomSource
 
@@ -40,12 +45,23 @@ _FILE_MODE: Final = 0o600
 class SqliteStore:
     """Keys in a SQLite file, or in memory. Fulfils :class:`~envelope_sdk.local_kms.store.contract.Store`."""
 
-    def __init__(self, path: Path, reader: Session, writer: Session, wrapper: MaterialWrapper) -> None:
+    def __init__(
+        self,
+        path: Path,
+        reader: Session,
+        writer: Session,
+        keeper: Keeper,
+        wrapper: MaterialWrapper,
+        random: RandomSource,
+    ) -> None:
         """Take what :meth:`open` and :meth:`in_memory` make; not for callers."""
         self._path = path
         self._reader = reader
         self._writer = writer
-        self._wrapper = wrapper
+        self._keeper = keeper
+        # While the root key changes there are two: looks that began before need the old one.
+        self._wrappers: tuple[MaterialWrapper, ...] = (wrapper,)
+        self._random = random
         self._changes = 0
         self._process = os.getpid()
 
@@ -67,19 +83,20 @@ class SqliteStore:
             KmsServiceError: DependencyTimeoutException: others kept it locked for longer than ``patience``.
         """
         check_paths(path, root_key)
+        keeper = Keeper(str(path), default_root_key_path(path), root_key, random)
         if not _make_file(path):
             refuse_emptied(path, patience)
         connections: list[sqlite3.Connection] = []
         try:
             connections.append(connect(path, patience))
             with translated(path):
-                wrapper = prepare(connections[0], path, root_key, random, patience)
+                wrapper = prepare(connections[0], path, keeper, patience)
             connections.append(connect(path, patience))
         except BaseException:
             for connection in connections:
                 connection.close()
             raise
-        store = cls(path, Session(connections[1], path), Session(connections[0], path), wrapper)
+        store = cls(path, Session(connections[1], path), Session(connections[0], path), keeper, wrapper, random)
         store._settle()
         return store
 
@@ -87,9 +104,10 @@ class SqliteStore:
     def in_memory(cls, random: RandomSource) -> SqliteStore:
         """Make an empty store that is gone when closed; its root key is nowhere but in this process."""
         connection = connect(_MEMORY, DEFAULT_PATIENCE)
-        wrapper = prepare(connection, _MEMORY, random(ROOT_KEY_LENGTH), random, DEFAULT_PATIENCE)
+        keeper = Keeper(str(_MEMORY), None, random(ROOT_KEY_LENGTH), random)
+        wrapper = prepare(connection, _MEMORY, keeper, DEFAULT_PATIENCE)
         session = Session(connection, _MEMORY)
-        return cls(_MEMORY, session, session, wrapper)
+        return cls(_MEMORY, session, session, keeper, wrapper, random)
 
     def __repr__(self) -> str:
         return f"SqliteStore({str(self._path)!r})"
@@ -107,8 +125,10 @@ class SqliteStore:
     def read(self) -> Generator[SqliteTransaction]:
         """Begin a look."""
         self._check_process()
+        wrappers = self._wrappers
         with self._reader.transaction(LOOK):
-            yield SqliteTransaction(self._reader.connection, self._wrapper)
+            connection = self._reader.connection
+            yield SqliteTransaction(connection, self._wrapper_in_force(connection, wrappers))
 
     @contextmanager
     def write(self) -> Generator[SqliteTransaction]:
@@ -116,7 +136,8 @@ class SqliteStore:
         self._check_process()
         try:
             with self._writer.transaction(CHANGE):
-                transaction = SqliteTransaction(self._writer.connection, self._wrapper)
+                connection = self._writer.connection
+                transaction = SqliteTransaction(connection, self._wrapper_in_force(connection, ()))
                 yield transaction
                 debt = transaction.debt()
         finally:
@@ -124,6 +145,35 @@ class SqliteStore:
             self._changes += 1
         if debt is not None:
             self._empty_log(debt)
+
+    def rotate_root_key(self, root_key: RootKeySource) -> None:
+        """Put everything under another root key, in one transaction, while the store is in use.
+
+        See :meth:`~envelope_sdk.local_kms.LocalKms.rotate_root_key`.
+        """
+        check_paths(self._path, root_key)
+        beside = None if self._path is _MEMORY else default_root_key_path(self._path)
+        old, new = self._keeper, Keeper(str(self._path), beside, root_key, self._random)
+        with self.write() as transaction:
+            current = transaction.wrapper
+            wrapper = change_root_key(self._writer.connection, current, old, new)
+            # What was wrapped under the old root key must not stay behind in the log.
+            transaction.run_up_debt()
+            self._wrappers = (wrapper, current)
+        self._keeper = new
+        self._wrappers = (wrapper,)
+        with self.write():
+            tidy_root_key_files(self._writer.connection, old, new)
+
+    def backup(self, path: Path, *, replace: bool = False) -> None:
+        """Write a copy of the store, as it is at one moment, to another file.
+
+        See :meth:`~envelope_sdk.local_kms.LocalKms.backup`.
+        """
+        self._check_process()
+        if self._path is _MEMORY:
+            raise UsageError("a key store in memory has no root key that could open a copy of it")
+        write_backup(self._path, path, replace=replace)
 
     def close(self) -> None:
         """Close the file."""
@@ -135,11 +185,37 @@ class SqliteStore:
         self._settle()
         self._writer.close()
 
+    def _wrapper_in_force(
+        self, connection: sqlite3.Connection, wrappers: tuple[MaterialWrapper, ...]
+    ) -> MaterialWrapper:
+        """Return the wrapper of the root key that what this transaction sees is under.
+
+        Raises:
+            KeyStoreError: others have changed the root key, and the new one is not to be had; or the schema.
+        """
+        schema = connection.execute("PRAGMA user_version").fetchone()[0]
+        if schema != SCHEMA_VERSION:
+            raise KeyStoreError(
+                f"another version of envelope-sdk has made the key store {self._path} one of schema {schema} while it "
+                f"was open (this one knows {SCHEMA_VERSION}): start again with that version"
+            )
+        row = connection.execute("SELECT value FROM meta WHERE name = ?", (CHECK,)).fetchone()
+        check = None if row is None else row[0]
+        for wrapper in (*wrappers, *self._wrappers):
+            if isinstance(check, bytes) and wrapper.fits(check):
+                return wrapper
+        try:
+            wrapper = self._keeper.open(read_records(connection))
+        except KeyStoreError as error:
+            raise KeyStoreError(f"the root key was changed while the key store was open: {error}") from error
+        self._wrappers = (wrapper,)
+        return wrapper
+
     def _settle(self) -> None:
         """Empty the log if that is owed; whoever is not up to it leaves it to the next."""
         with suppress(LocalKmsError):
             with self._writer.transaction(LOOK):
-                debt = SqliteTransaction(self._writer.connection, self._wrapper).debt()
+                debt = SqliteTransaction(self._writer.connection, self._wrappers[0]).debt()
             if debt is not None:
                 self._empty_log(debt)
 

@@ -13,6 +13,7 @@ from envelope_sdk.primitives.entropy import RandomSource
 __all__ = ["MaterialWrapper"]
 
 _MATERIAL: Final = b"envelope-sdk local KMS material 1"
+_ACCESS_KEY: Final = b"envelope-sdk local KMS access key 1"
 _CHECK: Final = b"envelope-sdk local KMS root key check 1"
 
 
@@ -20,7 +21,7 @@ class MaterialWrapper:
     """Wraps and unwraps under one root key. Its repr shows nothing of it, and it cannot be pickled.
 
     Nonces are random: 2^32 wraps under one root key are safe (NIST SP 800-38D section 8.3), and every wrap is a key
-    created or rotated.
+    created, rotated or imported, or an access key.
     """
 
     __slots__ = ("_aead", "_random")
@@ -54,6 +55,26 @@ class MaterialWrapper:
             # TypeError: columns of SQLite take values of any type.
             raise KeyStoreError(
                 f"key material {material_id} of key {key_id} does not authenticate: the key store is damaged or was "
+                "altered; restore it from a backup"
+            ) from None
+
+    def wrap_access_key(self, access_key_id: str, secret: bytes | bytearray) -> bytes:
+        """Return nonce, ciphertext and tag of a secret access key."""
+        nonce = self._random(IV_LENGTH)
+        return nonce + self._aead.encrypt(nonce, secret, _ACCESS_KEY + access_key_id.encode())
+
+    def unwrap_access_key(self, access_key_id: str, wrapped: bytes) -> bytearray:
+        """Return what :meth:`wrap_access_key` took.
+
+        Raises:
+            KeyStoreError: the row was altered, or copied from another access key.
+        """
+        try:
+            nonce, sealed = wrapped[:IV_LENGTH], wrapped[IV_LENGTH:]
+            return bytearray(self._aead.decrypt(nonce, sealed, _ACCESS_KEY + access_key_id.encode()))
+        except (InvalidTag, ValueError, TypeError):
+            raise KeyStoreError(
+                f"the secret of access key {access_key_id} does not authenticate: the key store is damaged or was "
                 "altered; restore it from a backup"
             ) from None
 
