@@ -58,12 +58,12 @@ def serve(usual: LocalStore, /, store: str | None, **options: object) -> None:
     """
     files = usual.at(store)
     try:
-        from envelope_sdk.local_kms.server.workers import serve as run
+        from envelope_sdk.cli.serving import run
     except ImportError as error:
         raise UsageError(str(error)) from None
     settings = _settings(files.path, options)
     files.make_folder()
-    run(settings, lambda url: _announce(settings, url))
+    run(settings, files, lambda url: _announce(settings, url))
 
 
 def _settings(store: Path, options: dict[str, object]) -> Settings:

@@ -30,8 +30,6 @@ from envelope_sdk.local_kms.server.settings import Settings
 from envelope_sdk.local_kms.service import Clock, Service, system_clock
 from envelope_sdk.local_kms.sigv4 import Verifier
 from envelope_sdk.local_kms.store.contract import Store
-from envelope_sdk.local_kms.store.sqlite import SqliteStore
-from envelope_sdk.primitives.entropy import system_random
 
 __all__ = ["ServerProcess", "listen", "new_event_loop", "url_of"]
 
@@ -91,23 +89,22 @@ class ServerProcess:
     def __init__(
         self,
         settings: Settings,
+        open_store: Callable[[], Store],
         *,
-        store: Store | None = None,
         clock: Clock = system_clock,
         log: Callable[[str], None] = write_line,
     ) -> None:
-        """Open the store, and read what is needed to run as ``settings`` say.
+        """Read what is needed to run as ``settings`` say, and open the store.
 
         Args:
             settings: how to run.
-            store: where the keys are instead of in the file that ``settings`` name.
+            open_store: returns the store, which is closed in the end.
             clock: returns the time, tz-aware.
             log: takes lines of the log.
 
         Raises:
             UsageError: the access keys, or certificate, cannot be used.
-            KeyStoreError: the store cannot be used, or a file not read.
-            KmsServiceError: DependencyTimeoutException: others kept the store locked.
+            KeyStoreError: the access keys cannot be read; also whatever ``open_store`` raises.
         """
         self.settings = settings
         self.clock = MovableClock(clock) if settings.test_clock else None
@@ -115,8 +112,7 @@ class ServerProcess:
         # Signatures are dated by the callers' clocks, which nobody moves.
         authentication = _authentication(settings, clock)
         notes = KeyNotes()
-        store = store or SqliteStore.open(Path(settings.store), None, system_random)
-        self.service = Service(store, clock=self.clock or clock, journal=notes)
+        self.service = Service(open_store(), clock=self.clock or clock, journal=notes)
         self._log = Log(settings.log_format, notes, log)
         self._threads = ThreadPoolExecutor(_THREADS, "envelope-kms")
         self._stopping = False

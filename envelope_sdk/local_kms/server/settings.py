@@ -27,7 +27,7 @@ class Settings:
     """How a server is to run.
 
     Attributes:
-        store: the file of keys, absolute.
+        store: where the keys are, in whatever words the opener of the store takes.
         host: the address to listen at, or a name of this machine.
         port: 0 for any that is free.
         region: that of requests that name none.
@@ -51,7 +51,7 @@ class Settings:
         settle_seconds: between looks for what has fallen due.
     """
 
-    store: str
+    store: str = ""
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     region: str = DEFAULT_REGION
