@@ -13,7 +13,8 @@ From the outside in: ``inprocess`` and ``methods`` (boto3's methods), ``service`
 
 from __future__ import annotations
 
-from envelope_sdk.local_kms.inprocess import DEFAULT_ACCOUNT, DEFAULT_REGION, LocalKms
+from envelope_sdk.local_kms.inprocess import LocalKms
+from envelope_sdk.local_kms.options import DEFAULT_ACCOUNT, DEFAULT_REGION, Options
 from envelope_sdk.local_kms.store.passphrase import Passphrase
 from envelope_sdk.local_kms.store.root_key import ROOT_KEY_VARIABLE
 from envelope_sdk.local_kms.store.sources import RootKeySource, RootKeyWrapper
@@ -23,6 +24,7 @@ __all__ = [
     "DEFAULT_REGION",
     "ROOT_KEY_VARIABLE",
     "LocalKms",
+    "Options",
     "Passphrase",
     "RootKeySource",
     "RootKeyWrapper",

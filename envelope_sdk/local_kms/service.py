@@ -138,6 +138,16 @@ class Service:
         """The store below."""
         return self._store
 
+    @property
+    def clock(self) -> Clock:
+        """What returns the time, tz-aware."""
+        return self._clock
+
+    @property
+    def random(self) -> RandomSource:
+        """The source of key material, ids and nonces."""
+        return self._around.random
+
     def call(self, operation: str, parameters: Mapping[str, object], requester: Requester) -> dict[str, Any]:
         """Do one operation.
 
@@ -180,6 +190,10 @@ class Service:
             KeyStoreError, KmsServiceError: it cannot.
         """
         self._catalogue.view()
+
+    def preview(self, operation: str, parameters: Mapping[str, object], requester: Requester) -> Call:
+        """Return a call as it would begin: to ask what would be allowed. Nothing is done, counted or recorded."""
+        return Call(operation, parameters, requester, self._now(), self._catalogue.view(), self._around)
 
     def close(self) -> None:
         """Forget all keys and close the store."""

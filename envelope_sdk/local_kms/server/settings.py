@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.local_kms.identifiers import Scope
-from envelope_sdk.local_kms.inprocess import DEFAULT_ACCOUNT, DEFAULT_REGION
+from envelope_sdk.local_kms.options import DEFAULT_ACCOUNT, DEFAULT_REGION
 
 __all__ = ["DEFAULT_PORT", "LOG_FORMATS", "Settings", "is_loopback"]
 
