@@ -198,6 +198,10 @@ class LocalKms(
         account: str = DEFAULT_ACCOUNT,
         clock: Clock = system_clock,
         random: RandomSource = system_random,
+        quotas: RequestQuotas | None = None,
+        limits: ResourceQuotas | None = None,
+        latency: Latency | None = None,
+        audit: Audit = None,
     ) -> LocalKms:
         """Open the key store in a PostgreSQL database, which servers on several hosts may share.
 
@@ -215,6 +219,11 @@ class LocalKms(
             account: twelve digits.
             clock: returns the time, tz-aware.
             random: the source of keys, ids and nonces; anything but the default is for tests.
+            quotas: how many requests a second there may be; as many as there are without. To share them, too, give them
+                :class:`~envelope_sdk.local_kms.quotas.RedisBuckets`.
+            limits: how many keys, aliases and so on there may be; as on AWS without.
+            latency: how much longer each call takes; it sleeps in the calling thread.
+            audit: the audit log that takes down every call: the path of one, or an open one, which stays open.
 
         Raises:
             UsageError: the Region, account, URL, schema or root key cannot be one, or there is no root key.
@@ -228,7 +237,22 @@ class LocalKms(
 
         Scope(account, region)
         store = PostgresqlStore.open(url, root_key, random, schema=schema)
-        return cls(store, region=region, account=account, clock=clock, random=random)
+        try:
+            return cls(
+                store,
+                region=region,
+                account=account,
+                clock=clock,
+                random=random,
+                quotas=quotas,
+                limits=limits,
+                latency=latency,
+                audit=audit,
+            )
+        except BaseException:
+            # The audit log cannot be opened.
+            store.close()
+            raise
 
     @classmethod
     def in_memory(

@@ -110,9 +110,8 @@ def keeps_access(subject: StoreSubject) -> None:
     with subject.store() as store:
         with store.read() as look:
             require(list(look.grants(HERE, "mrk-1")) == [GRANT], "a grant is not what it was")
-            retirable = [
-                list(look.retirable(HERE, str(GRANT.retiring), after, 10)) for after in (("", ""), ("mrk-1", "g1"))
-            ]
+            retiring, last = str(GRANT.retiring), ("111122223333", "mrk-1", "g1")
+            retirable = [list(look.retirable("eu-west-1", retiring, after, 10)) for after in (("", "", ""), last)]
             require(retirable == [[GRANT], []], "retirable() returns other grants")
             require(look.identity(USER) == IDENTITY, "an identity is not what it was")
             require(list(look.identities("111122223333")) == [IDENTITY], "identities() returns others")

@@ -73,19 +73,20 @@ class Connections:
         raise TypeError("connections to a database cannot be pickled or copied: open it again")
 
     @contextmanager
-    def lease(self, first: str) -> Generator[tuple[Any, Any]]:
-        """Run a statement that changes nothing, and yield the connection it ran on and its answer.
+    def lease(self, first: str, values: Any = None) -> Generator[tuple[Any, Any]]:
+        """Run a statement that may be run twice, and yield the connection it ran on and its answer.
 
         Afterwards the connection is in no transaction. One that was lost since its last use is replaced unseen.
 
         Args:
             first: the statement, for instance ``BEGIN``.
+            values: what goes into it.
 
         Raises:
             KeyStoreError, KmsServiceError: PostgreSQL failed, here or in the block.
         """
         self._check()
-        connection, answer = self._begun(first)
+        connection, answer = self._begun(first, values)
         try:
             yield connection, answer
         except psycopg().Error as error:
@@ -134,12 +135,12 @@ class Connections:
     def _times(self) -> tuple[float, float, float]:
         return self._patience, self._patience * _STATEMENT_PATIENCE, _IDLE_SECONDS
 
-    def _begun(self, first: str) -> tuple[Any, Any]:
+    def _begun(self, first: str, values: Any) -> tuple[Any, Any]:
         error_type = psycopg().Error
         with suppress(IndexError):
             connection = self._idle.pop()
             try:
-                return connection, connection.execute(first)
+                return connection, connection.execute(first, values)
             except error_type as error:
                 self._drop(connection)
                 if not is_lost(error):
@@ -149,7 +150,7 @@ class Connections:
                     self._drop(self._idle.pop())
         try:
             connection = self.connect()
-            return connection, connection.execute(first)
+            return connection, connection.execute(first, values)
         except error_type as error:
             raise translate(error, self._place) from None
 
