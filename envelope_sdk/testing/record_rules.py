@@ -50,6 +50,9 @@ def keeps_keys(subject: StoreSubject) -> None:
             require(look.key(HERE, "mrk-1") == changed, "a key that was replaced is not what it was replaced by")
             related = list(look.related("111122223333", "mrk-1"))
             require(related == [changed, numbered("mrk-1", THERE)], "related() returns other keys, or in another order")
+            require(look.count_keys(HERE) == 1, "count_keys() is not the number of keys")
+            wanted = [HERE, THERE, Scope("444455556666", "eu-west-1")]
+            require(list(look.scopes()) == wanted, "scopes() are not those that have keys, in their order")
 
 
 @rule(
@@ -67,6 +70,8 @@ def keeps_materials(subject: StoreSubject) -> None:
             require(found is not None and bytes(found.secret) == SECRET, "a secret is not what it was")
             require(list(look.materials(HERE, "mrk-1")) == [MATERIAL, second], "the records of materials differ")
             require(look.material(THERE, "aa") is None, "a material of one Region is found in another")
+            owners = [look.owner_of(region, "aa") for region in ("eu-west-1", "us-east-1")]
+            require(owners == [(HERE, "mrk-1"), None], "owner_of() is not the key that a material belongs to")
         gone = replace(MATERIAL, present=False)
         with store.write() as change:
             change.update_material(HERE, gone)
@@ -142,6 +147,7 @@ def keeps_figures(subject: StoreSubject) -> None:
             require(dict(look.usage_counts("2026-01")) == wanted, "the counts of a month are not their sums")
             require(look.last_usage(HERE, "mrk-1") == later, "the last use is not the latest")
             require(look.last_usage(HERE, "nowhere") is None, "a key that is not there has been used")
+            require(look.tracked_since() is None, "a new store has not noted all uses")
 
 
 @rule("pages", "Sort text by its bytes, whatever the language of the database, and return what comes after `after`.")
