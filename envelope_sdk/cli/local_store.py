@@ -20,6 +20,7 @@ DEFAULT_ALIAS: Final = "alias/envelope-default"
 """The alias of the key that 'envelope encrypt' makes on first use."""
 
 
+_DATABASES: Final = ("postgresql://", "postgres://")
 _ENDINGS: Final = ("", "-wal", "-shm", "-journal", ".rootkey", ".rootkey.new")
 
 
@@ -30,11 +31,13 @@ class LocalStore:
         """Take where it is.
 
         Args:
-            path: the file; ``None`` for the usual one: ``envelope/kms.db`` under ``$XDG_DATA_HOME``.
+            path: the file, or the URL of a PostgreSQL database; ``None`` for the usual file: ``envelope/kms.db`` under
+                ``$XDG_DATA_HOME``.
             root_key: where the root key is, as :func:`~envelope_sdk.cli.root_keys.root_key_source` takes it; ``None``
                 for what ``$ENVELOPE_KMS_ROOT_KEY_FROM`` says.
         """
-        self._path = Path(path) if path else None
+        self._url = path if path and path.startswith(_DATABASES) else None
+        self._path = Path(path) if path and not self._url else None
         self._root_key = root_key
         self._kms: LocalKms | None = None
         self._others: dict[str, LocalStore] = {}
@@ -44,11 +47,22 @@ class LocalStore:
         """The file.
 
         Raises:
-            UsageError: none was named, and there is no home folder to look in.
+            UsageError: none was named, and there is no home folder to look in; or there is none, but a database.
         """
+        if self._url is not None:
+            raise UsageError("the keys are in a PostgreSQL database: that is looked after with its own tools")
         if self._path is None:
             self._path = local_store_path()
         return self._path
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages: the file, or that it is a database, whose URL may hold a password."""
+        return str(self.path) if self._url is None else "the PostgreSQL database"
+
+    def may_be_there(self) -> bool:
+        """Return whether there is a store, as far as can be told without opening it."""
+        return self._url is not None or self.path.exists()
 
     def files(self) -> list[Path]:
         """Return every file that the local KMS may consist of, or nothing where nobody knows where it would be."""
@@ -70,6 +84,9 @@ class LocalStore:
         if self._kms is None:
             from envelope_sdk.local_kms import LocalKms
 
+            if self._url is not None:
+                self._kms = LocalKms.open_postgresql(self._url, root_key=self.root_key())
+                return self._kms
             if make:
                 self.make_folder()
             else:
@@ -124,8 +141,11 @@ class LocalStore:
             # Another process was quicker: its key is the default, and this one has never been used.
             kms.schedule_key_deletion(KeyId=made["KeyId"], PendingWindowInDays=7)
             return self.key_arn(DEFAULT_ALIAS)
-        say(f"created the key {made['Arn']} in {self.path}")
-        say("hint: keep copies of that file and of its root key beside it: what the key encrypts opens with both only")
+        say(f"created the key {made['Arn']} in {self.name}")
+        if self._url is None:
+            say(
+                "hint: keep copies of that file and of its root key beside it: what the key encrypts opens with both only"
+            )
         return str(made["Arn"])
 
     def make_folder(self) -> None:
@@ -153,7 +173,7 @@ class StoreDoor:
 
     def path(self, store: str | None) -> str:
         """Return the file of a store."""
-        return str(self._usual.at(store).path)
+        return self._usual.at(store).name
 
     def kms(self, store: str | None) -> LocalKms:
         """Open a store, to be closed with the usual one."""
