@@ -13,6 +13,7 @@ from envelope_sdk.keyrings.places import local_store_path, status_of_store
 
 if TYPE_CHECKING:
     from envelope_sdk.local_kms import LocalKms, RootKeySource
+    from envelope_sdk.local_kms.store.contract import Store
 
 __all__ = ["DEFAULT_ALIAS", "LocalStore", "StoreDoor"]
 
@@ -20,6 +21,9 @@ DEFAULT_ALIAS: Final = "alias/envelope-default"
 """The alias of the key that 'envelope encrypt' makes on first use."""
 
 
+_KEEP_COPIES: Final = (
+    "hint: keep copies of that file and of its root key beside it: what the key encrypts opens with both only"
+)
 _DATABASES: Final = ("postgresql://", "postgres://")
 _ENDINGS: Final = ("", "-wal", "-shm", "-journal", ".rootkey", ".rootkey.new")
 
@@ -94,6 +98,24 @@ class LocalStore:
             self._kms = LocalKms.open(self.path, root_key=self.root_key())
         return self._kms
 
+    def open_store(self) -> Store:
+        """Open the store alone, for a server; it is the caller's to close. What is not there is made.
+
+        Raises:
+            KeyStoreError, KmsServiceError: it or its root key cannot be used.
+            UsageError: a database is named, but no root key.
+        """
+        from envelope_sdk.primitives.entropy import system_random
+
+        if self._url is not None:
+            from envelope_sdk.local_kms.store.postgresql.store import PostgresqlStore
+
+            return PostgresqlStore.open(self._url, self.root_key(), system_random)
+        from envelope_sdk.local_kms.store.sqlite import SqliteStore
+
+        self.make_folder()
+        return SqliteStore.open(self.path.absolute(), self.root_key(), system_random)
+
     def root_key(self) -> RootKeySource:
         """Return where the root key comes from.
 
@@ -143,9 +165,7 @@ class LocalStore:
             return self.key_arn(DEFAULT_ALIAS)
         say(f"created the key {made['Arn']} in {self.name}")
         if self._url is None:
-            say(
-                "hint: keep copies of that file and of its root key beside it: what the key encrypts opens with both only"
-            )
+            say(_KEEP_COPIES)
         return str(made["Arn"])
 
     def make_folder(self) -> None:
