@@ -65,11 +65,11 @@ def decrypting_keyring(uris: Sequence[KeyringUri], store: LocalStore) -> Keyring
     from envelope_sdk.keyrings.schemes.local_kms import LocalKmsDiscoveryKeyring
 
     def kms() -> LocalKms:
-        if not store.path.exists():
+        if not store.may_be_there():
             raise KeyringError("it does not exist; name the key with --key")
         return store.kms()
 
-    return LocalKmsDiscoveryKeyring(kms, str(store.path))
+    return LocalKmsDiscoveryKeyring(kms, store.name)
 
 
 def _keyring(uris: Sequence[KeyringUri], store: LocalStore) -> Keyring:

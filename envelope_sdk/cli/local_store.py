@@ -13,6 +13,7 @@ from envelope_sdk.keyrings.places import local_store_path, status_of_store
 
 if TYPE_CHECKING:
     from envelope_sdk.local_kms import LocalKms, RootKeySource
+    from envelope_sdk.local_kms.store.contract import Store
 
 __all__ = ["DEFAULT_ALIAS", "LocalStore", "StoreDoor"]
 
@@ -20,6 +21,10 @@ DEFAULT_ALIAS: Final = "alias/envelope-default"
 """The alias of the key that 'envelope encrypt' makes on first use."""
 
 
+_KEEP_COPIES: Final = (
+    "hint: keep copies of that file and of its root key beside it: what the key encrypts opens with both only"
+)
+_DATABASES: Final = ("postgresql://", "postgres://")
 _ENDINGS: Final = ("", "-wal", "-shm", "-journal", ".rootkey", ".rootkey.new")
 
 
@@ -30,11 +35,13 @@ class LocalStore:
         """Take where it is.
 
         Args:
-            path: the file; ``None`` for the usual one: ``envelope/kms.db`` under ``$XDG_DATA_HOME``.
+            path: the file, or the URL of a PostgreSQL database; ``None`` for the usual file: ``envelope/kms.db`` under
+                ``$XDG_DATA_HOME``.
             root_key: where the root key is, as :func:`~envelope_sdk.cli.root_keys.root_key_source` takes it; ``None``
                 for what ``$ENVELOPE_KMS_ROOT_KEY_FROM`` says.
         """
-        self._path = Path(path) if path else None
+        self._url = path if path and path.startswith(_DATABASES) else None
+        self._path = Path(path) if path and not self._url else None
         self._root_key = root_key
         self._kms: LocalKms | None = None
         self._others: dict[str, LocalStore] = {}
@@ -44,11 +51,22 @@ class LocalStore:
         """The file.
 
         Raises:
-            UsageError: none was named, and there is no home folder to look in.
+            UsageError: none was named, and there is no home folder to look in; or there is none, but a database.
         """
+        if self._url is not None:
+            raise UsageError("the keys are in a PostgreSQL database: that is looked after with its own tools")
         if self._path is None:
             self._path = local_store_path()
         return self._path
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages: the file, or that it is a database, whose URL may hold a password."""
+        return str(self.path) if self._url is None else "the PostgreSQL database"
+
+    def may_be_there(self) -> bool:
+        """Return whether there is a store, as far as can be told without opening it."""
+        return self._url is not None or self.path.exists()
 
     def files(self) -> list[Path]:
         """Return every file that the local KMS may consist of, or nothing where nobody knows where it would be."""
@@ -70,12 +88,33 @@ class LocalStore:
         if self._kms is None:
             from envelope_sdk.local_kms import LocalKms
 
+            if self._url is not None:
+                self._kms = LocalKms.open_postgresql(self._url, root_key=self.root_key())
+                return self._kms
             if make:
                 self.make_folder()
             else:
                 status_of_store(self.path)
             self._kms = LocalKms.open(self.path, root_key=self.root_key())
         return self._kms
+
+    def open_store(self) -> Store:
+        """Open the store alone, for a server; it is the caller's to close. What is not there is made.
+
+        Raises:
+            KeyStoreError, KmsServiceError: it or its root key cannot be used.
+            UsageError: a database is named, but no root key.
+        """
+        from envelope_sdk.primitives.entropy import system_random
+
+        if self._url is not None:
+            from envelope_sdk.local_kms.store.postgresql.store import PostgresqlStore
+
+            return PostgresqlStore.open(self._url, self.root_key(), system_random)
+        from envelope_sdk.local_kms.store.sqlite import SqliteStore
+
+        self.make_folder()
+        return SqliteStore.open(self.path.absolute(), self.root_key(), system_random)
 
     def root_key(self) -> RootKeySource:
         """Return where the root key comes from.
@@ -130,8 +169,9 @@ class LocalStore:
             # Another process was quicker: its key is the default, and this one has never been used.
             kms.schedule_key_deletion(KeyId=made["KeyId"], PendingWindowInDays=7)
             return self.key_arn(DEFAULT_ALIAS)
-        say(f"created the key {made['Arn']} in {self.path}")
-        say("hint: keep copies of that file and of its root key beside it: what the key encrypts opens with both only")
+        say(f"created the key {made['Arn']} in {self.name}")
+        if self._url is None:
+            say(_KEEP_COPIES)
         return str(made["Arn"])
 
     def make_folder(self) -> None:
@@ -159,7 +199,7 @@ class StoreDoor:
 
     def path(self, store: str | None) -> str:
         """Return the file of a store."""
-        return str(self._usual.at(store).path)
+        return self._usual.at(store).name
 
     def kms(self, store: str | None) -> LocalKms:
         """Open a store, to be closed with the usual one."""

@@ -19,7 +19,8 @@ def store_option(command: _Command) -> _Command:
         "--kms-store",
         metavar="FILE",
         envvar="ENVELOPE_KMS_STORE",
-        help="File of the local KMS (default: envelope/kms.db in $XDG_DATA_HOME or ~/.local/share).",
+        help="File or postgresql:// URL of the local KMS"
+        " (default: envelope/kms.db in $XDG_DATA_HOME or ~/.local/share).",
     )(command)
 
 

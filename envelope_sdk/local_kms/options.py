@@ -35,7 +35,8 @@ class Options(TypedDict, total=False):
         account: twelve digits; zeros unless told otherwise.
         clock: returns the time, tz-aware; that of the system unless told otherwise.
         random: the source of keys, ids and nonces; anything but the default is for tests.
-        quotas: how many requests a second there may be; as many as there are without.
+        quotas: how many requests a second there may be; as many as there are without. Servers that share a store share
+            them through :class:`~envelope_sdk.local_kms.quotas.RedisBuckets`.
         limits: how many keys, aliases and so on there may be; as on AWS without.
         latency: how much longer each call takes; it sleeps in the calling thread.
         audit: the audit log that takes down every call: the path of one, or an open one, which stays open.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import stat
+from collections.abc import Generator
 from typing import Any
 
 import pytest
+from testkit.servers import PASSWORD, Postgres, free_port, postgres
 
 _ROOT_KEY = base64.b64encode(bytes(range(32))).decode()
 
@@ -166,3 +168,61 @@ def test_where_there_is_no_store_none_is_made(envelope: Any, command: tuple[str,
     assert (ran.code, len(ran.lines)) == (4, 1)
     assert "there is no local KMS" in ran.lines[0]
     assert list(envelope.home.iterdir()) == []
+
+
+# --- keys in PostgreSQL ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server() -> Generator[Postgres]:
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def database(envelope: Any, server: Postgres) -> str:
+    """A database as the usual store, with a password in its URL, and a root key in a file."""
+    server.execute("DROP SCHEMA IF EXISTS envelope_kms CASCADE")
+    envelope.env["ENVELOPE_KMS_STORE"] = server.asked_url
+    envelope.env["ENVELOPE_KMS_ROOT_KEY_FROM"] = "file:root.key"
+    return server.asked_url
+
+
+def test_keys_may_be_in_a_database(envelope: Any, database: str) -> None:
+    ran = envelope.ok("encrypt", "-", stdin=b"hello")
+
+    assert ran.lines[0].endswith(" in the PostgreSQL database")
+    assert _decrypts(envelope, ran.out)
+    key_id = envelope.ok("kms", "list-keys", "--json").json["Keys"][0]["KeyId"]
+    envelope.ok("kms", "disable-key", key_id)
+    assert envelope("decrypt", "-", stdin=ran.out).code == 4
+    envelope.ok("kms", "enable-key", key_id)
+    envelope.ok("kms", "rotate-root-key", "--new-root-key", "file:root.key")
+    assert _decrypts(envelope, ran.out)
+    assert envelope.names() == {"root.key", "root.key.1"}
+
+
+@pytest.mark.parametrize("command", [("backup", "copy.db"), ("restore", "copy.db")])
+def test_a_database_is_backed_up_with_its_own_tools(envelope: Any, database: str, command: tuple[str, ...]) -> None:
+    ran = envelope("kms", *command)
+
+    assert (ran.code, len(ran.lines)) == (2, 1)
+    assert "own tools" in ran.lines[0]
+
+
+def test_a_database_needs_a_root_key_to_be_named(envelope: Any, database: str) -> None:
+    del envelope.env["ENVELOPE_KMS_ROOT_KEY_FROM"]
+    ran = envelope("kms", "list-keys")
+
+    assert (ran.code, len(ran.lines)) == (2, 1)
+    assert "needs a root key" in ran.lines[0]
+
+
+def test_a_database_that_is_not_there(envelope: Any, database: str) -> None:
+    envelope.env["ENVELOPE_KMS_STORE"] = f"postgresql://u:hidden-word@127.0.0.1:{free_port()}/d"
+    for arguments in (("kms", "list-keys"), ("encrypt", "-")):
+        ran = envelope(*arguments, stdin=b"x")
+
+        assert (ran.code, ran.out, len(ran.lines)) == (4, b"", 1)
+        assert "hidden-word" not in ran.err
+        assert PASSWORD not in ran.err

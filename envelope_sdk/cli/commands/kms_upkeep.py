@@ -28,7 +28,7 @@ def rotate_root_key(store: LocalStore, new_root_key: str | None) -> None:
     """
     kms = store.kms()
     kms.rotate_root_key(root_key_source(new_root_key))
-    say(f"the keys in {store.path} are under another root key now; backups made before need the old one")
+    say(f"the keys in {store.name} are under another root key now; backups made before need the old one")
     if new_root_key:
         say(f"hint: from now on, name it with --root-key or in {SOURCE_VARIABLE}")
 

@@ -4,6 +4,9 @@ All of it is off, or as on AWS, unless told otherwise::
 
     quotas = RequestQuotas(rates={"Cryptographic operations (symmetric)": 100}, scale=0.1)
     with LocalKms.open("keys.db", quotas=quotas, latency=Latency(0.02, jitter=0.01)) as kms: ...
+
+Servers on several hosts share them through ``RequestQuotas(buckets=RedisBuckets("redis://host"))``, or
+``PostgresqlBuckets``.
 """
 
 from __future__ import annotations
@@ -11,6 +14,18 @@ from __future__ import annotations
 from envelope_sdk.local_kms.limits import ResourceQuotas
 from envelope_sdk.local_kms.quotas.buckets import Buckets, LocalBuckets
 from envelope_sdk.local_kms.quotas.latency import Latency
+from envelope_sdk.local_kms.quotas.postgresql import PostgresqlBuckets
+from envelope_sdk.local_kms.quotas.redis import RedisBuckets
 from envelope_sdk.local_kms.quotas.throttle import RequestQuotas, Throttle, quota_names
 
-__all__ = ["Buckets", "Latency", "LocalBuckets", "RequestQuotas", "ResourceQuotas", "Throttle", "quota_names"]
+__all__ = [
+    "Buckets",
+    "Latency",
+    "LocalBuckets",
+    "PostgresqlBuckets",
+    "RedisBuckets",
+    "RequestQuotas",
+    "ResourceQuotas",
+    "Throttle",
+    "quota_names",
+]

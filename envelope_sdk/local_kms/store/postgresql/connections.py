@@ -6,6 +6,7 @@ There are no locks, so that a signal handler may call in the middle of a call: i
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ _SETTINGS: Final = (
     " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
     " WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)"
 )
+_HINT: Final = re.compile(r" INDEXED BY \w+")
 _STATEMENT_PATIENCE: Final = 6
 _IDLE_SECONDS: Final = 60
 
@@ -42,8 +44,8 @@ class Adapter:
 
     def execute(self, statement: str, values: Sequence[Any] = (), /) -> Any:
         """Run a statement."""
-        self.changed = self.changed or not statement.startswith("SELECT")
-        return self._connection.execute(_with_percents(statement), values or None)
+        self.changed = self.changed or not statement.startswith(("SELECT", "WITH"))
+        return self._connection.execute(_translated(statement), values or None)
 
     def executemany(self, statement: str, values: Iterable[Sequence[Any]], /) -> None:
         """Run a statement once for each of ``values``, without waiting for each answer."""
@@ -52,7 +54,7 @@ class Adapter:
         if rows:
             self.changed = True
             with self._connection.cursor() as cursor:
-                cursor.executemany(_with_percents(statement), rows)
+                cursor.executemany(_translated(statement), rows)
 
 
 class Connections:
@@ -73,19 +75,20 @@ class Connections:
         raise TypeError("connections to a database cannot be pickled or copied: open it again")
 
     @contextmanager
-    def lease(self, first: str) -> Generator[tuple[Any, Any]]:
-        """Run a statement that changes nothing, and yield the connection it ran on and its answer.
+    def lease(self, first: str, values: Any = None) -> Generator[tuple[Any, Any]]:
+        """Run a statement that may be run twice, and yield the connection it ran on and its answer.
 
         Afterwards the connection is in no transaction. One that was lost since its last use is replaced unseen.
 
         Args:
             first: the statement, for instance ``BEGIN``.
+            values: what goes into it.
 
         Raises:
             KeyStoreError, KmsServiceError: PostgreSQL failed, here or in the block.
         """
         self._check()
-        connection, answer = self._begun(first)
+        connection, answer = self._begun(first, values)
         try:
             yield connection, answer
         except psycopg().Error as error:
@@ -134,12 +137,12 @@ class Connections:
     def _times(self) -> tuple[float, float, float]:
         return self._patience, self._patience * _STATEMENT_PATIENCE, _IDLE_SECONDS
 
-    def _begun(self, first: str) -> tuple[Any, Any]:
+    def _begun(self, first: str, values: Any) -> tuple[Any, Any]:
         error_type = psycopg().Error
         with suppress(IndexError):
             connection = self._idle.pop()
             try:
-                return connection, connection.execute(first)
+                return connection, connection.execute(first, values)
             except error_type as error:
                 self._drop(connection)
                 if not is_lost(error):
@@ -149,7 +152,7 @@ class Connections:
                     self._drop(self._idle.pop())
         try:
             connection = self.connect()
-            return connection, connection.execute(first)
+            return connection, connection.execute(first, values)
         except error_type as error:
             raise translate(error, self._place) from None
 
@@ -178,6 +181,6 @@ class Connections:
 
 
 @lru_cache(maxsize=256)
-def _with_percents(statement: str) -> str:
-    # No statement here has a percent sign or a question mark of its own.
-    return statement.replace("?", "%s")
+def _translated(statement: str) -> str:
+    # No statement here has a percent sign or a question mark of its own. Which index to use PostgreSQL finds out alone.
+    return _HINT.sub("", statement).replace("?", "%s")
