@@ -37,8 +37,14 @@ TRACKED: Final = frozenset(
 """Operations that are uses of a key (``KeyLastUsageTrackingOperation``)."""
 
 _MANY: Final = 1024
+_MAX_SPEC: Final = 32
+_PAIRS: Final = frozenset({"GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"})
 _SERVER_ERROR: Final = 500
-_Note = tuple[datetime, Requester, str, tuple[Key, ...], object, bool]
+_NO_KEY: Final = ("", "", "", "")
+_Note = tuple[datetime, Requester, str, tuple[Key, ...], str, bool]
+_Kind = tuple[int, int, str, str, str, tuple[str, str, str, str], str]
+_Place = tuple[str, str, str]
+_Use = tuple[str, datetime, Requester]
 
 
 class Metering:
@@ -62,8 +68,8 @@ class Metering:
         self._lock = threading.RLock()
         self._busy = False
         self._process = os.getpid()
-        self._counts: dict[str, dict[tuple[Scope, str, str], int]] = {}
-        self._last: dict[tuple[Scope, str], LastUsage] = {}
+        self._counts: dict[_Kind, int] = {}
+        self._last: dict[_Place, _Use] = {}
 
     def prepare(self, call: Call) -> None:
         """Nothing is in the way of counting."""
@@ -77,8 +83,10 @@ class Metering:
         """Count a call."""
         if error is not None and (error.status >= _SERVER_ERROR or error.code == "ThrottlingException"):
             return
-        pair_spec = call.parameters.get("KeyPairSpec")
-        self._notes.append((call.now, call.requester, call.operation, call.keys, pair_spec, error is None))
+        operation = call.operation
+        spec = call.parameters.get("KeyPairSpec") if operation in _PAIRS else ""
+        pair_spec = spec[:_MAX_SPEC] if isinstance(spec, str) else ""
+        self._notes.append((call.now, call.requester, operation, call.keys, pair_spec, error is None))
         if len(self._notes) >= _MANY:
             self._add_up()
         if self._monotonic() >= self._due:
@@ -92,11 +100,12 @@ class Metering:
     def last_usage(self, scope: Scope, key_id: str) -> LastUsage | None:
         """Return the last use of a key, whether it is written yet or not."""
         self._add_up()
-        here = self._last.get((scope, key_id))
+        here = self._last.get((scope.account, scope.region, key_id))
         with self._store.read() as transaction:
             there = transaction.last_usage(scope, key_id)
-        found = [usage for usage in (there, here) if usage is not None]
-        return max(found, key=lambda usage: usage.used, default=None)
+        if here is not None and (there is None or there.used <= here[1]):
+            return _usage(here)
+        return there
 
     def flush(self) -> None:
         """Write the figures.
@@ -117,19 +126,18 @@ class Metering:
             return
         try:
             with self._store.write() as transaction:
-                for month, figures in counts.items():
+                for month, figures in _figures(counts).items():
                     transaction.add_usage(month, figures)
-                for (scope, key_id), usage in last.items():
-                    transaction.put_last_usage(scope, key_id, usage)
+                for (account, region, key_id), use in last.items():
+                    transaction.put_last_usage(Scope(account, region), key_id, _usage(use))
         except BaseException:
             with self._lock:
-                for month, figures in counts.items():
-                    for name, count in figures.items():
-                        self._count(month, name, count)
+                for kind, count in counts.items():
+                    self._counts[kind] = self._counts.get(kind, 0) + count
             raise
         with self._lock:
-            for place, usage in last.items():
-                if self._last.get(place) is usage:
+            for place, use in last.items():
+                if self._last.get(place) is use:
                     del self._last[place]
 
     def _add_up(self) -> None:
@@ -140,36 +148,42 @@ class Metering:
             self._busy = True
             try:
                 while self._notes:
-                    self._add(*self._notes.popleft())
+                    self._add(self._notes.popleft())
             finally:
                 self._busy = False
 
-    def _add(
-        self,
-        now: datetime,
-        requester: Requester,
-        operation: str,
-        keys: tuple[Key, ...],
-        pair_spec: object,
-        answered: bool,
-    ) -> None:
-        key = keys[0] if keys else None
-        name = price_class(operation, key.spec if key else "", pair_spec if isinstance(pair_spec, str) else "")
-        self._count(f"{now.year:04}-{now.month:02}", (requester.scope, _name(requester, key), f"{operation}/{name}"), 1)
+    def _add(self, note: _Note) -> None:
+        now, requester, operation, keys, pair_spec, answered = note
+        # As little as possible: it is done for every call, all else once for each kind.
+        caller = requester.scope
+        if keys:
+            scope = keys[0].scope
+            key = (scope.account, scope.region, keys[0].key_id, keys[0].spec)
+        else:
+            key = _NO_KEY
+        kind = (now.year, now.month, caller.account, caller.region, operation, key, pair_spec)
+        self._counts[kind] = self._counts.get(kind, 0) + 1
         if answered and operation in TRACKED:
-            usage = LastUsage(operation, now, requester.event_id, requester.request_id)
             for used in keys:
-                before = self._last.get((used.scope, used.key_id))
-                if before is None or before.used <= now:
-                    self._last[used.scope, used.key_id] = usage
-
-    def _count(self, month: str, name: tuple[Scope, str, str], count: int) -> None:
-        figures = self._counts.setdefault(month, {})
-        figures[name] = figures.get(name, 0) + count
+                place = (used.scope.account, used.scope.region, used.key_id)
+                before = self._last.get(place)
+                if before is None or before[1] <= now:
+                    self._last[place] = (operation, now, requester)
 
 
-def _name(requester: Requester, key: Key | None) -> str:
-    """Return the id of a key, and of another account's key its ARN."""
-    if key is None:
-        return ""
-    return key.key_id if key.scope.account == requester.scope.account else key.arn
+def _figures(counts: Mapping[_Kind, int]) -> dict[str, dict[tuple[Scope, str, str], int]]:
+    """Return counts by month, and by scope, key and class, as the store takes them."""
+    figures: dict[str, dict[tuple[Scope, str, str], int]] = {}
+    for (year, month, account, region, operation, key, pair_spec), count in counts.items():
+        owner, its_region, key_id, spec = key
+        if owner not in ("", account):
+            key_id = Scope(owner, its_region).key_arn(key_id)
+        name = (Scope(account, region), key_id, f"{operation}/{price_class(operation, spec, pair_spec)}")
+        of_month = figures.setdefault(f"{year:04}-{month:02}", {})
+        of_month[name] = of_month.get(name, 0) + count
+    return figures
+
+
+def _usage(use: _Use) -> LastUsage:
+    operation, used, requester = use
+    return LastUsage(operation, used, requester.event_id, requester.request_id)
