@@ -69,7 +69,7 @@ def _key(key_id: str = "k", **changes: Any) -> Key:
 def _call(operation: str, *keys: Key, now: datetime = NOVEMBER, scope: Scope = HERE, **parameters: object) -> Call:
     requester = Requester(scope, Caller.parse(f"arn:aws:iam::{scope.account}:root"), f"{operation} at {now}")
     nothing: Any = None
-    return Call(operation, parameters, requester, now, *[nothing] * 7, keys=keys)
+    return Call(operation, parameters, requester, now, *[nothing] * 2, keys=keys)
 
 
 def _counts(store: SqliteStore, month: str = "2026-11") -> dict[tuple[str, str], int]:

@@ -17,7 +17,7 @@ def get_key_last_usage(call: Call) -> dict[str, Any]:
     name = parameters.key_id()
     parameters.done()
     key = call.key(name, call.view, aliases=False)
-    usage = None if call.usage is None else call.usage.last_usage(key.scope, key.key_id)
+    usage = None if call.around.usage is None else call.around.usage.last_usage(key.scope, key.key_id)
     with call.store.read() as transaction:
         since = transaction.tracked_since()
     return {
