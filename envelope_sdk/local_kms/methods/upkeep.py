@@ -1,10 +1,11 @@
-"""Looking after the store of a KMS: other root keys, backups."""
+"""Looking after the store of a KMS: other root keys, backups, and what its use would have cost."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from envelope_sdk.local_kms.metering.costs import Costs
 from envelope_sdk.local_kms.service import Service
 from envelope_sdk.local_kms.store.backup import restore_backup
 from envelope_sdk.local_kms.store.sources import RootKeySource
@@ -89,3 +90,18 @@ class UpkeepMethods:
                 or the store that is there is open. Nothing is changed then.
         """
         return restore_backup(Path(backup).absolute(), Path(path).absolute(), root_key, random, replace=replace)
+
+    def costs(self, month: str, *, free_tier: bool = False) -> Costs:
+        """Return what the keys of the store, and the requests made of it in a month, would have cost on AWS.
+
+        All accounts and Regions of the store are in it.
+
+        Args:
+            month: for instance ``2026-11``, UTC.
+            free_tier: whether each account has the requests that AWS gives away.
+
+        Raises:
+            UsageError: the month cannot be one.
+            KeyStoreError, KmsServiceError: the store cannot be used, or is busy.
+        """
+        return self._service.costs(month, free_tier=free_tier)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -146,6 +147,14 @@ def _expected(who: str, action: str, arn: str, via: str | None, context: dict[st
     return evaluate(Request(action, arn, asker, keys, encryption_context=pairs), policies)
 
 
+def _refusal(call: Callable[[], object]) -> tuple[str, str] | None:
+    try:
+        call()
+    except KmsServiceError as error:
+        return error.code, error.message
+    return None
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     who=st.sampled_from(PEOPLE),
@@ -165,14 +174,9 @@ def test_the_kms_allows_what_the_engine_says(
         expected = _expected(who, action, arn, via, context, given_)
         session = [] if given_.session is None else [given_.session]
         acting = kms.acting_as(who, session_policies=session, via_service=via)
-        message = ""
-        try:
-            CALLS[action](acting, arn, context)
-        except KmsServiceError as error:
-            assert error.code == "AccessDeniedException"
-            message = error.message
+        refusal = _refusal(lambda: CALLS[action](acting, arn, context))
         way: dict[str, Any] = {"session_policies": session, "via_service": via}
         simulated = kms.simulate(who, action, arn, encryption_context=context, **way)
 
-    assert message == expected.message
+    assert refusal == (("AccessDeniedException", expected.message) if expected.message else None)
     assert simulated.message == expected.message
