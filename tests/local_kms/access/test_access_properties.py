@@ -33,6 +33,7 @@ CALLS = {
     "kms:DescribeKey": lambda kms, arn, _: kms.describe_key(KeyId=arn),
     "kms:ListGrants": lambda kms, arn, _: kms.list_grants(KeyId=arn),
 }
+WITH_CONTEXT = ("kms:Encrypt", "kms:GenerateDataKey")
 CONTEXTS = st.dictionaries(st.sampled_from("ab"), st.sampled_from("xy"), max_size=2)
 CONDITIONS = st.sampled_from(
     [
@@ -143,19 +144,20 @@ def _expected(who: str, action: str, arn: str, via: str | None, context: dict[st
     if via is not None:
         keys["kms:ViaService"] = via
     asker = caller(who) if who == S3 else caller(who, tags={"team": "blue"} if known else {})
-    pairs = context if action in ("kms:Encrypt", "kms:GenerateDataKey") else None
+    pairs = context if action in WITH_CONTEXT else None
     return evaluate(Request(action, arn, asker, keys, encryption_context=pairs), policies)
 
 
-def _refusal(call: Callable[[], object]) -> tuple[str, str] | None:
+def _message(call: Callable[[], object]) -> str:
+    """Return how a call is denied; nothing where it is not."""
     try:
         call()
     except KmsServiceError as error:
-        return error.code, error.message
-    return None
+        return error.message if error.code == "AccessDeniedException" else str(error)
+    return ""
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     who=st.sampled_from(PEOPLE),
     action=st.sampled_from(sorted(CALLS)),
@@ -174,9 +176,10 @@ def test_the_kms_allows_what_the_engine_says(
         expected = _expected(who, action, arn, via, context, given_)
         session = [] if given_.session is None else [given_.session]
         acting = kms.acting_as(who, session_policies=session, via_service=via)
-        refusal = _refusal(lambda: CALLS[action](acting, arn, context))
+        message = _message(lambda: CALLS[action](acting, arn, context))
         way: dict[str, Any] = {"session_policies": session, "via_service": via}
-        simulated = kms.simulate(who, action, arn, encryption_context=context, **way)
+        pairs = context if action in WITH_CONTEXT else None
+        simulated = kms.simulate(who, action, arn, encryption_context=pairs, **way)
 
-    assert refusal == (("AccessDeniedException", expected.message) if expected.message else None)
+    assert message == expected.message
     assert simulated.message == expected.message

@@ -134,6 +134,11 @@ def test_what_cannot_be_asked(kms: LocalKms, action: str, key: str | None, said:
         kms.simulate(ALICE, action, key)
 
 
+def test_an_action_without_encryption_context_takes_none(kms: LocalKms, key_id: str) -> None:
+    with pytest.raises(UsageError, match="no encryption context"):
+        kms.simulate(ALICE, "kms:DescribeKey", key_id, encryption_context={"a": "b"})
+
+
 def test_a_key_that_is_not_there(kms: LocalKms) -> None:
     for name in ("alias/a", "00000000-0000-4000-8000-000000000000", "x", "arn:aws:kms:x"):
         with pytest.raises(KmsServiceError) as caught:
