@@ -147,7 +147,7 @@ class ServerProcess:
             self.close()
 
     def stop(self) -> None:
-        """Take no more requests, finish what is under way, end; called again, end at once. For the event loop."""
+        """Take no more requests, finish what is under way, end; called again, do not wait for connections."""
         self._server.force_exit = self._stopping
         self._stopping = True
         self._server.should_exit = True
