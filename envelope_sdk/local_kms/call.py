@@ -2,31 +2,74 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from envelope_sdk.errors import KmsServiceError
 from envelope_sdk.local_kms import faults
+from envelope_sdk.local_kms.accounts import CROSS_ACCOUNT
 from envelope_sdk.local_kms.catalogue import View
 from envelope_sdk.local_kms.identifiers import Reference, Scope, parse_reference
-from envelope_sdk.local_kms.model import Alias, Key
-from envelope_sdk.local_kms.policy import Caller
+from envelope_sdk.local_kms.limits import ResourceQuotas
+from envelope_sdk.local_kms.model import GrantRecord, Key, LastUsage
+from envelope_sdk.local_kms.policy import Caller, ConditionValue, Grant, not_let_in
 from envelope_sdk.local_kms.states import check_state
-from envelope_sdk.local_kms.store.contract import Store
+from envelope_sdk.local_kms.store.contract import ReadTransaction, Store
 from envelope_sdk.primitives.entropy import RandomSource
 
-__all__ = ["Authority", "Call", "Journal", "KeySource", "Quotas", "Requester", "Unlimited"]
+__all__ = [
+    "COUNTED_BY_KEY",
+    "Authority",
+    "Call",
+    "Journal",
+    "Journals",
+    "KeySource",
+    "Quotas",
+    "Requester",
+    "ServiceEvent",
+    "Surroundings",
+    "Unlimited",
+    "UsageRecords",
+]
+
+COUNTED_BY_KEY: Final = frozenset(
+    {
+        "Decapsulate",
+        "Decrypt",
+        "DeriveSharedSecret",
+        "Encapsulate",
+        "Encrypt",
+        "GenerateDataKey",
+        "GenerateDataKeyWithoutPlaintext",
+        "GenerateMac",
+        "GenerateRandom",
+        "ReEncrypt",
+        "Sign",
+        "Verify",
+        "VerifyMac",
+    }
+)
+"""Operations that share a quota with others of the same kind of key, so that the key has to be known to count them."""
 
 _MODELS_INVALID_ARN: Final = frozenset(
     {
         "CancelKeyDeletion",
+        "CreateGrant",
         "DescribeKey",
         "DisableKey",
         "EnableKey",
+        "GetKeyPolicy",
         "GetPublicKey",
         "ListAliases",
+        "ListGrants",
+        "ListKeyPolicies",
+        "PutKeyPolicy",
+        "RetireGrant",
+        "RevokeGrant",
         "ScheduleKeyDeletion",
         "UpdateKeyDescription",
     }
@@ -47,6 +90,8 @@ class Requester:
         secure: whether the call came over TLS, or not over a network at all.
         via_service: the AWS service that calls on the principal's behalf, for instance
             ``s3.us-east-1.amazonaws.com``.
+        conditions: further condition keys of the request, for instance ``aws:SourceArn``.
+        access_key_id: what the request was signed with, where it was signed.
     """
 
     scope: Scope
@@ -56,18 +101,36 @@ class Requester:
     user_agent: str = ""
     secure: bool = True
     via_service: str | None = None
+    conditions: Mapping[str, ConditionValue] | None = None
+    access_key_id: str | None = None
+
+    @property
+    def event_id(self) -> str:
+        """The id of the audit log's event of this call: the same for whoever asks, at no cost to who does not."""
+        digest = hashlib.sha256(f"event of {self.request_id}".encode(errors="surrogatepass")).digest()
+        return str(uuid.UUID(bytes=digest[:16], version=4))
 
 
-class KeySource(Protocol):
-    """Where a call finds keys: the catalogue, or the transaction that is about to change one."""
+@dataclass(frozen=True, slots=True)
+class ServiceEvent:
+    """Something the service did by itself.
 
-    def key(self, scope: Scope, key_id: str) -> Key | None:
-        """Return the key of that id."""
-        ...
+    Attributes:
+        name: as CloudTrail calls it: ``DeleteKey``, ``RotateKey``, ``DeleteExpiredKeyMaterial`` or
+            ``SynchronizeMultiRegionKey``.
+        key: the key it was done to.
+        time: when, UTC.
+        details: what CloudTrail adds, for instance ``rotationType``; names as there.
+    """
 
-    def alias(self, scope: Scope, name: str) -> Alias | None:
-        """Return the alias of that name."""
-        ...
+    name: str
+    key: Key
+    time: datetime
+    details: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+KeySource = View | ReadTransaction
+"""Where a call finds keys: the catalogue, or the transaction that is about to change one."""
 
 
 class Authority(Protocol):
@@ -89,15 +152,63 @@ class Quotas(Protocol):
     """Limits how often calls are made."""
 
     def take(self, call: Call, key: Key | None) -> None:
-        """Count a call once its key, if it has one, is known; raise ThrottlingException where it is one too many."""
+        """Count a call; raise ThrottlingException where it is one too many.
+
+        Args:
+            call: whose parameters may not have been checked yet.
+            key: for :data:`COUNTED_BY_KEY`, the key, unless the call fails before it is found.
+        """
         ...
 
 
 class Journal(Protocol):
     """Takes note of what was done: audit, metering, last use."""
 
+    def prepare(self, call: Call) -> None:
+        """Raise KMSInternalException where a call that is about to begin could not be recorded."""
+        ...
+
     def record(self, call: Call, answer: Mapping[str, Any] | None, error: KmsServiceError | None) -> None:
-        """Take note of a call that has ended, with an answer or with ``error``, before its caller learns of it."""
+        """Take note of a call that has ended, with an answer or with ``error``, before its caller learns of it.
+
+        Raises:
+            KmsServiceError: KMSInternalException: it cannot be recorded, so that the caller must not have the answer.
+        """
+        ...
+
+    def record_service_event(self, event: ServiceEvent) -> None:
+        """Take note of what the service does by itself, before it is committed. Raises as :meth:`record`."""
+        ...
+
+
+class Journals:
+    """Several journals as one, in their order."""
+
+    def __init__(self, *journals: Journal) -> None:
+        """Take the journals; what one cannot record, those after it are not told of."""
+        self._journals = journals
+
+    def prepare(self, call: Call) -> None:
+        """Ask each."""
+        for journal in self._journals:
+            journal.prepare(call)
+
+    def record(self, call: Call, answer: Mapping[str, Any] | None, error: KmsServiceError | None) -> None:
+        """Tell each."""
+        for journal in self._journals:
+            journal.record(call, answer, error)
+
+    def record_service_event(self, event: ServiceEvent) -> None:
+        """Tell each."""
+        for journal in self._journals:
+            journal.record_service_event(event)
+
+
+class UsageRecords(Protocol):
+    """Knows when keys were last used."""
+
+    def last_usage(self, scope: Scope, key_id: str) -> LastUsage | None:
+        """Return the last successful use of a key for cryptography."""
         ...
 
 
@@ -110,8 +221,37 @@ class Unlimited:
     def take(self, call: Call, key: Key | None) -> None:
         """Permit it."""
 
+    def prepare(self, call: Call) -> None:
+        """Permit it."""
+
     def record(self, call: Call, answer: Mapping[str, Any] | None, error: KmsServiceError | None) -> None:
         """Forget it."""
+
+    def record_service_event(self, event: ServiceEvent) -> None:
+        """Forget it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all calls of one service have in common.
+
+    Attributes:
+        store: for changes.
+        random: the source of key material, ids and nonces.
+        authority: who may do what.
+        quotas: how often.
+        limits: how many things there may be.
+        usage: who knows when keys were last used; ``None`` where nobody does.
+        grant_propagation: how long a new grant takes to count for callers without its token.
+    """
+
+    store: Store
+    random: RandomSource
+    authority: Authority
+    quotas: Quotas
+    limits: ResourceQuotas
+    usage: UsageRecords | None
+    grant_propagation: timedelta
 
 
 @dataclass(slots=True, eq=False)
@@ -124,11 +264,11 @@ class Call:
         requester: who calls, and where.
         now: the time of the call, UTC, to the millisecond.
         view: the keys as they are now.
-        store: for changes.
-        random: the source of key material, ids and nonces.
-        authority: who may do what.
-        quotas: how often.
+        around: what it has in common with others.
         keys: those the call has come to so far, for the record.
+        facts: condition keys that only the operation can tell.
+        new_grant: for CreateGrant, the grant to be made.
+        retired: for RetireGrant, the grant to be retired.
     """
 
     operation: str
@@ -136,17 +276,38 @@ class Call:
     requester: Requester
     now: datetime
     view: View
-    store: Store
-    random: RandomSource
-    authority: Authority
-    quotas: Quotas
+    around: Surroundings
     keys: tuple[Key, ...] = ()
+    facts: Mapping[str, ConditionValue] | None = None
+    new_grant: Grant | None = None
+    retired: GrantRecord | None = None
+    _source: KeySource | None = None
     _counted: bool = False
+
+    @property
+    def store(self) -> Store:
+        """The store, for changes."""
+        return self.around.store
+
+    @property
+    def random(self) -> RandomSource:
+        """The source of key material, ids and nonces."""
+        return self.around.random
+
+    @property
+    def limits(self) -> ResourceQuotas:
+        """How many things there may be."""
+        return self.around.limits
 
     @property
     def scope(self) -> Scope:
         """The account and Region called."""
         return self.requester.scope
+
+    @property
+    def records(self) -> KeySource:
+        """Where what decides on permissions is looked up: where a key was looked for last, if one was."""
+        return self._source or self.view
 
     def key(self, name: str, source: KeySource, *, aliases: bool = True, action: str | None = None) -> Key:
         """Return the key that ``name`` stands for, permitted and in a state fit for this operation.
@@ -164,19 +325,23 @@ class Call:
 
     def find(self, name: str, source: KeySource, *, aliases: bool = True) -> Key:
         """Return the key that ``name`` stands for; neither permission nor state is checked."""
+        self._source = source
         reference = parse_reference(self.scope, name)
         if reference is None:
             raise faults.invalid_arn(name) if self._models_invalid_arn else faults.not_found(f"Invalid arn {name}")
         self._check_reference(reference, name, aliases=aliases)
+        scope = self.scope
+        if reference.account != scope.account:
+            scope = Scope(reference.account, scope.region)
         key_id = reference.name
         if reference.alias:
-            alias = source.alias(self.scope, reference.name)
+            alias = source.alias(scope, reference.name)
             if alias is None:
                 raise faults.alias_not_found(reference.arn)
             key_id = alias.key_id
-        key = source.key(self.scope, key_id)
+        key = source.key(scope, key_id)
         if key is None:
-            raise faults.key_not_found(self.scope.key_arn(key_id))
+            raise faults.key_not_found(scope.key_arn(key_id))
         return key
 
     def admit(self, key: Key, action: str | None = None) -> Key:
@@ -198,12 +363,23 @@ class Call:
         """
         if key is not None and key not in self.keys:
             self.keys = (*self.keys, key)
-        if not self._counted:
-            self._counted = True
-            self.quotas.take(self, key)
+        self.count(key)
+        action = action or self.operation
         if resource is None:
             resource = "*" if key is None else key.arn
-        self.authority.authorize(self, action or self.operation, key, resource)
+        if key is not None and key.scope.account != self.scope.account and self.operation not in CROSS_ACCOUNT:
+            raise not_let_in(self.requester.caller, action, resource)
+        self.around.authority.authorize(self, action, key, resource)
+
+    def count(self, key: Key | None) -> None:
+        """Count the call, unless it is counted already.
+
+        Raises:
+            KmsServiceError: ThrottlingException: it is one too many.
+        """
+        if not self._counted:
+            self._counted = True
+            self.around.quotas.take(self, key)
 
     @property
     def _models_invalid_arn(self) -> bool:
@@ -214,6 +390,3 @@ class Call:
             raise faults.not_found(f"Invalid arn {reference.region}")
         if not reference.well_formed or (reference.alias and not aliases):
             raise faults.malformed_key_id(name)
-        if reference.account != self.scope.account:
-            # Other accounts' keys are a matter of policies, which are not built: for now there are none.
-            raise faults.alias_not_found(name) if reference.alias else faults.key_not_found(name)

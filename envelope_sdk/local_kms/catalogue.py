@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from envelope_sdk.errors import KeyStoreError
 from envelope_sdk.local_kms.ciphertext import MATERIAL_LENGTH, message_cipher
@@ -25,7 +25,7 @@ from envelope_sdk.local_kms.model import Alias, GrantRecord, Identity, Key, Mate
 from envelope_sdk.local_kms.store.contract import ReadTransaction, Store
 from envelope_sdk.primitives.aead import AESGCM, wipe
 
-__all__ = ["CAPACITY", "Catalogue", "View"]
+__all__ = ["CAPACITY", "AliasSource", "Catalogue", "View", "all_aliases"]
 
 CAPACITY: Final = 4096
 """Entries of each kind kept at most: keys and aliases, and materials."""
@@ -176,7 +176,7 @@ class View:
     def aliases(self, scope: Scope, key_id: str) -> Sequence[Alias]:
         """Return all aliases of a key, in the order of their names."""
         names = ("aliases", scope.account, scope.region, key_id)
-        return self._record(names, lambda transaction: _all_aliases(transaction, scope, key_id)) or ()
+        return self._record(names, lambda transaction: all_aliases(transaction, scope, key_id)) or ()
 
     def next_due(self) -> datetime | None:
         """Return when anything is due next."""
@@ -186,6 +186,11 @@ class View:
     def key_of_material(self, scope: Scope, material_id: str) -> str | None:
         """Return the id of the key that a material belongs to."""
         return self.with_material(scope, material_id, lambda material: material.key_id)
+
+    def owner_of(self, region: str, material_id: str) -> tuple[Scope, str] | None:
+        """Return where the key is that a material of any account belongs to, and its id."""
+        names = ("owner", region, material_id)
+        return self._record(names, lambda transaction: transaction.owner_of(region, material_id))
 
     def message_cipher(self, scope: Scope, material_id: str, message_id: bytes) -> AESGCM | None:
         """Return the cipher of one message under a material, ``None`` where there is no such material."""
@@ -225,9 +230,18 @@ def _message_cipher(material: Material, message_id: bytes) -> AESGCM:
     return message_cipher(material.secret, message_id)
 
 
-def _all_aliases(transaction: ReadTransaction, scope: Scope, key_id: str) -> Sequence[Alias]:
+class AliasSource(Protocol):
+    """Where aliases are listed: a transaction."""
+
+    def aliases(self, scope: Scope, after: str, limit: int, key_id: str | None) -> Sequence[Alias]:
+        """Return up to ``limit`` aliases whose name sorts after ``after``; with ``key_id``, of that key only."""
+        ...
+
+
+def all_aliases(source: AliasSource, scope: Scope, key_id: str) -> Sequence[Alias]:
+    """Return all aliases of a key, in the order of their names."""
     found: list[Alias] = []
-    while len(page := transaction.aliases(scope, found[-1].name if found else "", _PAGE, key_id)) == _PAGE:
+    while len(page := source.aliases(scope, found[-1].name if found else "", _PAGE, key_id)) == _PAGE:
         found += page
     return [*found, *page]
 

@@ -24,12 +24,15 @@ __all__ = [
     "invalid_alias_name",
     "invalid_arn",
     "invalid_ciphertext",
+    "invalid_grant_id",
+    "invalid_grant_token",
     "invalid_mac",
     "invalid_marker",
     "invalid_request_signature",
     "invalid_signature",
     "invalid_state",
     "key_not_found",
+    "limit_exceeded",
     "malformed_key_id",
     "malformed_policy",
     "missing_authentication",
@@ -39,8 +42,10 @@ __all__ = [
     "serialization",
     "signature_mismatch",
     "tag",
+    "throttled",
     "unknown_material",
     "unknown_operation",
+    "unrecorded",
     "unrecognized_client",
     "unsupported",
     "usage",
@@ -151,13 +156,28 @@ def invalid_mac() -> KmsServiceError:
     return KmsServiceError("KMSInvalidMacException", "")
 
 
-def unknown_material() -> KmsServiceError:
-    """A well-formed blob made under key material this Region does not hold.
+def unknown_material(*, named: bool) -> KmsServiceError:
+    """A well-formed blob made under key material that this Region does not hold, or that the caller may not know of.
 
-    AWS answers the same text as an AccessDeniedException to callers who name no key. Here a flipped bit in the blob's
-    material id must not look like a matter of permissions, hence the other code.
+    AWS does not tell the two apart, nor either from a blob whose material id was altered: nothing but the key material
+    itself could. Where the caller names the key the blob is what is wrong.
+
+    Args:
+        named: whether the caller names the key.
     """
-    return KmsServiceError("InvalidCiphertextException", _UNKNOWN_MATERIAL)
+    if named:
+        return KmsServiceError("InvalidCiphertextException", _UNKNOWN_MATERIAL)
+    return KmsServiceError("AccessDeniedException", _UNKNOWN_MATERIAL)
+
+
+def invalid_grant_token() -> KmsServiceError:
+    """A grant token that is none, or was altered."""
+    return KmsServiceError("InvalidGrantTokenException", "The grant token is not valid.")
+
+
+def invalid_grant_id() -> KmsServiceError:
+    """A grant id that cannot be one."""
+    return KmsServiceError("InvalidGrantIdException", "The grant id is not valid.")
 
 
 def incorrect_key() -> KmsServiceError:
@@ -193,6 +213,23 @@ def dependency_timeout() -> KmsServiceError:
     """The store is busy: the same call may work later, and boto3's retry modes would send it again."""
     message = "The system timed out while trying to fulfill the request. You can retry the request."
     return KmsServiceError("DependencyTimeoutException", message, status=503)
+
+
+def throttled() -> KmsServiceError:
+    """One request too many within a second; boto3's retry modes send it again after a while."""
+    message = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
+    return KmsServiceError("ThrottlingException", message)
+
+
+def limit_exceeded(quota: str, most: int, present: int) -> KmsServiceError:
+    """More of something than there may be; the text is recorded of aliases, whose quota is ``Aliases per key``."""
+    message = f"{quota} quota for this account in this region is {most}, current usage is {present}."
+    return KmsServiceError("LimitExceededException", message)
+
+
+def unrecorded(reason: str) -> KmsServiceError:
+    """The audit log cannot be written, so that the call must not succeed; the text is this service's own."""
+    return KmsServiceError("KMSInternalException", f"The audit log cannot be written: {reason}.", status=500)
 
 
 # --- before an operation is reached ----------------------------------------------------------------------------------

@@ -9,14 +9,19 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from envelope_sdk.errors import KmsServiceError
+from envelope_sdk.local_kms.audit.log import AuditLog
 from envelope_sdk.local_kms.call import Requester
 from envelope_sdk.local_kms.identifiers import Scope
+from envelope_sdk.local_kms.limits import ResourceQuotas
 from envelope_sdk.local_kms.methods.agreement import AgreementMethods
 from envelope_sdk.local_kms.methods.aliases import AliasMethods
 from envelope_sdk.local_kms.methods.encryption import EncryptionMethods
+from envelope_sdk.local_kms.methods.grants import GrantMethods
 from envelope_sdk.local_kms.methods.keys import KeyMethods
+from envelope_sdk.local_kms.methods.policies import PolicyMethods
 from envelope_sdk.local_kms.methods.signing import SigningMethods
 from envelope_sdk.local_kms.policy import Caller
+from envelope_sdk.local_kms.quotas import Latency, RequestQuotas, Throttle
 from envelope_sdk.local_kms.service import Clock, Service, system_clock
 from envelope_sdk.local_kms.store.backup import restore_backup
 from envelope_sdk.local_kms.store.contract import Store
@@ -24,7 +29,10 @@ from envelope_sdk.local_kms.store.sources import RootKeySource
 from envelope_sdk.local_kms.store.sqlite import SqliteStore
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 
-__all__ = ["DEFAULT_ACCOUNT", "DEFAULT_REGION", "LocalKms"]
+__all__ = ["DEFAULT_ACCOUNT", "DEFAULT_REGION", "Audit", "LocalKms"]
+
+Audit = AuditLog | str | os.PathLike[str] | None
+"""An audit log, the path of one, or none."""
 
 DEFAULT_REGION: Final = "us-east-1"
 """The Region a local KMS is in unless told otherwise, as with other local emulators."""
@@ -34,7 +42,15 @@ DEFAULT_ACCOUNT: Final = "000000000000"
 that local ARNs are told from real ones at sight."""
 
 
-class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, AgreementMethods):
+class LocalKms(
+    KeyMethods,
+    PolicyMethods,
+    GrantMethods,
+    AliasMethods,
+    EncryptionMethods,
+    SigningMethods,
+    AgreementMethods,
+):
     """A key management service in a file, or in memory, called like ``boto3.client("kms")``.
 
     Methods, keyword parameters, answers and errors are boto3's (API version 2014-11-01); an error is
@@ -75,6 +91,10 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         account: str = DEFAULT_ACCOUNT,
         clock: Clock = system_clock,
         random: RandomSource = system_random,
+        quotas: RequestQuotas | None = None,
+        limits: ResourceQuotas | None = None,
+        latency: Latency | None = None,
+        audit: Audit = None,
     ) -> None:
         """Put a KMS over any store; :meth:`open` and :meth:`in_memory` are the usual ways in.
 
@@ -84,6 +104,10 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
             account: twelve digits.
             clock: returns the time, tz-aware.
             random: the source of keys, ids and nonces; anything but the default is for tests.
+            quotas: how many requests a second there may be; as many as there are without.
+            limits: how many keys, aliases and so on there may be; as on AWS without.
+            latency: how much longer each call takes; it sleeps in the calling thread.
+            audit: the audit log that takes down every call: the path of one, or an open one, which stays open.
 
         Raises:
             UsageError: the Region or account cannot be one.
@@ -93,7 +117,14 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         self.account = account
         self._scope = scope
         self._root = Caller.parse(f"{scope.arn_prefix.split(':kms:')[0]}:iam::{account}:root")
-        self._service = Service(store, clock=clock, random=random)
+        throttle = None if quotas is None else Throttle(quotas)
+        self._latency = latency
+        self._own_log: AuditLog | None = None
+        if isinstance(audit, AuditLog):
+            journal: AuditLog | None = audit
+        else:
+            journal = self._own_log = None if audit is None else AuditLog(audit)
+        self._service = Service(store, clock=clock, random=random, quotas=throttle, limits=limits, journal=journal)
 
     @classmethod
     def open(
@@ -105,6 +136,10 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         account: str = DEFAULT_ACCOUNT,
         clock: Clock = system_clock,
         random: RandomSource = system_random,
+        quotas: RequestQuotas | None = None,
+        limits: ResourceQuotas | None = None,
+        latency: Latency | None = None,
+        audit: Audit = None,
     ) -> LocalKms:
         """Open the key store in the SQLite file ``path``; on first use the file and its root key are made.
 
@@ -120,6 +155,10 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
             account: twelve digits.
             clock: returns the time, tz-aware.
             random: the source of keys, ids and nonces; anything but the default is for tests.
+            quotas: how many requests a second there may be; as many as there are without.
+            limits: how many keys, aliases and so on there may be; as on AWS without.
+            latency: how much longer each call takes; it sleeps in the calling thread.
+            audit: the audit log that takes down every call: the path of one, or an open one, which stays open.
 
         Raises:
             UsageError: the Region, account, path or root key cannot be one.
@@ -131,6 +170,64 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         Scope(account, region)
         # Absolute, so that a later change of folder does no harm, and that SQLite's special names are names of files.
         store = SqliteStore.open(Path(path).absolute(), root_key, random)
+        try:
+            return cls(
+                store,
+                region=region,
+                account=account,
+                clock=clock,
+                random=random,
+                quotas=quotas,
+                limits=limits,
+                latency=latency,
+                audit=audit,
+            )
+        except BaseException:
+            # The audit log cannot be opened.
+            store.close()
+            raise
+
+    @classmethod
+    def open_postgresql(
+        cls,
+        url: str,
+        *,
+        root_key: RootKeySource,
+        schema: str = "envelope_kms",
+        region: str = DEFAULT_REGION,
+        account: str = DEFAULT_ACCOUNT,
+        clock: Clock = system_clock,
+        random: RandomSource = system_random,
+    ) -> LocalKms:
+        """Open the key store in a PostgreSQL database, which servers on several hosts may share.
+
+        What is changed through one of them is in force on all at their next call. Needs psycopg 3:
+        ``pip install 'envelope-sdk[postgresql]'``.
+
+        Args:
+            url: ``postgresql://user@host/database``, as libpq takes it. Several hosts may be named: the one that takes
+                writes is used. A password in it is never shown; better keep it in a password file (``~/.pgpass``).
+            root_key: as in :meth:`open`, but nothing is next to a database: ``None`` is the environment variable
+                ``ENVELOPE_KMS_ROOT_KEY`` alone. Every host needs the same one. A file that is not there is made on
+                first use.
+            schema: the schema that the tables are in; made on first use.
+            region: the Region to be in.
+            account: twelve digits.
+            clock: returns the time, tz-aware.
+            random: the source of keys, ids and nonces; anything but the default is for tests.
+
+        Raises:
+            UsageError: the Region, account, URL, schema or root key cannot be one, or there is no root key.
+            TypeError: the root key or the URL is of another kind.
+            KeyStoreError: the database cannot be reached or used, its schema is of another program or a later version,
+                the root key is missing or not its own, or psycopg is not installed.
+            KmsServiceError: DependencyTimeoutException: another process kept the store locked. Later calls that do not
+                reach the database end in the same.
+        """
+        from envelope_sdk.local_kms.store.postgresql.store import PostgresqlStore
+
+        Scope(account, region)
+        store = PostgresqlStore.open(url, root_key, random, schema=schema)
         return cls(store, region=region, account=account, clock=clock, random=random)
 
     @classmethod
@@ -141,10 +238,24 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
         account: str = DEFAULT_ACCOUNT,
         clock: Clock = system_clock,
         random: RandomSource = system_random,
+        quotas: RequestQuotas | None = None,
+        limits: ResourceQuotas | None = None,
+        latency: Latency | None = None,
+        audit: Audit = None,
     ) -> LocalKms:
         """Make an empty KMS whose keys are gone when it is closed: for tests. Parameters as in :meth:`open`."""
         store = SqliteStore.in_memory(random)
-        return cls(store, region=region, account=account, clock=clock, random=random)
+        return cls(
+            store,
+            region=region,
+            account=account,
+            clock=clock,
+            random=random,
+            quotas=quotas,
+            limits=limits,
+            latency=latency,
+            audit=audit,
+        )
 
     def __enter__(self) -> Self:
         """Return the KMS itself."""
@@ -259,9 +370,13 @@ class LocalKms(KeyMethods, AliasMethods, EncryptionMethods, SigningMethods, Agre
     def close(self) -> None:
         """Close the store and forget all keys, as well as Python can. Closing twice is no error."""
         self._service.close()
+        if self._own_log is not None:
+            self._own_log.close()
 
     def _call(self, operation: str, **parameters: object) -> dict[str, Any]:
         request_id = str(uuid.uuid4())
+        if self._latency is not None:
+            self._latency.wait()
         try:
             answer = self._service.call(operation, parameters, Requester(self._scope, self._root, request_id))
         except KmsServiceError as error:

@@ -22,9 +22,11 @@ __all__ = [
     "DRY_RUN_MODIFIERS",
     "ENCAPSULATION_ALGORITHMS",
     "ENCRYPTION_ALGORITHMS",
+    "GRANT_OPERATIONS",
     "KEY_AGREEMENT_ALGORITHMS",
     "KEY_USAGES",
     "MAC_ALGORITHMS",
+    "MAX_GRANT_TOKEN",
     "MAX_KEY_ID",
     "MAX_PUBLIC_KEY",
     "MESSAGE_TYPES",
@@ -78,11 +80,23 @@ KEY_AGREEMENT_ALGORITHMS: Final = ("ECDH",)
 ENCAPSULATION_ALGORITHMS: Final = ("ML_KEM",)
 """``EncapsulationAlgorithm`` of Encapsulate and Decapsulate."""
 
+GRANT_OPERATIONS: Final = (
+    *("Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"),
+    *("Sign", "Verify", "GetPublicKey", "CreateGrant", "RetireGrant", "DescribeKey", "GenerateDataKeyPair"),
+    *("GenerateDataKeyPairWithoutPlaintext", "GenerateMac", "VerifyMac", "DeriveSharedSecret", "Encapsulate"),
+    "Decapsulate",
+)
+"""``Operations`` of CreateGrant."""
+
+MAX_GRANT_TOKEN: Final = 8192
+"""Characters of a grant token (GrantTokenType)."""
+
 MAX_PUBLIC_KEY: Final = 8192
 """Bytes of a ``PublicKey`` (PublicKeyType)."""
 
+_MAX_POLICY: Final = 131072
+_POLICY: Final = re.compile("[\t\n\r\u0020-\u00ff]+")
 _MAX_GRANT_TOKENS: Final = 10
-_MAX_GRANT_TOKEN: Final = 8192
 _NUMBER_BITS: Final = 31
 _NO_STRINGS: Final[Mapping[str, str]] = {}
 
@@ -131,6 +145,10 @@ class Parameters:
         """Take the name of a key that has to be given."""
         return self.text(name, MAX_KEY_ID, required=True) or ""
 
+    def policy(self, *, required: bool = False) -> str | None:
+        """Take ``Policy``, a key policy's text."""
+        return self.text("Policy", _MAX_POLICY, pattern=_POLICY, required=required)
+
     def choice(self, name: str, allowed: Sequence[str], *, required: bool = False) -> str | None:
         """Take one of a few strings."""
         value = self._take(name, required=required)
@@ -142,11 +160,11 @@ class Parameters:
             self._problem(f"Value '{text}'", name, rule)
         return text
 
-    def choices(self, name: str, allowed: Sequence[str]) -> list[str]:
+    def choices(self, name: str, allowed: Sequence[str], *, required: bool = False) -> list[str]:
         """Take a list of any of a few strings. Left out it is empty."""
         if self._left.get(name) is None:
             # Nearly every call: it is to cost nothing.
-            self._left.pop(name, None)
+            self._take(name, required=required)
             return []
         chosen = self.strings(name)
         if any(item not in allowed for item in chosen):
@@ -208,6 +226,15 @@ class Parameters:
         pairs = cast("Mapping[object, object]", value)
         return {_string(key, name): _string(item, name) for key, item in pairs.items()}
 
+    def structure(self, name: str) -> Mapping[str, object] | None:
+        """Take a structure, whose members are the caller's to check."""
+        value = self._take(name)
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            raise faults.serialization(f"{name} has to be a structure.")
+        return cast("Mapping[str, object]", value)
+
     def tags(self, name: str) -> list[tuple[str, str]]:
         """Take a list of ``{"TagKey": ..., "TagValue": ...}``, in order."""
         tags: list[tuple[str, str]] = []
@@ -226,13 +253,13 @@ class Parameters:
         return [_string(item, name) for item in self._list(name)]
 
     def grant_tokens(self) -> None:
-        """Take ``GrantTokens``. There are no grants yet, so that nothing depends on them."""
+        """Take ``GrantTokens``. What they say is for whoever decides on permissions."""
         if "GrantTokens" not in self._left:
             return
         tokens = self.strings("GrantTokens")
         self._check_length("GrantTokens", "Value", len(tokens), 0, _MAX_GRANT_TOKENS)
         for token in tokens:
-            self._check_length("GrantTokens", "Value", len(token), 1, _MAX_GRANT_TOKEN)
+            self._check_length("GrantTokens", "Value", len(token), 1, MAX_GRANT_TOKEN)
 
     def _take(self, name: str, *, required: bool = False) -> Any:
         value = self._left.pop(name, None)

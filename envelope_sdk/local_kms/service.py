@@ -8,15 +8,37 @@ and a ``Journal`` (see :mod:`~envelope_sdk.local_kms.call`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
-from envelope_sdk.errors import KmsServiceError, UsageError
+from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
 from envelope_sdk.local_kms import faults
-from envelope_sdk.local_kms.call import Authority, Call, Journal, Quotas, Requester, Unlimited
+from envelope_sdk.local_kms.access.authority import PolicyAuthority
+from envelope_sdk.local_kms.call import (
+    COUNTED_BY_KEY,
+    Authority,
+    Call,
+    Journal,
+    Quotas,
+    Requester,
+    ServiceEvent,
+    Surroundings,
+    Unlimited,
+    UsageRecords,
+)
 from envelope_sdk.local_kms.catalogue import Catalogue, View
-from envelope_sdk.local_kms.operations import agreement, aliases, crypto, data_key_pairs, keys, signing
+from envelope_sdk.local_kms.limits import ResourceQuotas
+from envelope_sdk.local_kms.operations import (
+    agreement,
+    aliases,
+    crypto,
+    data_key_pairs,
+    grants,
+    keys,
+    policies,
+    signing,
+)
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 
@@ -29,6 +51,7 @@ OPERATIONS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = MappingProxy
     {
         "CancelKeyDeletion": keys.cancel_key_deletion,
         "CreateAlias": aliases.create_alias,
+        "CreateGrant": grants.create_grant,
         "CreateKey": keys.create_key,
         "Decapsulate": agreement.decapsulate,
         "Decrypt": crypto.decrypt,
@@ -45,10 +68,17 @@ OPERATIONS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = MappingProxy
         "GenerateDataKeyWithoutPlaintext": crypto.generate_data_key_without_plaintext,
         "GenerateMac": signing.generate_mac,
         "GenerateRandom": crypto.generate_random,
+        "GetKeyPolicy": policies.get_key_policy,
         "GetPublicKey": signing.get_public_key,
         "ListAliases": aliases.list_aliases,
+        "ListGrants": grants.list_grants,
+        "ListKeyPolicies": policies.list_key_policies,
         "ListKeys": keys.list_keys,
+        "ListRetirableGrants": grants.list_retirable_grants,
+        "PutKeyPolicy": policies.put_key_policy,
         "ReEncrypt": crypto.re_encrypt,
+        "RetireGrant": grants.retire_grant,
+        "RevokeGrant": grants.revoke_grant,
         "ScheduleKeyDeletion": keys.schedule_key_deletion,
         "Sign": signing.sign,
         "UpdateAlias": aliases.update_alias,
@@ -77,14 +107,27 @@ class Service:
         authority: Authority | None = None,
         quotas: Quotas | None = None,
         journal: Journal | None = None,
+        grant_propagation: timedelta = timedelta(),
+        limits: ResourceQuotas | None = None,
+        usage: UsageRecords | None = None,
     ) -> None:
-        """Take the store, where time and randomness come from, and what stands around every call, if anything does."""
+        """Take the store, where time and randomness come from, and what stands around every call.
+
+        Access control does unless another ``authority`` is given. ``grant_propagation`` is how long a new grant takes
+        to count for callers without its token.
+        """
         self._store = store
         self._clock = clock
-        self._random = random
-        self._authority: Authority = authority or Unlimited()
-        self._quotas: Quotas = quotas or Unlimited()
         self._journal: Journal = journal or Unlimited()
+        self._around = Surroundings(
+            store=store,
+            random=random,
+            authority=authority or PolicyAuthority(),
+            quotas=quotas or Unlimited(),
+            limits=limits or ResourceQuotas(),
+            usage=usage,
+            grant_propagation=grant_propagation,
+        )
         self._catalogue = Catalogue(store)
 
     def __repr__(self) -> str:
@@ -117,8 +160,7 @@ class Service:
         now = self._now()
         try:
             view = self._current(now)
-            surroundings = (self._store, self._random, self._authority, self._quotas)
-            return self._run(function, Call(operation, parameters, requester, now, view, *surroundings))
+            return self._run(function, Call(operation, parameters, requester, now, view, self._around))
         except KmsServiceError as error:
             raise KmsServiceError(error.code, error.message, operation=operation, status=error.status) from None
 
@@ -145,13 +187,28 @@ class Service:
         self._store.close()
 
     def _run(self, function: Callable[[Call], dict[str, Any]], call: Call) -> dict[str, Any]:
+        self._journal.prepare(call)
         try:
+            if call.operation not in COUNTED_BY_KEY:
+                call.count(None)
             answer = function(call)
         except KmsServiceError as error:
-            self._journal.record(call, None, error)
+            raise self._failed(call, error) from None
+        except KeyStoreError:
+            # The caller learns of the store; the record, that the call was made and came to nothing.
+            self._journal.record(call, None, faults.internal())
             raise
         self._journal.record(call, answer, None)
         return answer
+
+    def _failed(self, call: Call, error: KmsServiceError) -> KmsServiceError:
+        """Return what a failed call ends in. What failed before its key was known counts against quotas, too."""
+        try:
+            call.count(None)
+        except KmsServiceError as throttled:
+            error = throttled
+        self._journal.record(call, None, error)
+        return error
 
     def _now(self) -> datetime:
         # To the millisecond: that is what the API carries and the store keeps.
@@ -168,5 +225,7 @@ class Service:
         if next_due is None or next_due > now:
             return view
         with self._store.write() as transaction:
-            transaction.erase_keys(now)
+            for key in transaction.erase_keys(now):
+                # Before it is committed: what cannot be recorded does not happen.
+                self._journal.record_service_event(ServiceEvent("DeleteKey", key, now))
         return self._catalogue.view()

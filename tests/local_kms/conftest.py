@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -10,11 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from testkit.servers import Postgres, postgres
 
 from envelope_sdk.errors import KmsServiceError
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.model import KeyState
+from envelope_sdk.local_kms.store.contract import Store
+from envelope_sdk.local_kms.store.postgresql.store import PostgresqlStore
 from envelope_sdk.local_kms.store.sqlite import SqliteStore
 from envelope_sdk.primitives.entropy import system_random
 
@@ -120,6 +124,37 @@ def refused() -> Refused:
             assert caught.value.response["Error"]["Message"] == text
 
     return check
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Generator[Postgres]:
+    """A PostgreSQL server of this test process."""
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def empty_schema(postgres_server: Postgres) -> Generator[str]:
+    """The name of a schema of the test's own, which is not there yet."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield name
+    postgres_server.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
+
+
+@pytest.fixture(params=["memory", "file", "postgresql"])
+def any_store(request: pytest.FixtureRequest) -> Generator[Store]:
+    """A store of each kind in turn."""
+    made: Store
+    if request.param == "memory":
+        made = SqliteStore.in_memory(system_random)
+    elif request.param == "file":
+        made = SqliteStore.open(request.getfixturevalue("database"), bytes(32), system_random)
+    else:
+        server: Postgres = request.getfixturevalue("postgres_server")
+        schema: str = request.getfixturevalue("empty_schema")
+        made = PostgresqlStore.open(server.url, bytes(32), system_random, schema=schema)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -185,9 +185,10 @@ def test_a_hundred_keys_make_a_page_unless_said_otherwise(kms: LocalKms) -> None
     assert len(kms.list_keys(Limit=1000)["Keys"]) == 101
 
 
-def test_fifty_aliases_make_a_page_and_a_hundred_at_most(kms: LocalKms, key_id: str) -> None:
+def test_fifty_aliases_make_a_page_and_a_hundred_at_most(kms: LocalKms) -> None:
+    key_ids = [kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(3)]
     for number in range(101):
-        kms.create_alias(AliasName=f"alias/{number}", TargetKeyId=key_id)
+        kms.create_alias(AliasName=f"alias/{number}", TargetKeyId=key_ids[number % 3])
     assert len(kms.list_aliases()["Aliases"]) == 50
     assert len(kms.list_aliases(Limit=1000)["Aliases"]) == 100
 

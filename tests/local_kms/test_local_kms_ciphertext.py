@@ -100,8 +100,17 @@ def test_a_byte_flipped_anywhere_is_an_invalid_ciphertext_to_the_kms(kms: LocalK
         altered = bytearray(data)
         altered[position] ^= 0xFF
         with pytest.raises(KmsServiceError) as caught:
-            kms.decrypt(CiphertextBlob=bytes(altered))
+            kms.decrypt(CiphertextBlob=bytes(altered), KeyId=key_id)
         assert caught.value.code == "InvalidCiphertextException"
+
+
+def test_an_altered_material_id_is_that_of_a_key_one_may_not_know_of(kms: LocalKms, key_id: str, refused: Any) -> None:
+    data = kms.generate_data_key(KeyId=key_id, KeySpec="AES_256")["CiphertextBlob"]
+    for position in range(5, 37):
+        altered = bytearray(data)
+        altered[position] ^= 1
+        with refused("AccessDeniedException"):
+            kms.decrypt(CiphertextBlob=bytes(altered))
 
 
 def test_a_blob_cut_anywhere_is_an_invalid_ciphertext(kms: LocalKms, key_id: str, refused: Any) -> None:

@@ -273,11 +273,18 @@ def test_an_unknown_key_named_is_not_found_before_the_blob_is_looked_at(kms: Loc
         kms.decrypt(CiphertextBlob=b"x", KeyId="00000000-0000-4000-8000-000000000000")
 
 
+def test_another_kms_s_blob_is_no_blob_of_the_key_named(kms: LocalKms, key_id: str, refused: Any) -> None:
+    with LocalKms.in_memory() as other:
+        blob = other.encrypt(KeyId=other.create_key()["KeyMetadata"]["KeyId"], Plaintext=b"x")["CiphertextBlob"]
+    with refused("InvalidCiphertextException"):
+        kms.decrypt(CiphertextBlob=blob, KeyId=key_id)
+
+
 def test_another_kms_s_blob_is_refused(kms: LocalKms, refused: Any) -> None:
     with LocalKms.in_memory() as other:
         blob = other.encrypt(KeyId=other.create_key()["KeyMetadata"]["KeyId"], Plaintext=b"x")["CiphertextBlob"]
     with refused(
-        "InvalidCiphertextException",
+        "AccessDeniedException",
         "The ciphertext refers to a customer master key that does not exist, does not exist in this region, "
         "or you are not allowed to access.",
     ):
@@ -371,7 +378,9 @@ def test_what_is_not_built_is_refused_rather_than_ignored(kms: LocalKms, key_id:
 
 
 def test_grant_tokens_are_taken(kms: LocalKms, key_id: str) -> None:
-    kms.encrypt(KeyId=key_id, Plaintext=b"x", GrantTokens=["t" * 8192] * 10)
+    grant = {"KeyId": key_id, "GranteePrincipal": "arn:aws:iam::000000000000:root", "Operations": ["Encrypt"]}
+    token = kms.create_grant(**grant)["GrantToken"]
+    kms.encrypt(KeyId=key_id, Plaintext=b"x", GrantTokens=[token] * 10)
 
 
 @pytest.mark.parametrize("tokens", [["t"] * 11, [""], ["t" * 8193]])

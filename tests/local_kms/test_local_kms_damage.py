@@ -127,7 +127,7 @@ def test_any_bytes_changed_end_in_a_documented_error(good: _Store, seed: int) ->
         ("UPDATE materials SET rotation = 'x'", lambda look: look.due_expiries(_LATER)),
         ("UPDATE materials SET region = 'x'", lambda look: look.due_expiries(_LATER)),
         ("UPDATE grants SET effective = 'x'", lambda look: look.grants(_SCOPE, "k")),
-        ("UPDATE grants SET token = x'ff'", lambda look: look.retirable(_SCOPE, "r", ("", ""), 9)),
+        ("UPDATE grants SET token = x'ff'", lambda look: look.retirable(_SCOPE.region, "r", ("", "", ""), 9)),
         ("UPDATE identities SET document = x'ff'", lambda look: look.identities("000000000000")),
         ("UPDATE identities SET created = 1.5", lambda look: look.identity("arn:aws:iam::000000000000:user/u")),
         ("UPDATE access_keys SET document = document", lambda look: look.access_key("A")),

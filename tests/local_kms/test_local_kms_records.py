@@ -21,7 +21,7 @@ from envelope_sdk.local_kms.model import (
     MultiRegionRole,
     Rotation,
 )
-from envelope_sdk.local_kms.store.sqlite import SqliteStore
+from envelope_sdk.local_kms.store.contract import Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HERE = Scope("111122223333", "eu-west-1")
@@ -81,7 +81,12 @@ ACCESS_KEY = AccessKey(
 
 
 @pytest.fixture
-def filled(store: SqliteStore) -> SqliteStore:
+def store(any_store: Store) -> Store:
+    return any_store
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
     with store.write() as transaction:
         transaction.add_key(KEY, {})
         transaction.add_material(HERE, FIRST, b"1" * 32)
@@ -89,12 +94,12 @@ def filled(store: SqliteStore) -> SqliteStore:
     return store
 
 
-def test_a_key_is_read_as_it_was_added(filled: SqliteStore) -> None:
+def test_a_key_is_read_as_it_was_added(filled: Store) -> None:
     with filled.read() as look:
         assert look.key(HERE, "mrk-1") == KEY
 
 
-def test_a_key_of_several_regions_is_found_in_all_of_them(filled: SqliteStore) -> None:
+def test_a_key_of_several_regions_is_found_in_all_of_them(filled: Store) -> None:
     replica = replace(KEY, scope=THERE, role=MultiRegionRole.REPLICA)
     with filled.write() as transaction:
         transaction.add_key(replica, {})
@@ -104,13 +109,13 @@ def test_a_key_of_several_regions_is_found_in_all_of_them(filled: SqliteStore) -
         assert look.related("111122223333", "mrk-1") == [KEY, replica]
 
 
-def test_the_materials_of_a_key_are_listed_oldest_first(filled: SqliteStore) -> None:
+def test_the_materials_of_a_key_are_listed_oldest_first(filled: Store) -> None:
     with filled.read() as look:
         assert look.materials(HERE, "mrk-1") == [FIRST, SECOND]
         assert look.materials(THERE, "mrk-1") == []
 
 
-def test_a_material_that_is_not_present_has_no_secret(filled: SqliteStore) -> None:
+def test_a_material_that_is_not_present_has_no_secret(filled: Store) -> None:
     gone = replace(SECOND, present=False)
     with filled.write() as transaction:
         transaction.update_material(HERE, gone)
@@ -120,7 +125,7 @@ def test_a_material_that_is_not_present_has_no_secret(filled: SqliteStore) -> No
         assert look.material(HERE, "bb") is None
 
 
-def test_a_secret_that_was_erased_can_be_put_back(filled: SqliteStore) -> None:
+def test_a_secret_that_was_erased_can_be_put_back(filled: Store) -> None:
     with filled.write() as transaction:
         transaction.update_material(HERE, replace(SECOND, present=False))
         transaction.replace_secret(HERE, "mrk-1", "bb", b"2" * 32)
@@ -131,7 +136,7 @@ def test_a_secret_that_was_erased_can_be_put_back(filled: SqliteStore) -> None:
         assert material.secret == b"2" * 32
 
 
-def test_what_is_due_first_of_rotations_and_expiries_is_told(filled: SqliteStore) -> None:
+def test_what_is_due_first_of_rotations_and_expiries_is_told(filled: Store) -> None:
     with filled.read() as look:
         assert look.next_due() == NOW + timedelta(days=3)
     with filled.write() as transaction:
@@ -140,7 +145,7 @@ def test_what_is_due_first_of_rotations_and_expiries_is_told(filled: SqliteStore
         assert look.next_due() == NOW + timedelta(days=90)
 
 
-def test_what_is_due_is_found_with_the_minute(filled: SqliteStore) -> None:
+def test_what_is_due_is_found_with_the_minute(filled: Store) -> None:
     almost = timedelta(milliseconds=1)
     with filled.read() as look:
         assert look.due_expiries(NOW + timedelta(days=3) - almost) == []
@@ -149,7 +154,7 @@ def test_what_is_due_is_found_with_the_minute(filled: SqliteStore) -> None:
         assert look.due_rotations(NOW + timedelta(days=90)) == [KEY]
 
 
-def test_tags_are_added_replaced_and_removed(filled: SqliteStore) -> None:
+def test_tags_are_added_replaced_and_removed(filled: Store) -> None:
     with filled.write() as transaction:
         transaction.put_tags(HERE, "mrk-1", {"a": "1", "b": "2"})
         transaction.put_tags(HERE, "mrk-1", {"b": "3", "c": "4"})
@@ -159,7 +164,7 @@ def test_tags_are_added_replaced_and_removed(filled: SqliteStore) -> None:
         assert look.tags(HERE, "mrk-1") == {"b": "3", "c": "4"}
 
 
-def test_grants_are_read_as_they_were_put_and_gone_once_removed(filled: SqliteStore) -> None:
+def test_grants_are_read_as_they_were_put_and_gone_once_removed(filled: Store) -> None:
     with filled.write() as transaction:
         transaction.put_grant(GRANT)
         transaction.put_grant(replace(GRANT, grant_id="g0", retiring=None))
@@ -171,7 +176,7 @@ def test_grants_are_read_as_they_were_put_and_gone_once_removed(filled: SqliteSt
         assert look.grants(HERE, "mrk-1") == [GRANT]
 
 
-def test_the_grants_that_somebody_may_retire_come_in_pages(filled: SqliteStore) -> None:
+def test_the_grants_that_somebody_may_retire_come_in_pages(filled: Store) -> None:
     grants = [replace(GRANT, grant_id=f"g{number}") for number in range(3)]
     with filled.write() as transaction:
         for grant in (*grants, replace(GRANT, grant_id="other", retiring=USER)):
@@ -179,11 +184,11 @@ def test_the_grants_that_somebody_may_retire_come_in_pages(filled: SqliteStore) 
 
     retiring = "arn:aws:iam::111122223333:role/retiring"
     with filled.read() as look:
-        assert look.retirable(HERE, retiring, ("", ""), 2) == grants[:2]
-        assert look.retirable(HERE, retiring, ("mrk-1", "g1"), 2) == grants[2:]
+        assert look.retirable(HERE.region, retiring, ("", "", ""), 2) == grants[:2]
+        assert look.retirable(HERE.region, retiring, (HERE.account, "mrk-1", "g1"), 2) == grants[2:]
 
 
-def test_identities_are_read_replaced_and_removed_with_their_access_keys(store: SqliteStore) -> None:
+def test_identities_are_read_replaced_and_removed_with_their_access_keys(store: Store) -> None:
     identity = Identity("111122223333", USER, NOW, "{}")
     with store.write() as transaction:
         transaction.put_identity(identity)
@@ -198,7 +203,7 @@ def test_identities_are_read_replaced_and_removed_with_their_access_keys(store: 
         assert (look.identity(USER), look.access_key("AKIA1")) == (None, None)
 
 
-def test_usage_adds_up(store: SqliteStore) -> None:
+def test_usage_adds_up(store: Store) -> None:
     with store.write() as transaction:
         transaction.add_usage("2026-01", {(HERE, "k", "symmetric"): 2, (HERE, "", "random"): 1})
         transaction.add_usage("2026-01", {(HERE, "k", "symmetric"): 3})
@@ -208,7 +213,7 @@ def test_usage_adds_up(store: SqliteStore) -> None:
         assert look.usage_counts("2026-01") == {(HERE, "k", "symmetric"): 5, (HERE, "", "random"): 1}
 
 
-def test_the_last_use_stays_the_last(filled: SqliteStore) -> None:
+def test_the_last_use_stays_the_last(filled: Store) -> None:
     last = LastUsage("Decrypt", NOW, "event")
     with filled.write() as transaction:
         transaction.put_last_usage(HERE, "mrk-1", last)

@@ -348,7 +348,7 @@ def test_a_dry_run_of_what_would_fail_fails_as_that(signer: Signer, refused: Any
 def test_a_key_signs_under_its_alias_and_with_grant_tokens(signer: Signer) -> None:
     key_id = signer.key("ECC_NIST_P256").rpartition("/")[2]
     signer.kms.create_alias(AliasName="alias/signer", TargetKeyId=key_id)
-    answer = signer.kms.sign(
-        KeyId="alias/signer", Message=b"x", SigningAlgorithm="ECDSA_SHA_256", GrantTokens=["token"]
-    )
+    grant = {"KeyId": key_id, "GranteePrincipal": "arn:aws:iam::000000000000:root", "Operations": ["Sign"]}
+    token = signer.kms.create_grant(**grant)["GrantToken"]
+    answer = signer.kms.sign(KeyId="alias/signer", Message=b"x", SigningAlgorithm="ECDSA_SHA_256", GrantTokens=[token])
     assert answer["KeyId"] == signer.key("ECC_NIST_P256")

@@ -10,11 +10,15 @@ import pytest
 from testkit.kms_kinds import available, snake
 
 from envelope_sdk.local_kms import LocalKms
+from envelope_sdk.local_kms.access.grants import make_token
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.model import KeyState
 from envelope_sdk.local_kms.service import OPERATIONS
+from envelope_sdk.primitives.entropy import system_random
 
 _OK = ""
+_ROOT = "arn:aws:iam::000000000000:root"
+_TOKEN = make_token("0" * 64, "arn:aws:kms:us-east-1:000000000000:key/of-a-grant-that-is-not-needed", system_random)
 _STATES = ["Enabled", "Disabled", "PendingDeletion", "PendingImport", "Unavailable", "Creating", "Updating"]
 _DELETION, _NOT_DELETION = "is pending deletion.", "is not pending deletion."
 _IMPORT, _UNAVAILABLE, _CREATING, _UPDATING = "is pending import.", "is unavailable.", "is creating.", "is updating."
@@ -28,6 +32,7 @@ _ALWAYS = [_OK] * 7
 _TABLE: dict[str, list[str]] = {
     "CancelKeyDeletion": [_NOT_DELETION, _NOT_DELETION, _OK, *[_NOT_DELETION] * 4],
     "CreateAlias": _NAMING,
+    "CreateGrant": [_OK, _DISABLED, _DELETION, _IMPORT, _OK, _CREATING, _OK],
     "Decrypt": _CRYPTOGRAPHY,
     "DeleteAlias": _ALWAYS,
     "DescribeKey": _ALWAYS,
@@ -38,7 +43,13 @@ _TABLE: dict[str, list[str]] = {
     "GenerateDataKeyWithoutPlaintext": _CRYPTOGRAPHY,
     "GenerateDataKeyPair": _CRYPTOGRAPHY,
     "GenerateDataKeyPairWithoutPlaintext": _CRYPTOGRAPHY,
+    "GetKeyPolicy": _ALWAYS,
     "ListAliases": _ALWAYS,
+    "ListGrants": _ALWAYS,
+    "ListKeyPolicies": _ALWAYS,
+    "PutKeyPolicy": _ALWAYS,
+    "RetireGrant": _ALWAYS,
+    "RevokeGrant": _ALWAYS,
     "ReEncrypt source": _CRYPTOGRAPHY,
     "ReEncrypt destination": _CRYPTOGRAPHY,
     "ScheduleKeyDeletion": [_OK, _OK, _DELETION, _OK, _OK, _OK, _UPDATING],
@@ -69,9 +80,13 @@ def _calls(kms: LocalKms, key_id: str, other: str) -> dict[str, Callable[[], Any
     other_blob = kms.encrypt(KeyId=other, Plaintext=b"x")["CiphertextBlob"]
     kms.create_alias(AliasName="alias/here", TargetKeyId=key_id)
     kms.create_alias(AliasName="alias/there", TargetKeyId=other)
+    grant: dict[str, Any] = {"KeyId": key_id, "GranteePrincipal": _ROOT, "Operations": ["Encrypt"]}
+    grant_id = kms.create_grant(**grant)["GrantId"]
+    policy = kms.get_key_policy(KeyId=key_id)["Policy"]
     return {
         "CancelKeyDeletion": lambda: kms.cancel_key_deletion(KeyId=key_id),
         "CreateAlias": lambda: kms.create_alias(AliasName="alias/new", TargetKeyId=key_id),
+        "CreateGrant": lambda: kms.create_grant(**grant),
         "Decrypt": lambda: kms.decrypt(CiphertextBlob=blob),
         "DeleteAlias": lambda: kms.delete_alias(AliasName="alias/here"),
         "DescribeKey": lambda: kms.describe_key(KeyId=key_id),
@@ -86,7 +101,13 @@ def _calls(kms: LocalKms, key_id: str, other: str) -> dict[str, Callable[[], Any
         "GenerateDataKeyPairWithoutPlaintext": lambda: kms.generate_data_key_pair_without_plaintext(
             KeyId=key_id, KeyPairSpec="ECC_NIST_P256"
         ),
+        "GetKeyPolicy": lambda: kms.get_key_policy(KeyId=key_id),
         "ListAliases": lambda: kms.list_aliases(KeyId=key_id),
+        "ListGrants": lambda: kms.list_grants(KeyId=key_id),
+        "ListKeyPolicies": lambda: kms.list_key_policies(KeyId=key_id),
+        "PutKeyPolicy": lambda: kms.put_key_policy(KeyId=key_id, Policy=policy),
+        "RetireGrant": lambda: kms.retire_grant(KeyId=key_id, GrantId=grant_id),
+        "RevokeGrant": lambda: kms.revoke_grant(KeyId=key_id, GrantId=grant_id),
         "ReEncrypt source": lambda: kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=other),
         "ReEncrypt destination": lambda: kms.re_encrypt(CiphertextBlob=other_blob, DestinationKeyId=key_id),
         "ScheduleKeyDeletion": lambda: kms.schedule_key_deletion(KeyId=key_id),
@@ -97,7 +118,7 @@ def _calls(kms: LocalKms, key_id: str, other: str) -> dict[str, Callable[[], Any
 
 def _kind_call(kms: LocalKms, operation: str, key_id: str) -> Callable[[], Any]:
     """Return the operation, with parameters that are right for the key as long as it is enabled."""
-    given: dict[str, Any] = {"KeyId": key_id, "GrantTokens": ["accepted by each, and not needed yet"]}
+    given: dict[str, Any] = {"KeyId": key_id, "GrantTokens": [_TOKEN]}
     if operation in ("Sign", "Verify"):
         given |= {"Message": b"x", "SigningAlgorithm": "ECDSA_SHA_256"}
     if operation == "Verify":
@@ -156,7 +177,7 @@ def test_a_key_whose_replicas_are_pending_deletion_says_so(
 
 def test_every_operation_on_a_key_is_in_the_table() -> None:
     rows = {name.split()[0] for name in _TABLE}
-    assert rows | set(_KINDS) | {"CreateKey", "GenerateRandom", "ListKeys"} == set(OPERATIONS)
+    assert rows | set(_KINDS) | {"CreateKey", "GenerateRandom", "ListKeys", "ListRetirableGrants"} == set(OPERATIONS)
 
 
 def test_an_unavailable_key_stays_so_when_switched(kms: LocalKms, key_id: str, force_state: Any) -> None:

@@ -31,6 +31,9 @@ def _script(client: Any) -> Generator[tuple[str, dict[str, Any]]]:
     yield "GenerateDataKey", client.generate_data_key(KeyId=key_id, KeySpec="AES_256")
     yield "GenerateDataKeyWithoutPlaintext", client.generate_data_key_without_plaintext(KeyId=key_id, NumberOfBytes=7)
     yield "GenerateRandom", client.generate_random(NumberOfBytes=9)
+    yield "GetKeyPolicy", client.get_key_policy(KeyId=key_id, PolicyName="default")
+    yield "ListKeyPolicies", client.list_key_policies(KeyId=key_id)
+    yield from _grants_script(client, key_id)
     yield "UpdateKeyDescription", client.update_key_description(KeyId=key_id, Description="second")
     yield "DisableKey", client.disable_key(KeyId=key_id)
     yield "EnableKey", client.enable_key(KeyId=key_id)
@@ -38,6 +41,18 @@ def _script(client: Any) -> Generator[tuple[str, dict[str, Any]]]:
     yield "DescribeKey", client.describe_key(KeyId=key_id)
     yield "CancelKeyDeletion", client.cancel_key_deletion(KeyId=key_id)
     yield "DeleteAlias", client.delete_alias(AliasName="alias/one")
+
+
+def _grants_script(client: Any, key_id: str) -> Generator[tuple[str, dict[str, Any]]]:
+    root = "arn:aws:iam::123456789012:root"
+    wanted: dict[str, Any] = {"KeyId": key_id, "GranteePrincipal": root, "RetiringPrincipal": root, "Name": "one"}
+    wanted["Constraints"] = {"EncryptionContextSubset": {"a": "b"}}
+    first = client.create_grant(**wanted, Operations=["Decrypt", "RetireGrant"])
+    yield "CreateGrant", first
+    yield "ListGrants", client.list_grants(KeyId=key_id)
+    yield "RetireGrant", client.retire_grant(GrantToken=first["GrantToken"])
+    second = client.create_grant(**wanted, Operations=["Encrypt"])
+    yield "RevokeGrant", client.revoke_grant(KeyId=key_id, GrantId=second["GrantId"])
 
 
 def _kinds_script(client: Any) -> Generator[tuple[str, dict[str, Any]]]:
@@ -60,6 +75,13 @@ def _kinds_script(client: Any) -> Generator[tuple[str, dict[str, Any]]]:
 
 def _own_script(kms: Any) -> Generator[tuple[str, dict[str, Any]]]:
     """Call what the emulator has not, or answers unlike AWS."""
+    root = "arn:aws:iam::000000000000:root"
+    key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    policy = kms.get_key_policy(KeyId=key_id)["Policy"]
+    yield "PutKeyPolicy", kms.put_key_policy(KeyId=key_id, Policy=policy)
+    grant: dict[str, Any] = {"KeyId": key_id, "GranteePrincipal": root, "RetiringPrincipal": root}
+    yield "CreateGrant", kms.create_grant(**grant, Operations=["Encrypt"])
+    yield "ListRetirableGrants", kms.list_retirable_grants(RetiringPrincipal=root)
     rsa = kms.create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["KeyId"]
     symmetric = kms.create_key()["KeyMetadata"]["KeyId"]
     yield "GetPublicKey", kms.get_public_key(KeyId=rsa)

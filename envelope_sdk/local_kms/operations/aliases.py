@@ -12,6 +12,7 @@ from envelope_sdk.local_kms.identifiers import ALIAS_PREFIX
 from envelope_sdk.local_kms.model import Alias, Key
 from envelope_sdk.local_kms.operations.pages import read_page
 from envelope_sdk.local_kms.parameters import MAX_KEY_ID, Parameters
+from envelope_sdk.local_kms.store.contract import ReadTransaction
 
 __all__ = ["create_alias", "delete_alias", "list_aliases", "update_alias"]
 
@@ -27,13 +28,15 @@ _PREFIX_TEXT: Final = (
 
 
 def create_alias(call: Call) -> dict[str, Any]:
-    """Give a key another name."""
+    """Give a key another name. That takes a permission for the alias and one for the key, as all changes here do."""
     name, target = _name_and_target(call)
     _check_new_name(name)
+    call.permit(None, resource=call.scope.alias_arn(name))
     with call.store.write() as transaction:
         key = _target(call, target, transaction)
         if transaction.alias(call.scope, name) is not None:
             raise faults.alias_exists(call.scope.alias_arn(name))
+        _check_quota(call, key, transaction)
         transaction.put_alias(Alias(call.scope, name, key.key_id, call.now, call.now))
     return {}
 
@@ -42,11 +45,16 @@ def update_alias(call: Call) -> dict[str, Any]:
     """Point an alias at another key. The state of the key it leaves does not matter."""
     name, target = _name_and_target(call)
     _check_new_name(name)
+    call.permit(None, resource=call.scope.alias_arn(name))
     with call.store.write() as transaction:
         alias = transaction.alias(call.scope, name)
         if alias is None:
             raise faults.alias_not_found(call.scope.alias_arn(name))
+        # Whatever its state, but with permission.
+        call.permit(call.find(alias.key_id, transaction))
         key = _target(call, target, transaction)
+        if key.key_id != alias.key_id:
+            _check_quota(call, key, transaction)
         transaction.put_alias(replace(alias, key_id=key.key_id, updated=call.now))
     return {}
 
@@ -57,12 +65,12 @@ def delete_alias(call: Call) -> dict[str, Any]:
     name = _alias_name(parameters)
     parameters.done()
     _check_name(name)
+    call.permit(None, resource=call.scope.alias_arn(name))
     with call.store.write() as transaction:
         alias = transaction.alias(call.scope, name)
         if alias is None:
             raise faults.alias_not_found(call.scope.alias_arn(name))
-        key = transaction.key(call.scope, alias.key_id)
-        call.permit(key)
+        call.permit(call.find(alias.key_id, transaction))
         transaction.remove_alias(call.scope, name)
     return {}
 
@@ -74,14 +82,19 @@ def list_aliases(call: Call) -> dict[str, Any]:
     read = read_page(parameters, "aliases", _DEFAULT_LIMIT, _MOST)
     parameters.done()
     page = read()
-    key_id = None
-    if key_name is None:
-        call.permit(None)
-    else:
-        key_id = call.key(key_name, call.view, aliases=False).key_id
+    # Whoever may list aliases may list those of one key.
+    call.permit(None)
+    key_id = None if key_name is None else _listed_key(call, key_name)
     with call.store.read() as transaction:
         found = transaction.aliases(call.scope, page.after, page.limit + 1, key_id)
     return page.answer("Aliases", found, lambda alias: alias.name, _entry)
+
+
+def _listed_key(call: Call, name: str) -> str:
+    key = call.find(name, call.view, aliases=False)
+    if key.scope.account != call.scope.account:
+        raise faults.key_not_found(key.arn)
+    return key.key_id
 
 
 def _entry(alias: Alias) -> dict[str, Any]:
@@ -120,6 +133,13 @@ def _check_new_name(name: str) -> None:
     if ":" in name:
         # The model's pattern lets a colon through for ARNs elsewhere; alias names have none.
         raise faults.validation(f"{name} contains invalid characters for an alias")
+
+
+def _check_quota(call: Call, key: Key, transaction: ReadTransaction) -> None:
+    most = call.limits.aliases_per_key
+    present = len(transaction.aliases(call.scope, "", most, key.key_id))
+    if present >= most:
+        raise faults.limit_exceeded("Aliases per key", most, present)
 
 
 def _target(call: Call, target: str, source: KeySource) -> Key:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from envelope_sdk.errors import KmsServiceError
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.call import Call
 from envelope_sdk.local_kms.ciphertext import MAX_BLOB, MAX_PLAINTEXT, Blob, Purpose, parse
@@ -19,6 +20,7 @@ from envelope_sdk.local_kms.parameters import (
     MAX_KEY_ID,
     Parameters,
 )
+from envelope_sdk.local_kms.states import check_state
 
 __all__ = [
     "decrypt",
@@ -51,16 +53,20 @@ class _Source(NamedTuple):
     """A ciphertext to be decrypted.
 
     Attributes:
-        key: the key it was made with, or is said to be.
+        key: the key it is said to be made with, else the one it was.
         algorithm: the algorithm asked for.
         blob: the ciphertext taken apart; ``None`` where it is one of RSA.
         data: the ciphertext.
+        named: whether the caller named the key.
+        maker: the key that the blob was made with, where there is one.
     """
 
     key: Key
     algorithm: str
     blob: Blob | None
     data: bytes
+    named: bool = True
+    maker: Key | None = None
 
 
 def encrypt(call: Call) -> dict[str, Any]:
@@ -94,7 +100,7 @@ def decrypt(call: Call) -> dict[str, Any]:
     algorithm = parameters.choice("EncryptionAlgorithm", ENCRYPTION_ALGORITHMS) or SYMMETRIC
     parameters.done()
     source = _source(call, given, name, algorithm)
-    check_use(call, call.admit(source.key), ENCRYPT, algorithm)
+    _admit_source(call, source, "Decrypt")
     _check_context(algorithm, context)
     stop_if(given.ignored)
     plaintext = _decrypted(call, source, context)
@@ -118,8 +124,10 @@ def re_encrypt(call: Call) -> dict[str, Any]:
     parameters.grant_tokens()
     parameters.done()
     source = _source(call, given, source_name, source_algorithm)
-    check_use(call, call.admit(source.key, "ReEncryptFrom"), ENCRYPT, source_algorithm)
-    key = check_use(call, call.key(destination_name, call.view, action="ReEncryptTo"), ENCRYPT, algorithm)
+    key = call.find(destination_name, call.view)
+    call.facts = {"kms:ReEncryptOnSameKey": key.arn == source.key.arn}
+    _admit_source(call, source, "ReEncryptFrom")
+    check_use(call, call.admit(key, "ReEncryptTo"), ENCRYPT, algorithm)
     _check_context(source_algorithm, source_context)
     _check_context(algorithm, context)
     stop_if(given.ignored)
@@ -203,18 +211,51 @@ def _source(call: Call, given: _Given, name: str | None, algorithm: str) -> _Sou
     if algorithm != SYMMETRIC:
         raise faults.validation(f"A KeyId is required to decrypt with {algorithm}: the ciphertext names no key.")
     blob = parse(given.data)
-    key_id = call.view.key_of_material(call.scope, blob.material_id.hex())
-    key = None if key_id is None else call.view.key(call.scope, key_id)
-    if key is None or key.spec != SYMMETRIC:
-        raise faults.unknown_material()
-    if named is not None and named.key_id != key.key_id:
+    maker = _maker(call, blob)
+    if named is not None:
+        return _Source(named, algorithm, blob, given.data, maker=maker)
+    if maker is None:
+        raise faults.unknown_material(named=False)
+    return _Source(maker, algorithm, blob, given.data, named=False, maker=maker)
+
+
+def _maker(call: Call, blob: Blob) -> Key | None:
+    """Return the key that a blob was made with: of the caller's account, or else of another."""
+    material_id, scope = blob.material_id.hex(), call.scope
+    key_id = call.view.key_of_material(scope, material_id)
+    if key_id is None:
+        owner = call.view.owner_of(scope.region, material_id)
+        if owner is None:
+            return None
+        scope, key_id = owner
+    key = call.view.key(scope, key_id)
+    return key if key is not None and key.spec == SYMMETRIC else None
+
+
+def _admit_source(call: Call, source: _Source, action: str) -> None:
+    """Check that the caller may decrypt with the key, that it is fit for it, and that the blob is one of its own.
+
+    Who names no key and may not use the one that the blob was made with does not learn that there is one.
+    """
+    try:
+        call.permit(source.key, action)
+    except KmsServiceError as error:
+        if source.named or error.code != "AccessDeniedException":
+            raise
+        raise faults.unknown_material(named=False) from None
+    check_state(call.operation, source.key)
+    check_use(call, source.key, ENCRYPT, source.algorithm)
+    if source.blob is None or source.maker is source.key:
+        return
+    if source.maker is None:
+        raise faults.unknown_material(named=True)
+    if source.maker.arn != source.key.arn:
         raise faults.incorrect_key()
-    return _Source(key, algorithm, blob, given.data)
 
 
 def _decrypted(call: Call, source: _Source, context: Mapping[str, str]) -> bytes:
     if source.blob is not None:
-        return open_under(call, source.blob, context)
+        return open_under(call, source.key, source.blob, context)
     return rsa_decrypt(call, source.key, source.algorithm, source.data)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
 from envelope_sdk.local_kms import faults
+from envelope_sdk.local_kms.access.key_policies import new_key_policy
 from envelope_sdk.local_kms.call import Call
 from envelope_sdk.local_kms.identifiers import Scope, new_key_id
 from envelope_sdk.local_kms.key_pairs import new_secret
@@ -16,6 +15,7 @@ from envelope_sdk.local_kms.kinds import ENCRYPT, KEY_SPECS, OLD_KEY_SPECS, SYMM
 from envelope_sdk.local_kms.model import Key, KeyState, MaterialRecord, MultiRegionRole
 from envelope_sdk.local_kms.operations.pages import read_page
 from envelope_sdk.local_kms.parameters import KEY_USAGES, ORIGINS, Parameters
+from envelope_sdk.local_kms.store.contract import ReadTransaction
 from envelope_sdk.primitives.aead import wipe
 from envelope_sdk.primitives.entropy import RandomSource
 
@@ -31,9 +31,6 @@ __all__ = [
 ]
 
 _MAX_DESCRIPTION: Final = 8192
-_MAX_POLICY: Final = 131072
-_POLICY_PATTERN: Final = re.compile("[\t\n\r\u0020-\u00ff]+")
-_MAX_TAGS: Final = 50
 _DEFAULT_LIMIT: Final = 100
 _MIN_WINDOW: Final = 7
 _MAX_WINDOW: Final = 30
@@ -44,7 +41,8 @@ class _Wanted:
     """What CreateKey asks for, checked."""
 
     description: str
-    policy: str
+    policy: str | None
+    bypass: bool
     multi_region: bool
     tags: dict[str, str]
     spec: str
@@ -56,10 +54,14 @@ def create_key(call: Call) -> dict[str, Any]:
     wanted = _wanted(call)
     call.permit(None)
     scope = call.scope
+    key_id = new_key_id(call.random, multi_region=wanted.multi_region)
+    if wanted.tags:
+        call.permit(None, "TagResource", scope.key_arn(key_id))
+    policy = new_key_policy(call, scope.key_arn(key_id), wanted.policy, bypass=wanted.bypass)
     material_id = _new_material_id(call.random)
     key = Key(
         scope=scope,
-        key_id=new_key_id(call.random, multi_region=wanted.multi_region),
+        key_id=key_id,
         created=call.now,
         description=wanted.description,
         usage=wanted.usage,
@@ -68,12 +70,13 @@ def create_key(call: Call) -> dict[str, Any]:
         state=KeyState.ENABLED,
         role=MultiRegionRole.PRIMARY if wanted.multi_region else None,
         primary_region=scope.region if wanted.multi_region else None,
-        policy=wanted.policy,
+        policy=policy,
         material_id=material_id,
     )
     secret = new_secret(key.spec, call.random)
     try:
         with call.store.write() as transaction:
+            _check_quota(call, transaction)
             transaction.add_key(key, wanted.tags)
             record = MaterialRecord(key_id=key.key_id, material_id=material_id, created=call.now)
             transaction.add_material(scope, record, secret)
@@ -177,6 +180,12 @@ def _switch(call: Call, state: KeyState) -> dict[str, Any]:
     return {}
 
 
+def _check_quota(call: Call, transaction: ReadTransaction) -> None:
+    present = transaction.count_keys(call.scope)
+    if present >= call.limits.keys:
+        raise faults.limit_exceeded("KMS keys", call.limits.keys, present)
+
+
 def _metadata(key: Key) -> dict[str, Any]:
     """Return ``KeyMetadata`` as AWS answers it for this key."""
     metadata: dict[str, Any] = {
@@ -211,13 +220,12 @@ def _metadata(key: Key) -> dict[str, Any]:
 def _wanted(call: Call) -> _Wanted:
     parameters = Parameters(call.parameters)
     description = parameters.text("Description", _MAX_DESCRIPTION, minimum=0)
-    policy = parameters.text("Policy", _MAX_POLICY, pattern=_POLICY_PATTERN)
+    policy = parameters.policy()
     usage = parameters.choice("KeyUsage", KEY_USAGES)
     spec = parameters.choice("KeySpec", KEY_SPECS)
     old_spec = parameters.choice("CustomerMasterKeySpec", OLD_KEY_SPECS)
     origin = parameters.choice("Origin", ORIGINS)
-    # The check it would bypass needs a policy engine, so that there is nothing to bypass yet.
-    parameters.flag("BypassPolicyLockoutSafetyCheck")
+    bypass = parameters.flag("BypassPolicyLockoutSafetyCheck")
     multi_region = parameters.flag("MultiRegion")
     tags = parameters.tags("Tags")
     parameters.done()
@@ -227,8 +235,8 @@ def _wanted(call: Call) -> _Wanted:
     usage = _checked_usage(spec, usage)
     if origin not in (None, "AWS_KMS"):
         raise faults.unsupported(f"Origin {origin} is not supported by the local KMS yet; only AWS_KMS is.")
-    _check_tags(tags)
-    return _Wanted(description or "", _checked_policy(policy, call.scope), multi_region, dict(tags), spec, usage)
+    _check_tags(tags, call.limits.tags_per_key)
+    return _Wanted(description or "", policy, bypass, multi_region, dict(tags), spec, usage)
 
 
 def _checked_usage(spec: str, usage: str | None) -> str:
@@ -245,39 +253,14 @@ def _checked_usage(spec: str, usage: str | None) -> str:
     return usage
 
 
-def _check_tags(tags: list[tuple[str, str]]) -> None:
+def _check_tags(tags: list[tuple[str, str]], most: int) -> None:
     names = [name for name, _ in tags]
     if len(set(names)) < len(names):
         raise faults.tag("Duplicate tag keys")
     if any(name.lower().startswith("aws:") for name in names):
         raise faults.tag("Tags beginning with aws: are reserved")
-    if len(names) > _MAX_TAGS:
+    if len(names) > most:
         raise faults.tag("Too many tags")
-
-
-def _checked_policy(policy: str | None, scope: Scope) -> str:
-    if policy is None:
-        return _default_policy(scope)
-    try:
-        document: object = json.loads(policy)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise faults.malformed_policy("The key policy is not a JSON object")
-    return policy
-
-
-def _default_policy(scope: Scope) -> str:
-    """Return the policy AWS gives a key created without one."""
-    partition = scope.arn_prefix.split(":")[1]
-    statement = {
-        "Sid": "Enable IAM User Permissions",
-        "Effect": "Allow",
-        "Principal": {"AWS": f"arn:{partition}:iam::{scope.account}:root"},
-        "Action": "kms:*",
-        "Resource": "*",
-    }
-    return json.dumps({"Version": "2012-10-17", "Id": "key-default-1", "Statement": [statement]}, indent=2)
 
 
 def _new_material_id(random: RandomSource) -> str:

@@ -67,9 +67,9 @@ def seal_under(call: Call, key: Key, purpose: Purpose, plaintext: bytes, context
     return seal(cipher, purpose, bytes.fromhex(key.material_id), random, plaintext, context)
 
 
-def open_under(call: Call, blob: Blob, context: Mapping[str, str]) -> bytes:
-    """Return the plaintext of a blob."""
-    cipher = call.view.message_cipher(call.scope, blob.material_id.hex(), blob.message_id)
+def open_under(call: Call, key: Key, blob: Blob, context: Mapping[str, str]) -> bytes:
+    """Return the plaintext of a blob made under ``key``."""
+    cipher = call.view.message_cipher(key.scope, blob.material_id.hex(), blob.message_id)
     if cipher is None:
-        raise faults.unknown_material()
+        raise faults.unknown_material(named=False)
     return open_blob(cipher, blob, context)

@@ -21,7 +21,7 @@ from envelope_sdk.local_kms.policy.callers import Caller, CallerKind
 from envelope_sdk.local_kms.policy.condition_keys import CONDITION_KEYS, ConditionKey, keys_of
 from envelope_sdk.local_kms.policy.defaults import DEFAULT_POLICY_NAME, default_key_policy
 from envelope_sdk.local_kms.policy.documents import MAX_IDENTITY_POLICY, MAX_KEY_POLICY, Policy, PolicyKind
-from envelope_sdk.local_kms.policy.evaluation import Decision, Policies, evaluate
+from envelope_sdk.local_kms.policy.evaluation import Decision, Policies, evaluate, not_let_in
 from envelope_sdk.local_kms.policy.explanation import Explanation, Step, explain
 from envelope_sdk.local_kms.policy.grants import GRANT_OPERATIONS, Grant
 from envelope_sdk.local_kms.policy.lockout import check_not_locked_out, check_principals
@@ -51,4 +51,5 @@ __all__ = [
     "evaluate",
     "explain",
     "keys_of",
+    "not_let_in",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final
 
@@ -42,10 +42,22 @@ class Caller:
         role_arn: of the role behind a role session, its path included.
         unique_id: for instance ``AIDA...``, of the user or role; empty where none is known.
         provider: the identity provider behind a federated role session, for instance ``www.amazon.com``.
+        tags: of the user or role, and of the session.
+        session_policies: the documents that the session was begun with.
         keys: the condition keys that follow from the rest, in lower case.
     """
 
-    __slots__ = ("account", "arn", "keys", "kind", "provider", "role_arn", "unique_id")
+    __slots__ = (
+        "account",
+        "arn",
+        "keys",
+        "kind",
+        "provider",
+        "role_arn",
+        "session_policies",
+        "tags",
+        "unique_id",
+    )
 
     def __init__(
         self,
@@ -57,6 +69,7 @@ class Caller:
         unique_id: str = "",
         provider: str = "",
         tags: Mapping[str, str] | None = None,
+        session_policies: Sequence[str] = (),
     ) -> None:
         """Take what is known of the caller; :meth:`parse` and :meth:`service` are easier.
 
@@ -67,7 +80,8 @@ class Caller:
             role_arn: likewise.
             unique_id: likewise.
             provider: likewise.
-            tags: of the user or role, and of the session.
+            tags: likewise.
+            session_policies: likewise.
         """
         self.kind = kind
         self.arn = arn
@@ -75,7 +89,9 @@ class Caller:
         self.role_arn = role_arn
         self.unique_id = unique_id
         self.provider = provider
-        self.keys: Mapping[str, tuple[str, ...]] = _keys(self, tags or {})
+        self.tags: Mapping[str, str] = dict(tags or {})
+        self.session_policies = tuple(session_policies)
+        self.keys: Mapping[str, tuple[str, ...]] = _keys(self)
 
     def __repr__(self) -> str:
         return f"Caller({self.arn!r})"
@@ -89,6 +105,7 @@ class Caller:
         unique_id: str = "",
         provider: str = "",
         tags: Mapping[str, str] | None = None,
+        session_policies: Sequence[str] = (),
     ) -> Caller:
         """Return the caller whom an ARN names.
 
@@ -98,7 +115,8 @@ class Caller:
             role_path: of the role behind a session, whose ARN leaves it out.
             unique_id: as the attribute.
             provider: likewise.
-            tags: as for the class.
+            tags: likewise.
+            session_policies: likewise.
 
         Raises:
             UsageError: it names none of these.
@@ -112,7 +130,29 @@ class Caller:
         if kind is CallerKind.ROLE_SESSION:
             named = f"arn:{partition}:iam::{account}:role{role_path}{resource.split('/')[1]}"
             role_arn = named if service == "sts" else arn
-        return cls(kind, arn, account, role_arn=role_arn, unique_id=unique_id, provider=provider, tags=tags)
+        return cls(
+            kind,
+            arn,
+            account,
+            role_arn=role_arn,
+            unique_id=unique_id,
+            provider=provider,
+            tags=tags,
+            session_policies=session_policies,
+        )
+
+    def known_as(self, unique_id: str, tags: Mapping[str, str]) -> Caller:
+        """Return the same caller with what is known of its user or role; the tags of a session come before those."""
+        return Caller(
+            self.kind,
+            self.arn,
+            self.account,
+            role_arn=self.role_arn,
+            unique_id=self.unique_id or unique_id,
+            provider=self.provider,
+            tags={**tags, **self.tags},
+            session_policies=self.session_policies,
+        )
 
     @classmethod
     def service(cls, name: str) -> Caller:
@@ -130,7 +170,7 @@ def _kind(service: str, resource: str) -> CallerKind | None:
     return _KINDS.get((service, kind)) if name else None
 
 
-def _keys(caller: Caller, tags: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def _keys(caller: Caller) -> dict[str, tuple[str, ...]]:
     service = caller.kind is CallerKind.SERVICE
     keys: dict[str, tuple[str, ...]] = {
         "aws:principalisawsservice": ("true" if service else "false",),
@@ -150,7 +190,7 @@ def _keys(caller: Caller, tags: Mapping[str, str]) -> dict[str, tuple[str, ...]]
         keys["aws:userid"] = (user_id,)
     if caller.provider:
         keys["aws:federatedprovider"] = (caller.provider,)
-    for name, value in tags.items():
+    for name, value in caller.tags.items():
         keys[f"aws:principaltag/{name.lower()}"] = (value,)
     return keys
 

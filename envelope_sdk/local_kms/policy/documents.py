@@ -19,6 +19,7 @@ from envelope_sdk.local_kms.policy.names import ARN_PARTS, split_at_colons
 from envelope_sdk.local_kms.policy.patterns import Variable, Wildcard, tokens_of
 from envelope_sdk.local_kms.policy.principals import Principals, read_principals
 from envelope_sdk.local_kms.policy.refusals import malformed, syntax, too_long
+from envelope_sdk.local_kms.policy.requests import Request
 from envelope_sdk.local_kms.policy.statements import Actions, Effect, Resources, Statement
 
 __all__ = ["MAX_IDENTITY_POLICY", "MAX_KEY_POLICY", "Policy", "PolicyKind"]
@@ -116,6 +117,13 @@ class Policy:
         statements = tuple(_statement(each, place, kind, variables) for place, each in enumerate(listed, start=1))
         _check_sids(statements)
         return cls(kind, statements, version, top.get("Id", ""), name)
+
+    def settles(self, request: Request) -> bool:
+        """Return whether this key policy alone allows a root user's request, whatever its resource and conditions.
+
+        What denies anything at all settles nothing.
+        """
+        return not self.denials and any(statement.is_unconditional(request) for statement in self.allowances)
 
 
 def _check_length(document: str, kind: PolicyKind) -> None:

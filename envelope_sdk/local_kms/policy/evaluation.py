@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from envelope_sdk.errors import KmsServiceError
-from envelope_sdk.local_kms.policy.callers import CallerKind
+from envelope_sdk.local_kms.policy.callers import Caller, CallerKind
 from envelope_sdk.local_kms.policy.documents import Policy, PolicyKind
 from envelope_sdk.local_kms.policy.grants import Grant
 from envelope_sdk.local_kms.policy.names import ArnPattern, arn_parts
@@ -27,7 +27,7 @@ from envelope_sdk.local_kms.policy.refusals import access_denied
 from envelope_sdk.local_kms.policy.requests import Request
 from envelope_sdk.local_kms.policy.statements import Statement
 
-__all__ = ["Decision", "Policies", "evaluate", "grant_applies"]
+__all__ = ["Decision", "Policies", "evaluate", "grant_applies", "not_let_in"]
 
 _WITHOUT_CONTEXT = frozenset({"kms:describekey", "kms:retiregrant", "kms:creategrant"})
 
@@ -101,6 +101,18 @@ def evaluate(request: Request, policies: Policies) -> Decision:
         return Decision(False, request, policies, PolicyKind.KEY)
     denied_by = _limit(request, policies, let_in)
     return Decision(denied_by is None, request, policies, denied_by, grant=grant if denied_by is None else None)
+
+
+def not_let_in(caller: Caller, action: str, resource: str) -> KmsServiceError:
+    """Return the error for a caller whom no key policy could let in.
+
+    Args:
+        caller: who asks.
+        action: without ``kms:``.
+        resource: the key's ARN.
+    """
+    request = Request(f"kms:{action}", resource, caller)
+    return Decision(False, request, Policies(), PolicyKind.KEY).error()
 
 
 def grant_applies(grant: Grant, request: Request) -> Meant:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from envelope_sdk.local_kms.policy.callers import Caller
@@ -51,7 +51,7 @@ class Request:
         action: str,
         resource: str,
         caller: Caller,
-        context: Mapping[str, ConditionValue] | None = None,
+        context: Mapping[str, ConditionValue] | Callable[[], Mapping[str, ConditionValue]] | None = None,
         *,
         encryption_context: Mapping[str, str] | None = None,
         new_grant: Grant | None = None,
@@ -63,7 +63,8 @@ class Request:
             resource: likewise.
             caller: likewise.
             context: the other condition keys (:data:`~envelope_sdk.local_kms.policy.condition_keys.CONDITION_KEYS`),
-                in any case. What the caller says of itself, ``aws:PrincipalArn`` and the like, cannot be overridden.
+                in any case, or what returns them, which is called once and only where a condition asks. What the caller
+                says of itself, ``aws:PrincipalArn`` and the like, cannot be overridden.
             encryption_context: as the attribute.
             new_grant: likewise.
         """
@@ -94,7 +95,8 @@ class Request:
 
     def _all_keys(self) -> dict[str, tuple[str, ...]]:
         # Most requests meet no condition, so this is put off until one asks.
-        keys = {key.lower(): _texts(value) for key, value in (self._context or {}).items()}
+        given = self._context() if callable(self._context) else self._context or {}
+        keys = {key.lower(): _texts(value) for key, value in given.items()}
         if self.encryption_context:
             for key, value in self.encryption_context.items():
                 name = (_CONTEXT_PREFIX + key).lower()

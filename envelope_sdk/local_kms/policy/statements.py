@@ -43,9 +43,14 @@ class Actions:
 
 
 class Resources:
-    """The ``Resource`` or ``NotResource`` element, with wildcards and variables."""
+    """The ``Resource`` or ``NotResource`` element, with wildcards and variables.
 
-    __slots__ = ("_all", "_excluding", "_patterns", "patterns")
+    Attributes:
+        patterns: as they stand in the document.
+        are_all: whether every resource is meant.
+    """
+
+    __slots__ = ("_all", "_excluding", "_patterns", "are_all", "patterns")
 
     def __init__(self, patterns: Sequence[str], *, excluding: bool, variables: bool) -> None:
         """Compile the patterns.
@@ -58,6 +63,7 @@ class Resources:
         self.patterns = tuple(patterns)
         self._excluding = excluding
         self._all = "*" in patterns
+        self.are_all = self._all and not excluding
         self._patterns = tuple(
             ArnPattern(tokens_of(pattern, wildcards=True, variables=variables))
             for pattern in patterns
@@ -104,6 +110,12 @@ class Statement:
                 if not condition.holds(lookup):
                     return Meant.NOT
         return meant
+
+    def is_unconditional(self, request: Request) -> bool:
+        """Return whether the statement means the caller and the action, whatever the resource and conditions."""
+        if self.conditions or not self.resources.are_all or not self.actions.include(request):
+            return False
+        return self.principals is None or self.principals.mean(request.caller) is Meant.DIRECTLY
 
 
 def _has_wildcards(pattern: str) -> bool:

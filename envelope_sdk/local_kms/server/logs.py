@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from envelope_sdk.errors import EnvelopeError, KmsServiceError
-from envelope_sdk.local_kms.call import Call, Journal, Unlimited
+from envelope_sdk.local_kms.call import Call, Journal, ServiceEvent, Unlimited
 from envelope_sdk.local_kms.gateway import Admitted
 
 __all__ = ["KeyNotes", "Log", "write_line"]
@@ -33,6 +33,14 @@ class KeyNotes:
         """Take the journal that the service would have otherwise."""
         self._journal: Journal = journal or Unlimited()
         self._arns: dict[str, str] = {}
+
+    def prepare(self, call: Call) -> None:
+        """Pass the call on."""
+        self._journal.prepare(call)
+
+    def record_service_event(self, event: ServiceEvent) -> None:
+        """Pass the event on."""
+        self._journal.record_service_event(event)
 
     def record(self, call: Call, answer: Mapping[str, Any] | None, error: KmsServiceError | None) -> None:
         """Note the key, and pass the call on."""

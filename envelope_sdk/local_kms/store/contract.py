@@ -44,6 +44,14 @@ class ReadTransaction(Protocol):
         """Return up to ``limit`` keys whose id sorts after ``after``, in that order."""
         ...
 
+    def count_keys(self, scope: Scope) -> int:
+        """Return how many keys there are, in whatever state."""
+        ...
+
+    def scopes(self) -> Sequence[Scope]:
+        """Return every account and Region that has keys, in their order."""
+        ...
+
     def related(self, account: str, key_id: str) -> Sequence[Key]:
         """Return the keys of that id in all Regions, in their order: a multi-Region key's primary and replicas."""
         ...
@@ -54,6 +62,13 @@ class ReadTransaction(Protocol):
 
     def materials(self, scope: Scope, key_id: str) -> Sequence[MaterialRecord]:
         """Return what is known of all materials of a key, in the order in which they were made."""
+        ...
+
+    def owner_of(self, region: str, material_id: str) -> tuple[Scope, str] | None:
+        """Return where the key is, of whatever account, that a material of a Region belongs to, and its id.
+
+        The secret of the material need not be there.
+        """
         ...
 
     def tags(self, scope: Scope, key_id: str) -> Mapping[str, str]:
@@ -72,13 +87,13 @@ class ReadTransaction(Protocol):
         """Return the grants of a key, in the order of their ids."""
         ...
 
-    def retirable(self, scope: Scope, retiring: str, after: tuple[str, str], limit: int) -> Sequence[GrantRecord]:
-        """Return up to ``limit`` grants that ``retiring`` may retire, in the order of key id and grant id.
+    def retirable(self, region: str, retiring: str, after: tuple[str, str, str], limit: int) -> Sequence[GrantRecord]:
+        """Return up to ``limit`` grants that ``retiring`` may retire, of keys of all accounts, in the order of these.
 
         Args:
-            scope: the account and Region of the keys.
+            region: of the keys.
             retiring: the principal.
-            after: key id and grant id that those returned sort after.
+            after: account, key id and grant id that those returned sort after.
             limit: how many at most.
         """
         ...
@@ -101,6 +116,10 @@ class ReadTransaction(Protocol):
 
     def usage_counts(self, month: str) -> Mapping[tuple[Scope, str, str], int]:
         """Return the counts of a month, by scope, key id and class."""
+        ...
+
+    def tracked_since(self) -> datetime | None:
+        """Return since when the last use of keys is noted; ``None`` where it has always been."""
         ...
 
     def last_usage(self, scope: Scope, key_id: str) -> LastUsage | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "SCHEMA_VERSION", "STATEMENTS"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "SCHEMA_VERSION", "STATEMENTS", "TRACKED_SINCE"]
 
 APPLICATION_ID: Final = 0x654B4D53
 """In the file's header (``eKMS``): a database of another program is refused instead of being added to."""
 
 SCHEMA_VERSION: Final = 3
 """In the file's header as ``user_version``. A file of a later version is refused."""
+
+TRACKED_SINCE: Final = "usage tracked since"
+"""The entry of ``meta`` that says when a file older than version 3 began to note when keys are used."""
 
 _MATERIALS: Final = (
     """CREATE TABLE materials (
@@ -92,6 +95,7 @@ MIGRATIONS: Final[Mapping[int, Sequence[str]]] = {
         " wrapped FROM materials_of_2",
         "DROP TABLE materials_of_2",
         *_SINCE_3,
+        f"INSERT INTO meta VALUES ('{TRACKED_SINCE}', 1000 * CAST(strftime('%s', 'now') AS INTEGER))",  # noqa: S608
     ),
 }
 """By version, what makes a file of the next version out of one of it."""

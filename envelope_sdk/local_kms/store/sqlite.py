@@ -22,12 +22,11 @@ from typing import Final
 
 from envelope_sdk.errors import KeyStoreError, LocalKmsError, UsageError
 from envelope_sdk.local_kms.store.backup import write_backup
+from envelope_sdk.local_kms.store.in_force import RootKeyInForce
 from envelope_sdk.local_kms.store.opening import check_paths, default_root_key_path, prepare, refuse_emptied
-from envelope_sdk.local_kms.store.records import read_records
 from envelope_sdk.local_kms.store.root_key import ROOT_KEY_LENGTH, sync_folder
-from envelope_sdk.local_kms.store.rotation import change_root_key, tidy_root_key_files
+from envelope_sdk.local_kms.store.rotation import tidy_root_key_files
 from envelope_sdk.local_kms.store.rows.transaction import SqliteTransaction, forgive
-from envelope_sdk.local_kms.store.schema import SCHEMA_VERSION
 from envelope_sdk.local_kms.store.session import CHANGE, LOOK, Session, connect, translated
 from envelope_sdk.local_kms.store.sources import CHECK, Keeper, RootKeySource
 from envelope_sdk.local_kms.store.wrapping import MaterialWrapper
@@ -58,9 +57,7 @@ class SqliteStore:
         self._path = path
         self._reader = reader
         self._writer = writer
-        self._keeper = keeper
-        # While the root key changes there are two: looks that began before need the old one.
-        self._wrappers: tuple[MaterialWrapper, ...] = (wrapper,)
+        self._in_force = RootKeyInForce(str(path), keeper, wrapper)
         self._random = random
         self._changes = 0
         self._process = os.getpid()
@@ -125,10 +122,9 @@ class SqliteStore:
     def read(self) -> Generator[SqliteTransaction]:
         """Begin a look."""
         self._check_process()
-        wrappers = self._wrappers
+        before = self._in_force.wrappers
         with self._reader.transaction(LOOK):
-            connection = self._reader.connection
-            yield SqliteTransaction(connection, self._wrapper_in_force(connection, wrappers))
+            yield self._transaction(self._reader, before)
 
     @contextmanager
     def write(self) -> Generator[SqliteTransaction]:
@@ -136,8 +132,7 @@ class SqliteStore:
         self._check_process()
         try:
             with self._writer.transaction(CHANGE):
-                connection = self._writer.connection
-                transaction = SqliteTransaction(connection, self._wrapper_in_force(connection, ()))
+                transaction = self._transaction(self._writer, ())
                 yield transaction
                 debt = transaction.debt()
         finally:
@@ -153,15 +148,12 @@ class SqliteStore:
         """
         check_paths(self._path, root_key)
         beside = None if self._path is _MEMORY else default_root_key_path(self._path)
-        old, new = self._keeper, Keeper(str(self._path), beside, root_key, self._random)
+        old, new = self._in_force.keeper, Keeper(str(self._path), beside, root_key, self._random)
         with self.write() as transaction:
-            current = transaction.wrapper
-            wrapper = change_root_key(self._writer.connection, current, old, new)
+            self._in_force.change(self._writer.connection, transaction.wrapper, new)
             # What was wrapped under the old root key must not stay behind in the log.
             transaction.run_up_debt()
-            self._wrappers = (wrapper, current)
-        self._keeper = new
-        self._wrappers = (wrapper,)
+        self._in_force.changed(new)
         with self.write():
             tidy_root_key_files(self._writer.connection, old, new)
 
@@ -185,37 +177,18 @@ class SqliteStore:
         self._settle()
         self._writer.close()
 
-    def _wrapper_in_force(
-        self, connection: sqlite3.Connection, wrappers: tuple[MaterialWrapper, ...]
-    ) -> MaterialWrapper:
-        """Return the wrapper of the root key that what this transaction sees is under.
-
-        Raises:
-            KeyStoreError: others have changed the root key, and the new one is not to be had; or the schema.
-        """
+    def _transaction(self, session: Session, before: tuple[MaterialWrapper, ...]) -> SqliteTransaction:
+        connection = session.connection
         schema = connection.execute("PRAGMA user_version").fetchone()[0]
-        if schema != SCHEMA_VERSION:
-            raise KeyStoreError(
-                f"another version of envelope-sdk has made the key store {self._path} one of schema {schema} while it "
-                f"was open (this one knows {SCHEMA_VERSION}): start again with that version"
-            )
         row = connection.execute("SELECT value FROM meta WHERE name = ?", (CHECK,)).fetchone()
         check = None if row is None else row[0]
-        for wrapper in (*wrappers, *self._wrappers):
-            if isinstance(check, bytes) and wrapper.fits(check):
-                return wrapper
-        try:
-            wrapper = self._keeper.open(read_records(connection))
-        except KeyStoreError as error:
-            raise KeyStoreError(f"the root key was changed while the key store was open: {error}") from error
-        self._wrappers = (wrapper,)
-        return wrapper
+        return SqliteTransaction(connection, self._in_force.wrapper(connection, schema, check, before))
 
     def _settle(self) -> None:
         """Empty the log if that is owed; whoever is not up to it leaves it to the next."""
         with suppress(LocalKmsError):
             with self._writer.transaction(LOOK):
-                debt = SqliteTransaction(self._writer.connection, self._wrappers[0]).debt()
+                debt = SqliteTransaction(self._writer.connection, self._in_force.wrappers[0]).debt()
             if debt is not None:
                 self._empty_log(debt)
 

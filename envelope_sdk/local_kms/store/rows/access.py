@@ -11,6 +11,7 @@ from envelope_sdk.local_kms.store.rows.columns import (
     Rows,
     number_of,
     number_or_none,
+    scope_of,
     text,
     text_or_none,
     time,
@@ -25,7 +26,9 @@ _GRANT: Final = (
 )
 _GRANTS: Final = f"{_GRANT} AND key_id = ? ORDER BY grant_id"
 _RETIRABLE: Final = (
-    f"{_GRANT} AND retiring = ? AND (key_id > ? OR (key_id = ? AND grant_id > ?)) ORDER BY key_id, grant_id LIMIT ?"
+    "SELECT key_id, grant_id, token, created, effective, issuing_account, grantee, retiring, document, account"
+    " FROM grants WHERE region = ? AND retiring = ? AND (account, key_id, grant_id) > (?, ?, ?)"
+    " ORDER BY account, key_id, grant_id LIMIT ?"
 )
 _PUT_GRANT: Final = (
     "INSERT INTO grants (account, region, key_id, grant_id, token, created, effective, issuing_account, grantee,"
@@ -56,11 +59,10 @@ class AccessRows(Rows):
         rows = self._connection.execute(_GRANTS, (scope.account, scope.region, key_id))
         return [_grant(scope, row) for row in rows]
 
-    def retirable(self, scope: Scope, retiring: str, after: tuple[str, str], limit: int) -> Sequence[GrantRecord]:
+    def retirable(self, region: str, retiring: str, after: tuple[str, str, str], limit: int) -> Sequence[GrantRecord]:
         """Return up to ``limit`` grants that ``retiring`` may retire."""
-        key_id, grant_id = after
-        values = (scope.account, scope.region, retiring, key_id, key_id, grant_id, limit)
-        return [_grant(scope, row) for row in self._connection.execute(_RETIRABLE, values)]
+        rows = self._connection.execute(_RETIRABLE, (region, retiring, *after, limit))
+        return [_grant(scope_of(row[-1], region), row[:-1]) for row in rows]
 
     def put_grant(self, grant: GrantRecord) -> None:
         """Add or replace a grant."""

@@ -30,6 +30,11 @@ class Rows:
         self._wrapper = wrapper
 
     @property
+    def connection(self) -> Connection:
+        """The connection."""
+        return self._connection
+
+    @property
     def wrapper(self) -> MaterialWrapper:
         """What wraps and unwraps secrets in this transaction."""
         return self._wrapper

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.model import LastUsage
 from envelope_sdk.local_kms.store.rows.columns import Rows, number_of, scope_of, text, time, whole
+from envelope_sdk.local_kms.store.schema import TRACKED_SINCE
 
 __all__ = ["FigureRows"]
 
@@ -39,6 +41,11 @@ class FigureRows(Rows):
         """Add to the counts of a month."""
         rows = [(at.account, at.region, key_id, month, name, count) for (at, key_id, name), count in counts.items()]
         self._connection.executemany(_ADD, rows)
+
+    def tracked_since(self) -> datetime | None:
+        """Return since when uses are noted."""
+        row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (TRACKED_SINCE,)).fetchone()
+        return None if row is None else time(row[0])
 
     def last_usage(self, scope: Scope, key_id: str) -> LastUsage | None:
         """Return when a key was last used."""

@@ -13,6 +13,7 @@ from envelope_sdk.local_kms.store.rows.columns import (
     Rows,
     number_of,
     number_or_none,
+    scope_of,
     text,
     text_or_none,
     time,
@@ -29,6 +30,9 @@ _COLUMNS: Final = (
 _SELECT: Final = f"SELECT {_COLUMNS} FROM keys"  # noqa: S608 - constants only, as below
 _ONE: Final = f"{_SELECT} WHERE account = ? AND region = ? AND key_id = ?"
 _PAGE: Final = f"{_SELECT} WHERE account = ? AND region = ? AND key_id > ? ORDER BY key_id LIMIT ?"
+# By name: SQLite would walk through the keys themselves, policies and all.
+_COUNT: Final = "SELECT count(*) FROM keys INDEXED BY keys_by_id WHERE account = ? AND region = ?"
+_SCOPES: Final = "SELECT DISTINCT account, region FROM keys INDEXED BY keys_by_id ORDER BY account, region"
 _RELATED: Final = f"{_SELECT} WHERE account = ? AND key_id = ? ORDER BY region"
 _TO_ERASE: Final = f"{_SELECT} WHERE deletion <= ?"
 _TO_ROTATE: Final = f"{_SELECT} WHERE next_rotation <= ? ORDER BY next_rotation, account, region, key_id"
@@ -59,6 +63,14 @@ class KeyRows(Rows):
         """Return up to ``limit`` keys after ``after``."""
         rows = self._connection.execute(_PAGE, (scope.account, scope.region, after, limit))
         return [_key(row) for row in rows]
+
+    def count_keys(self, scope: Scope) -> int:
+        """Return how many keys there are."""
+        return whole(self._connection.execute(_COUNT, (scope.account, scope.region)).fetchone()[0])
+
+    def scopes(self) -> Sequence[Scope]:
+        """Return every account and Region that has keys."""
+        return [scope_of(*row) for row in self._connection.execute(_SCOPES)]
 
     def related(self, account: str, key_id: str) -> Sequence[Key]:
         """Return the keys of that id in all Regions."""

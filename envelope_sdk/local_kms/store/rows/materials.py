@@ -31,6 +31,14 @@ _RECORD: Final = (
     " expiry FROM materials"
 )
 _OF_KEY: Final = f"{_RECORD} WHERE account = ? AND region = ? AND key_id = ? ORDER BY created, material_id"
+# From account to account by the primary key, which begins with it: there are few, and of materials there are many.
+_OWNER: Final = (
+    "WITH RECURSIVE accounts (account) AS (SELECT min(account) FROM materials UNION ALL"
+    " SELECT (SELECT min(account) FROM materials WHERE account > accounts.account) FROM accounts"
+    " WHERE accounts.account IS NOT NULL)"
+    " SELECT materials.account, materials.key_id FROM accounts JOIN materials ON materials.account = accounts.account"
+    " AND materials.region = ? AND materials.material_id = ? ORDER BY materials.account LIMIT 1"
+)
 _EXPIRED: Final = f"{_RECORD} WHERE expiry <= ? AND wrapped IS NOT NULL ORDER BY expiry, account, region, material_id"
 _UPDATE: Final = (
     "UPDATE materials SET state = ?, rotated = ?, rotation = ?, description = ?, expiry = ?"
@@ -51,6 +59,11 @@ class MaterialRows(Rows):
             return None
         key_id, created, wrapped = text(row[0]), time(row[1]), row[2]
         return Material(key_id, material_id, created, self._wrapper.unwrap(scope, key_id, material_id, wrapped))
+
+    def owner_of(self, region: str, material_id: str) -> tuple[Scope, str] | None:
+        """Return where the key of a material is, and its id."""
+        row = self._connection.execute(_OWNER, (region, material_id)).fetchone()
+        return None if row is None else (scope_of(row[0], region), text(row[1]))
 
     def materials(self, scope: Scope, key_id: str) -> Sequence[MaterialRecord]:
         """Return what is known of all materials of a key."""
