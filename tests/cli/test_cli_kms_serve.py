@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import fields
@@ -19,7 +18,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from testkit.kms_http import call, client
+from testkit.kms_http import call, client, eventually
 
 from envelope_sdk.cli.commands.serve import serve as command
 from envelope_sdk.local_kms import LocalKms
@@ -179,6 +178,7 @@ def test_without_the_extra_it_says_how_to_get_it(envelope: Any, ended: Any) -> N
 def test_what_is_not_said_is_as_the_settings_have_it() -> None:
     usual = Settings()
     names = {"tls_cert": "tls_certificate", "allow_host": "allowed_hosts", "allow_origin": "allowed_origins"}
+    names |= {"quotas": "quota_scale", "latency": "latency_seconds", "grant_propagation": "grant_propagation_seconds"}
     names |= {"access_key_file": "access_keys", "allow_anonymous_remote": "anonymous_remote"}
     known = {field.name for field in fields(Settings)}
     for option in command.params:
@@ -228,8 +228,8 @@ def test_a_worker_that_dies_is_replaced(serve: Serve) -> None:
     first, second = _workers_of(serving)
     os.kill(first, signal.SIGKILL)
 
-    assert _eventually(lambda: len(set(_workers_of(serving)) - {first}) == 2)
-    assert _eventually(lambda: client(serving.url).list_keys()["Keys"] == [])
+    assert eventually(lambda: len(set(_workers_of(serving)) - {first}) == 2)
+    assert eventually(lambda: client(serving.url).list_keys()["Keys"] == [])
     assert second in _workers_of(serving)
     assert serving.stop() == 0
     assert any("a worker ended with -9 and is replaced" in line for line in serving.lines)
@@ -241,7 +241,7 @@ def test_workers_end_with_their_parent(serve: Serve) -> None:
     serving = serve("--workers", "2")
     workers = _workers_of(serving)
     serving.process.kill()
-    assert _eventually(lambda: not any(_lives(pid) for pid in workers))
+    assert eventually(lambda: not any(_lives(pid) for pid in workers))
 
 
 def _lives(pid: int) -> bool:
@@ -249,18 +249,6 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def _eventually(check: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        try:
-            if check():
-                return True
-        except (OSError, BotoCoreError):
-            pass
-        time.sleep(0.02)
-    return False
 
 
 # --- stopping --------------------------------------------------------------------------------------------------------
@@ -286,7 +274,7 @@ class _Writers:
 
     def wait(self, until: int) -> None:
         """Return when so many keys have been made."""
-        assert _eventually(lambda: len(self.answered) >= until)
+        assert eventually(lambda: len(self.answered) >= until)
 
     def join(self) -> set[str]:
         """Return all that were answered."""

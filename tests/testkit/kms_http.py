@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import json
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 
-__all__ = ["Answer", "call", "client", "connect", "exchange", "post", "read_answer", "request_bytes"]
+from envelope_sdk.local_kms.store.sqlite import SqliteStore
+from envelope_sdk.primitives.entropy import system_random
+
+__all__ = [
+    "Answer",
+    "FailingStore",
+    "call",
+    "client",
+    "connect",
+    "eventually",
+    "exchange",
+    "post",
+    "read_answer",
+    "request_bytes",
+]
 
 
 def client(
@@ -101,3 +118,38 @@ def post(url: str, operation: str, body: bytes, headers: dict[str, str | None] |
         "X-Amz-Target": f"TrentService.{operation}",
     }
     return call(url, "POST", "/", body, usual | (headers or {}))
+
+
+class FailingStore:
+    """A store in memory that works until it is told not to.
+
+    Attributes:
+        store: it.
+        error: what every look at it ends in, if anything.
+    """
+
+    def __init__(self) -> None:
+        self.store = SqliteStore.in_memory(system_random)
+        self.error: Exception | None = None
+
+    def version(self) -> object:
+        """Return what the store does."""
+        if self.error is not None:
+            raise self.error
+        return self.store.version()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+def eventually(check: Callable[[], bool]) -> bool:
+    """Return whether ``check`` holds within 20 seconds; a server that is not there does not."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            if check():
+                return True
+        except (OSError, AssertionError, BotoCoreError):
+            pass
+        time.sleep(0.01)
+    return False
