@@ -74,8 +74,13 @@ class BackgroundServer:
         self.stop()
         self._thread.join()
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not come to its end."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
-        """Begin to stop: what is under way is finished."""
+        """Begin to stop: what is under way is finished. Called again, connections are not waited for."""
         # A flag that the event loop looks at: safe from any thread.
         self.process.stop()
 

@@ -42,7 +42,7 @@ def serve(
     worker: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
 ) -> None:
-    """Serve until a signal comes: SIGINT, SIGTERM or SIGHUP. A second one ends requests that are under way.
+    """Serve until a signal comes: SIGINT, SIGTERM or SIGHUP. After a second, connections are not waited for.
 
     Args:
         settings: how to run.
