@@ -19,6 +19,8 @@ pytest.importorskip("uvicorn", reason="the server needs the extra 'server'")
 
 from envelope_sdk.local_kms.server.running import ServerProcess, listen, url_of
 from envelope_sdk.local_kms.server.settings import Settings
+from envelope_sdk.local_kms.store.sqlite import SqliteStore
+from envelope_sdk.primitives.entropy import system_random
 
 ALICE = "arn:aws:iam::000000000000:user/alice"
 APP_ROLE = "arn:aws:iam::000000000000:role/app"
@@ -29,7 +31,8 @@ def served(database: Path) -> Generator[tuple[LocalKms, str]]:
     """A KMS in a file, and the URL of a server over the same file."""
     settings = Settings(store=str(database), port=0, stored_access_keys=True, log_format="off")
     with LocalKms.open(database) as kms:
-        process, opened, ready = ServerProcess(settings), listen(settings), threading.Event()
+        process = ServerProcess(settings, lambda: SqliteStore.open(database, None, system_random))
+        opened, ready = listen(settings), threading.Event()
         thread = threading.Thread(target=process.run, args=(opened, ready.set))
         thread.start()
         try:
