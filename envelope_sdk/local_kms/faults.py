@@ -19,6 +19,7 @@ __all__ = [
     "dry_run",
     "expired_token",
     "incomplete_signature",
+    "entity_exists",
     "incorrect_key",
     "internal",
     "invalid_alias_name",
@@ -36,6 +37,7 @@ __all__ = [
     "malformed_key_id",
     "malformed_policy",
     "missing_authentication",
+    "no_such_entity",
     "not_found",
     "request_too_large",
     "reserved_alias",
@@ -178,6 +180,21 @@ def invalid_grant_token() -> KmsServiceError:
 def invalid_grant_id() -> KmsServiceError:
     """A grant id that cannot be one."""
     return KmsServiceError("InvalidGrantIdException", "The grant id is not valid.")
+
+
+def no_such_entity(message: str) -> KmsServiceError:
+    """A user, group, role, policy or access key is not there: IAM's error."""
+    return KmsServiceError("NoSuchEntity", message, status=404)
+
+
+def entity_exists(message: str) -> KmsServiceError:
+    """There is a user, group or role of that name already: IAM's error."""
+    return KmsServiceError("EntityAlreadyExists", message, status=409)
+
+
+def limit_exceeded(message: str) -> KmsServiceError:
+    """A quota on how many of something there may be."""
+    return KmsServiceError("LimitExceededException", message)
 
 
 def incorrect_key() -> KmsServiceError:
