@@ -192,11 +192,6 @@ def entity_exists(message: str) -> KmsServiceError:
     return KmsServiceError("EntityAlreadyExists", message, status=409)
 
 
-def limit_exceeded(message: str) -> KmsServiceError:
-    """A quota on how many of something there may be."""
-    return KmsServiceError("LimitExceededException", message)
-
-
 def incorrect_key() -> KmsServiceError:
     """The key named is not the one the blob was made with."""
     return KmsServiceError(

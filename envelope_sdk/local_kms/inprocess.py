@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import uuid
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from envelope_sdk.errors import KmsServiceError
+from envelope_sdk.errors import KmsServiceError, UsageError
 from envelope_sdk.local_kms.audit.log import AuditLog
 from envelope_sdk.local_kms.call import Requester
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.limits import ResourceQuotas
+from envelope_sdk.local_kms.methods.access import AccessMethods
 from envelope_sdk.local_kms.methods.agreement import AgreementMethods
 from envelope_sdk.local_kms.methods.aliases import AliasMethods
 from envelope_sdk.local_kms.methods.encryption import EncryptionMethods
@@ -41,6 +43,8 @@ DEFAULT_ACCOUNT: Final = "000000000000"
 """The account a local KMS belongs to unless told otherwise, as with other local emulators. AWS gives it to nobody, so
 that local ARNs are told from real ones at sight."""
 
+_LONGEST_PROPAGATION: Final = timedelta(days=1)
+
 
 class LocalKms(
     KeyMethods,
@@ -50,13 +54,16 @@ class LocalKms(
     EncryptionMethods,
     SigningMethods,
     AgreementMethods,
+    AccessMethods,
 ):
     """A key management service in a file, or in memory, called like ``boto3.client("kms")``.
 
     Methods, keyword parameters, answers and errors are boto3's (API version 2014-11-01); an error is
     :class:`~envelope_sdk.errors.KmsServiceError` with AWS's code and text and a ``response`` like that of botocore's
-    ``ClientError``. What is not built yet answers ``UnsupportedOperationException`` and says so. Key policies are kept
-    but not enforced: whoever can read the file and its root key can use every key in it.
+    ``ClientError``. What is not built yet answers ``UnsupportedOperationException`` and says so.
+
+    The caller is the root user of the account, whom key policies bind as on AWS; :meth:`acting_as` calls as others do,
+    and :meth:`simulate` says why they may or may not. Whoever can read the file and its root key can be whom they like.
 
     Keys are of every kind that AWS KMS has outside of China, and each is for one thing:
 
@@ -95,6 +102,7 @@ class LocalKms(
         limits: ResourceQuotas | None = None,
         latency: Latency | None = None,
         audit: Audit = None,
+        grant_propagation: float = 0,
     ) -> None:
         """Put a KMS over any store; :meth:`open` and :meth:`in_memory` are the usual ways in.
 
@@ -108,15 +116,21 @@ class LocalKms(
             limits: how many keys, aliases and so on there may be; as on AWS without.
             latency: how much longer each call takes; it sleeps in the calling thread.
             audit: the audit log that takes down every call: the path of one, or an open one, which stays open.
+            grant_propagation: seconds until a new grant counts for callers who do not give its token: up to five
+                minutes with AWS, none here unless told otherwise.
 
         Raises:
-            UsageError: the Region or account cannot be one.
+            UsageError: the Region, account or time cannot be one.
         """
         scope = Scope(account, region)
         self.region = region
         self.account = account
         self._scope = scope
-        self._root = Caller.parse(f"{scope.arn_prefix.split(':kms:')[0]}:iam::{account}:root")
+        self._caller = Caller.parse(f"{scope.arn_prefix.split(':kms:')[0]}:iam::{account}:root")
+        self._way: dict[str, Any] = {}
+        self._whole = True
+        self._clock = clock
+        self._random = random
         throttle = None if quotas is None else Throttle(quotas)
         self._latency = latency
         self._own_log: AuditLog | None = None
@@ -124,7 +138,15 @@ class LocalKms(
             journal: AuditLog | None = audit
         else:
             journal = self._own_log = None if audit is None else AuditLog(audit)
-        self._service = Service(store, clock=clock, random=random, quotas=throttle, limits=limits, journal=journal)
+        self._service = Service(
+            store,
+            clock=clock,
+            random=random,
+            quotas=throttle,
+            limits=limits,
+            journal=journal,
+            grant_propagation=_propagation(grant_propagation),
+        )
 
     @classmethod
     def open(
@@ -140,6 +162,7 @@ class LocalKms(
         limits: ResourceQuotas | None = None,
         latency: Latency | None = None,
         audit: Audit = None,
+        grant_propagation: float = 0,
     ) -> LocalKms:
         """Open the key store in the SQLite file ``path``; on first use the file and its root key are made.
 
@@ -159,6 +182,7 @@ class LocalKms(
             limits: how many keys, aliases and so on there may be; as on AWS without.
             latency: how much longer each call takes; it sleeps in the calling thread.
             audit: the audit log that takes down every call: the path of one, or an open one, which stays open.
+            grant_propagation: seconds until a new grant counts for callers who do not give its token.
 
         Raises:
             UsageError: the Region, account, path or root key cannot be one.
@@ -181,6 +205,7 @@ class LocalKms(
                 limits=limits,
                 latency=latency,
                 audit=audit,
+                grant_propagation=grant_propagation,
             )
         except BaseException:
             # The audit log cannot be opened.
@@ -198,6 +223,7 @@ class LocalKms(
         account: str = DEFAULT_ACCOUNT,
         clock: Clock = system_clock,
         random: RandomSource = system_random,
+        grant_propagation: float = 0,
     ) -> LocalKms:
         """Open the key store in a PostgreSQL database, which servers on several hosts may share.
 
@@ -215,6 +241,7 @@ class LocalKms(
             account: twelve digits.
             clock: returns the time, tz-aware.
             random: the source of keys, ids and nonces; anything but the default is for tests.
+            grant_propagation: seconds until a new grant counts for callers who do not give its token.
 
         Raises:
             UsageError: the Region, account, URL, schema or root key cannot be one, or there is no root key.
@@ -228,7 +255,9 @@ class LocalKms(
 
         Scope(account, region)
         store = PostgresqlStore.open(url, root_key, random, schema=schema)
-        return cls(store, region=region, account=account, clock=clock, random=random)
+        return cls(
+            store, region=region, account=account, clock=clock, random=random, grant_propagation=grant_propagation
+        )
 
     @classmethod
     def in_memory(
@@ -242,6 +271,7 @@ class LocalKms(
         limits: ResourceQuotas | None = None,
         latency: Latency | None = None,
         audit: Audit = None,
+        grant_propagation: float = 0,
     ) -> LocalKms:
         """Make an empty KMS whose keys are gone when it is closed: for tests. Parameters as in :meth:`open`."""
         store = SqliteStore.in_memory(random)
@@ -255,6 +285,7 @@ class LocalKms(
             limits=limits,
             latency=latency,
             audit=audit,
+            grant_propagation=grant_propagation,
         )
 
     def __enter__(self) -> Self:
@@ -360,15 +391,21 @@ class LocalKms(
         Raises:
             UsageError: another service.
         """
-        from envelope_sdk.local_kms.authentication import Anybody
+        from envelope_sdk.local_kms.authentication import Always, Anybody
         from envelope_sdk.local_kms.boto3_client import boto3_client
         from envelope_sdk.local_kms.gateway import Gateway
 
-        gateway = Gateway(self._service, Anybody(self.account, self.region))
+        who = Anybody(self.account, self.region) if self._whole else Always(self._caller, self.account)
+        gateway = Gateway(self._service, who)
         return boto3_client(gateway, self.account, region_name or self.region, service, **options)
 
     def close(self) -> None:
-        """Close the store and forget all keys, as well as Python can. Closing twice is no error."""
+        """Close the store and forget all keys, as well as Python can. Closing twice is no error.
+
+        What :meth:`acting_as` returned closes nothing.
+        """
+        if not self._whole:
+            return
         self._service.close()
         if self._own_log is not None:
             self._own_log.close()
@@ -378,7 +415,9 @@ class LocalKms(
         if self._latency is not None:
             self._latency.wait()
         try:
-            answer = self._service.call(operation, parameters, Requester(self._scope, self._root, request_id))
+            answer = self._service.call(
+                operation, parameters, Requester(self._scope, self._caller, request_id, **self._way)
+            )
         except KmsServiceError as error:
             error.response["ResponseMetadata"]["RequestId"] = request_id
             raise
@@ -389,3 +428,13 @@ class LocalKms(
             "RetryAttempts": 0,
         }
         return answer
+
+
+def _propagation(seconds: float) -> timedelta:
+    try:
+        delay = timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
+        delay = timedelta(-1)
+    if not timedelta() <= delay <= _LONGEST_PROPAGATION:
+        raise UsageError(f"grants take from 0 seconds to a day to spread, not {seconds!r}")
+    return delay

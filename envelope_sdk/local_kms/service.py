@@ -181,6 +181,10 @@ class Service:
         """
         self._catalogue.view()
 
+    def preview(self, operation: str, parameters: Mapping[str, object], requester: Requester) -> Call:
+        """Return a call as it would begin: to ask what would be allowed. Nothing is done, counted or recorded."""
+        return Call(operation, parameters, requester, self._now(), self._catalogue.view(), self._around)
+
     def close(self) -> None:
         """Forget all keys and close the store."""
         self._catalogue.close()

@@ -1,4 +1,4 @@
-"""Access keys of users and sessions: issued, kept wrapped, and found again when a request is signed with one."""
+"""Access keys of users and sessions: issued, and kept wrapped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from envelope_sdk.errors import KeyStoreError, UsageError
+from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.model import AccessKey
 from envelope_sdk.local_kms.policy import Caller
@@ -19,18 +19,17 @@ from envelope_sdk.primitives.entropy import RandomSource
 
 __all__ = [
     "DEFAULT_SESSION",
-    "AccessKeys",
     "IssuedKey",
+    "KeyIssuer",
     "SessionCredentials",
-    "StoredCredentials",
-    "StoredKey",
+    "damaged_key",
+    "key_document",
 ]
 
 DEFAULT_SESSION: Final = timedelta(hours=1)
 """How long a session lasts unless told otherwise (API_AssumeRole, ``DurationSeconds``)."""
 
 _LONGEST: Final = timedelta(hours=36)
-_CAPACITY: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,7 +76,7 @@ class SessionCredentials:
         raise TypeError("credentials cannot be pickled or copied")
 
 
-class AccessKeys:
+class KeyIssuer:
     """The access keys of a store. Who may have one is asked elsewhere."""
 
     def __init__(self, store: Store, clock: Callable[[], datetime], random: RandomSource) -> None:
@@ -130,7 +129,7 @@ class AccessKeys:
             if key is None:
                 raise _unknown(access_key_id)
             try:
-                document = json.dumps({**_read(key), "active": active}, sort_keys=True)
+                document = json.dumps({**key_document(key), "active": active}, sort_keys=True)
                 transaction.put_access_key(replace(key, document=document))
             finally:
                 wipe(memoryview(key.secret))
@@ -172,102 +171,19 @@ class AccessKeys:
             wipe(memoryview(wrapped))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class StoredKey:
-    """An access key as it is looked up. Its repr shows no secret.
-
-    Attributes:
-        access_key_id: its id.
-        secret: the secret access key.
-        caller: who signs with it.
-        session_token: what has to come with every request; ``None`` for keys without.
-        expires: when it ends, UTC; ``None`` for never.
-    """
-
-    access_key_id: str
-    secret: str
-    caller: Caller
-    session_token: str | None = None
-    expires: datetime | None = None
-
-    def __repr__(self) -> str:
-        return f"StoredKey({self.access_key_id!r}, {self.caller.arn!r}, <secret>)"
-
-    def __reduce__(self) -> str:
-        raise TypeError("an access key cannot be pickled or copied")
-
-
-class StoredCredentials:
-    """The access keys of a store, looked up for each request. Safe to share between threads.
-
-    What is found is kept until anybody changes the store.
-    """
-
-    def __init__(self, store: Store) -> None:
-        """Take the store."""
-        self._store = store
-        self._kept: tuple[object, dict[str, StoredKey]] = (None, {})
-
-    def __repr__(self) -> str:
-        return f"StoredCredentials({self._store!r}, <secret>)"
-
-    def find(self, access_key_id: str) -> StoredKey | None:
-        """Return the access key of that id, ``None`` where there is none that is active.
-
-        Whether it has expired is looked at by whoever asks.
-
-        Raises:
-            KeyStoreError: its record is damaged.
-        """
-        version = self._store.version()
-        kept_version, kept = self._kept
-        if kept_version != version:
-            kept = {}
-            self._kept = (version, kept)
-        found = kept.get(access_key_id)
-        if found is None:
-            found = self._load(access_key_id)
-            if found is not None and len(kept) < _CAPACITY:
-                kept[access_key_id] = found
-        return found
-
-    def _load(self, access_key_id: str) -> StoredKey | None:
-        with self._store.read() as look:
-            key = look.access_key(access_key_id)
-            if key is None:
-                return None
-            try:
-                document = _read(key)
-                secrets = json.loads(key.secret)
-                role = document["role"]
-                # A session outlives neither its role nor, as the store sees to it, a key its user.
-                gone = bool(role) and look.identity(role) is None
-                if gone or not document["active"]:
-                    return None
-                caller = Caller.parse(
-                    key.arn,
-                    role_path=f"/{role.split('/', 1)[1].rpartition('/')[0]}/".replace("//", "/") if role else "/",
-                    tags=document["tags"],
-                    session_policies=document["session_policies"],
-                )
-                return StoredKey(access_key_id, secrets["secret"], caller, secrets["token"], key.expiry)
-            except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-                raise _damaged(access_key_id) from None
-            finally:
-                wipe(memoryview(key.secret))
-
-
-def _read(key: AccessKey) -> dict[str, Any]:
+def key_document(key: AccessKey) -> dict[str, Any]:
+    """Return what is kept of an access key beside its secret. Raises KeyStoreError."""
     try:
         document: dict[str, Any] = json.loads(key.document)
     except ValueError:
-        raise _damaged(key.access_key_id) from None
+        raise damaged_key(key.access_key_id) from None
     return document
 
 
-def _damaged(access_key_id: str) -> KeyStoreError:
+def damaged_key(access_key_id: str) -> KeyStoreError:
+    """Return the error for a record that cannot be read."""
     return KeyStoreError(f"the key store's record of access key {access_key_id} is damaged")
 
 
-def _unknown(access_key_id: str) -> Exception:
+def _unknown(access_key_id: str) -> KmsServiceError:
     return faults.no_such_entity(f"The Access Key with id {access_key_id} cannot be found.")

@@ -15,7 +15,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from envelope_sdk.errors import KmsServiceError, UsageError
 from envelope_sdk.local_kms import faults
-from envelope_sdk.local_kms.access.credentials import DEFAULT_SESSION, AccessKeys, IssuedKey, SessionCredentials
+from envelope_sdk.local_kms.access.credentials import DEFAULT_SESSION, IssuedKey, KeyIssuer, SessionCredentials
 from envelope_sdk.local_kms.access.identity_documents import IdentityDocument, IdentityKind, document_of
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.model import Identity
@@ -95,7 +95,7 @@ class Identities:
         self._prefix = f"arn:{scope.arn_prefix.split(':')[1]}"
         self._clock = clock
         self._random = random
-        self._keys = AccessKeys(store, clock, random)
+        self._keys = KeyIssuer(store, clock, random)
 
     def __repr__(self) -> str:
         return f"Identities({self._account})"
