@@ -221,7 +221,7 @@ class Identities:
         with self._store.write() as transaction:
             identity = self._existing(transaction, arn)
             for group in wanted:
-                self._existing(transaction, group)
+                self._existing(transaction, group, IdentityKind.GROUP)
             transaction.put_identity(replace(identity, document=replace(document_of(identity), groups=wanted).text()))
 
     @_called("CreateAccessKey")
@@ -342,16 +342,16 @@ class Identities:
         identity = Identity(self._account, arn, self._keys.now(), document.text())
         with self._store.write() as transaction:
             for group in groups:
-                self._existing(transaction, group)
+                self._existing(transaction, group, IdentityKind.GROUP)
             for other in map(document_of, transaction.identities(self._account)):
                 if other.kind is kind and other.name.lower() == name.lower():
                     raise faults.entity_exists(f"{kind.capitalize()} with name {name} already exists.")
             transaction.put_identity(identity)
         return _shown(identity)
 
-    def _existing(self, look: ReadTransaction, arn: str) -> Identity:
+    def _existing(self, look: ReadTransaction, arn: str, kind: IdentityKind | None = None) -> Identity:
         identity = look.identity(arn)
-        if identity is None or identity.account != self._account:
+        if identity is None or identity.account != self._account or kind not in (None, document_of(identity).kind):
             raise faults.no_such_entity(f"{arn} cannot be found.")
         return identity
 

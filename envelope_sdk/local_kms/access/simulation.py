@@ -13,7 +13,7 @@ from envelope_sdk.local_kms.accounts import CROSS_ACCOUNT
 from envelope_sdk.local_kms.call import Call, Requester
 from envelope_sdk.local_kms.identifiers import parse_reference
 from envelope_sdk.local_kms.model import Key
-from envelope_sdk.local_kms.policy import KEY_OPERATIONS, Grant, Step, explain, not_let_in
+from envelope_sdk.local_kms.policy import KEY_OPERATIONS, Grant, Step, explain, keys_of, not_let_in
 from envelope_sdk.local_kms.service import OPERATIONS, Service
 
 __all__ = ["Simulation", "simulate"]
@@ -73,7 +73,7 @@ def simulate(
         tokens: grant tokens.
 
     Raises:
-        UsageError: there is no such action; or it needs a key, or has none.
+        UsageError: there is no such action; or it needs a key, or has none; or has no encryption context.
         KmsServiceError: NotFoundException; InvalidGrantTokenException.
     """
     known = _ACTIONS.get(action.lower().removeprefix("kms:"))
@@ -81,6 +81,8 @@ def simulate(
         raise UsageError(f"there is no permission {action!r} that policies decide on")
     if (name is None) is (known in KEY_OPERATIONS):
         raise UsageError(f"kms:{known} is {'about a key: name one' if name is None else 'not about a key: name none'}")
+    if context and "kms:EncryptionContextKeys" not in keys_of(known):
+        raise UsageError(f"kms:{known} has no encryption context")
     operation = "ReEncrypt" if known.startswith("ReEncrypt") else known
     parameters: dict[str, object] = {_NAMES.get(known, "KeyId"): name, "GrantTokens": list(tokens)}
     if known == "CreateGrant":
