@@ -17,7 +17,8 @@ except ImportError as error:
     raise ImportError("the server needs more: pip install 'envelope-sdk[server]'") from error
 
 from envelope_sdk.errors import LocalKmsError, UsageError
-from envelope_sdk.local_kms.access_keys import read_access_keys
+from envelope_sdk.local_kms.access.stored_credentials import StoredCredentials
+from envelope_sdk.local_kms.access_keys import Credentials, read_access_keys
 from envelope_sdk.local_kms.authentication import Anybody, Authentication, Signatories
 from envelope_sdk.local_kms.gateway import Gateway
 from envelope_sdk.local_kms.server.app import App
@@ -112,8 +113,7 @@ class ServerProcess:
         self.settings = settings
         self.clock = MovableClock(clock) if settings.test_clock else None
         self._tls = _tls(settings)
-        # Signatures are dated by the callers' clocks, which nobody moves.
-        authentication = _authentication(settings, clock)
+        access_keys = None if settings.access_keys is None else read_access_keys(Path(settings.access_keys))
         notes = KeyNotes()
         store = store or SqliteStore.open(Path(settings.store), None, system_random)
         self.service = Service(store, clock=self.clock or clock, journal=notes)
@@ -122,7 +122,8 @@ class ServerProcess:
         self._stopping = False
         app = App(
             self.service,
-            Gateway(self.service, authentication, failed=self._log.failure),
+            # Signatures are dated by the callers' clocks, which nobody moves.
+            Gateway(self.service, _authentication(settings, access_keys, store, clock), failed=self._log.failure),
             threads=self._threads,
             origins=Origins(settings),
             log=self._log,
@@ -226,10 +227,10 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def _authentication(settings: Settings, clock: Clock) -> Authentication:
-    if settings.access_keys is None:
+def _authentication(settings: Settings, access_keys: Credentials | None, store: Store, clock: Clock) -> Authentication:
+    if not settings.signed:
         return Anybody(settings.account, settings.region)
-    return Signatories(Verifier(read_access_keys(Path(settings.access_keys)), clock))
+    return Signatories(Verifier(access_keys or StoredCredentials(store), clock))
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

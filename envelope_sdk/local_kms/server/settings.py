@@ -32,7 +32,9 @@ class Settings:
         port: 0 for any that is free.
         region: that of requests that name none.
         account: that of requests that name none, where anybody may call.
-        access_keys: the file of access keys that requests are signed with; ``None`` where anybody may call.
+        access_keys: the file of access keys that requests are signed with.
+        stored_access_keys: whether those in the store are, of local users and sessions. Without either, anybody may
+            call.
         anonymous_remote: whether anybody may call from other machines too.
         allowed_hosts: names by which the server may be called besides those of the loopback interface.
         allowed_origins: web pages that may call it, as their browsers name them; ``*`` for all.
@@ -57,6 +59,7 @@ class Settings:
     region: str = DEFAULT_REGION
     account: str = DEFAULT_ACCOUNT
     access_keys: str | None = None
+    stored_access_keys: bool = False
     anonymous_remote: bool = False
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
@@ -84,13 +87,20 @@ class Settings:
             raise UsageError("a TLS key is of no use without its certificate")
         if self.test_clock and self.workers > 1:
             raise UsageError("a clock that tests move is one process's own: it cannot be had with several workers")
+        if self.access_keys is not None and self.stored_access_keys:
+            raise UsageError("access keys are looked up in a file or in the store, not in both")
         if min(self.workers, self.max_body, self.max_connections) < 1:
             raise UsageError("workers, bytes of a body and connections are at least 1")
-        if not (is_loopback(self.host) or self.access_keys or self.anonymous_remote):
+        if not (is_loopback(self.host) or self.signed or self.anonymous_remote):
             raise UsageError(
                 f"at {self.host}, whoever reaches this machine could use every key: have requests signed (access keys) "
                 "or allow it explicitly (anonymous remote)"
             )
+
+    @property
+    def signed(self) -> bool:
+        """Whether requests have to be signed."""
+        return self.access_keys is not None or self.stored_access_keys
 
     @property
     def scheme(self) -> str:
