@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies
 
 from envelope_sdk.errors import KeyStoreError, LocalKmsError
 from envelope_sdk.local_kms import LocalKms
@@ -161,6 +162,60 @@ def test_each_column_is_checked_when_it_is_read(database: Path, change: str, rea
     with pytest.raises(KeyStoreError, match="damaged"), store.write() as transaction:
         read(transaction)
     store.close()
+
+
+@pytest.mark.slow
+@given(data=strategies.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_flipped_bit_makes_another_key_of_one(good: _Store, data: strategies.DataObject) -> None:
+    content = bytearray(good.path.read_bytes())
+    for _ in range(data.draw(strategies.integers(1, 3))):
+        content[data.draw(strategies.integers(0, len(content) - 1))] ^= 1 << data.draw(strategies.integers(0, 7))
+    good.damaged(bytes(content))
+    with suppress(LocalKmsError), LocalKms.open(good.copy, root_key=_ROOT_KEY) as kms:
+        with suppress(LocalKmsError):
+            assert kms.decrypt(CiphertextBlob=good.blob)["Plaintext"] == b"x"
+        with suppress(LocalKmsError):
+            made = kms.generate_data_key(KeyId=good.ids[0], KeySpec="AES_256")
+            with LocalKms.open(good.path, root_key=_ROOT_KEY) as whole:
+                assert made["Plaintext"] == whole.decrypt(CiphertextBlob=made["CiphertextBlob"])["Plaintext"]
+
+
+@pytest.mark.slow
+@given(data=strategies.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_flipped_bit_in_the_log_ends_in_a_documented_error_or_the_right_key(
+    good: _Store, data: strategies.DataObject
+) -> None:
+    good.damaged()
+    with LocalKms.open(good.copy, root_key=_ROOT_KEY) as kms:
+        blob = kms.encrypt(KeyId=kms.create_key()["KeyMetadata"]["KeyId"], Plaintext=b"x")["CiphertextBlob"]
+        content, log = good.copy.read_bytes(), bytearray(Path(f"{good.copy}-wal").read_bytes())
+    log[data.draw(strategies.integers(0, len(log) - 1))] ^= 1 << data.draw(strategies.integers(0, 7))
+    good.damaged(content)
+    Path(f"{good.copy}-wal").write_bytes(log)
+    with suppress(LocalKmsError), LocalKms.open(good.copy, root_key=_ROOT_KEY) as kms:
+        for known in (blob, good.blob):
+            with suppress(LocalKmsError):
+                assert kms.decrypt(CiphertextBlob=known)["Plaintext"] == b"x"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("root key check", b"", "is not that of the key store"),
+        ("root key check", b"\0" * 28, "is not that of the key store"),
+        ("root key check", "text", "holds no record of its root key"),
+        ("root key generation", b"many", "record of its root key is damaged"),
+    ],
+)
+def test_damaged_records_of_the_root_key_are_errors_of_the_store(
+    good: _Store, name: str, value: object, said: str
+) -> None:
+    with closing(sqlite3.connect(good.damaged(), isolation_level=None)) as connection:
+        connection.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
+    with pytest.raises(KeyStoreError, match=said), LocalKms.open(good.copy, root_key=_ROOT_KEY) as kms:
+        kms.rotate_root_key(bytes(range(32)))
 
 
 def test_an_error_that_quotes_damaged_bytes_is_an_error_of_the_store(good: _Store) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -345,6 +346,36 @@ def test_a_look_that_began_before_still_unwraps(database: Path) -> None:
     with store.read() as look:
         assert look.material(scope, material_id) == before
     store.close()
+
+
+def test_threads_that_use_keys_meanwhile_notice_nothing(database: Path) -> None:
+    blobs = _make(database, _KEY)
+    store = SqliteStore.open(database, _KEY, system_random)
+    stop = threading.Event()
+    errors: list[Exception] = []
+
+    def use() -> None:
+        kms = LocalKms(store)
+        while not stop.is_set():
+            try:
+                assert _decrypts(kms, blobs)
+                kms.create_key()
+            except Exception as error:  # noqa: BLE001
+                errors.append(error)
+                return
+
+    threads = [threading.Thread(target=use) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(20):
+        store.rotate_root_key(_OTHER if number % 2 == 0 else _KEY)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    store.close()
+
+    assert errors == []
+    assert _opens(database, _KEY, blobs)
 
 
 # --- a key elsewhere that it is wrapped under ------------------------------------------------------------------------

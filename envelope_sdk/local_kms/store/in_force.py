@@ -63,8 +63,11 @@ class RootKeyInForce:
         self.wrappers = (wrapper,)
         return wrapper
 
-    def change(self, connection: Connection, current: MaterialWrapper, keeper: Keeper) -> None:
+    def change(self, connection: Connection, current: MaterialWrapper, keeper: Keeper) -> MaterialWrapper:
         """Wrap everything anew under the root key of ``keeper``, in a transaction that is the caller's to commit.
+
+        Returns:
+            What to give :meth:`changed` then.
 
         Raises:
             UsageError, KeyStoreError: as :func:`~envelope_sdk.local_kms.store.rotation.change_root_key`.
@@ -72,8 +75,9 @@ class RootKeyInForce:
         wrapper = change_root_key(connection, current, self.keeper, keeper)
         # Before the commit: whoever looks right after it needs the new one.
         self.wrappers = (wrapper, current)
+        return wrapper
 
-    def changed(self, keeper: Keeper) -> None:
+    def changed(self, keeper: Keeper, wrapper: MaterialWrapper) -> None:
         """Forget the old root key, once the new one, of ``keeper``, is in force."""
         self.keeper = keeper
-        self.wrappers = self.wrappers[:1]
+        self.wrappers = (wrapper,)

@@ -74,11 +74,7 @@ class Keeper:
             TypeError: the source is of another kind.
             UsageError: there is no root key file that belongs to the store, and no other source.
         """
-        if source is not None and not isinstance(source, bytes | os.PathLike | Passphrase | RootKeyWrapper):
-            raise TypeError(
-                f"root_key is a {type(source).__name__}: give 32 bytes, a pathlib.Path of a root key file, or "
-                "Passphrase(...)"
-            )
+        _check_kind(source)
         if source is None and beside is None and ROOT_KEY_VARIABLE not in os.environ:
             raise UsageError(f"{place} needs a root key: give root_key, or set {ROOT_KEY_VARIABLE}")
         self._place = place
@@ -277,6 +273,14 @@ class Keeper:
             return str(source)
         file = self._file()
         return f"the environment variable {ROOT_KEY_VARIABLE}" if file is None else f"the root key file {file.name}"
+
+
+def _check_kind(source: object) -> None:
+    if source is not None and not isinstance(source, bytes | os.PathLike | Passphrase | RootKeyWrapper):
+        raise TypeError(
+            f"root_key is a {type(source).__name__}: give 32 bytes, a pathlib.Path of a root key file, or "
+            "Passphrase(...)"
+        )
 
 
 def generation_of(records: Records) -> int:

@@ -150,10 +150,10 @@ class SqliteStore:
         beside = None if self._path is _MEMORY else default_root_key_path(self._path)
         old, new = self._in_force.keeper, Keeper(str(self._path), beside, root_key, self._random)
         with self.write() as transaction:
-            self._in_force.change(self._writer.connection, transaction.wrapper, new)
+            wrapper = self._in_force.change(self._writer.connection, transaction.wrapper, new)
             # What was wrapped under the old root key must not stay behind in the log.
             transaction.run_up_debt()
-        self._in_force.changed(new)
+        self._in_force.changed(new, wrapper)
         with self.write():
             tidy_root_key_files(self._writer.connection, old, new)
 

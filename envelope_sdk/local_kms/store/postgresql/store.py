@@ -170,8 +170,10 @@ class PostgresqlStore:
         check_paths(Path(), root_key)
         old, new = self._in_force.keeper, Keeper(str(self._place), None, root_key, self._random)
         with self.write() as transaction:
-            self._in_force.change(transaction.connection, transaction.wrapper, new)
-        self._in_force.changed(new)
+            # Without figures, as of a table filled a moment ago, the wrong index is used: thirty times slower.
+            transaction.connection.execute("ANALYZE materials")
+            wrapper = self._in_force.change(transaction.connection, transaction.wrapper, new)
+        self._in_force.changed(new, wrapper)
         with self.write() as transaction:
             tidy_root_key_files(transaction.connection, old, new)
 
