@@ -62,6 +62,7 @@ _MODELS_INVALID_ARN: Final = frozenset(
         "DescribeKey",
         "DisableKey",
         "EnableKey",
+        "GetKeyLastUsage",
         "GetKeyPolicy",
         "GetPublicKey",
         "ListAliases",

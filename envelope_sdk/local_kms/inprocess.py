@@ -13,6 +13,7 @@ from envelope_sdk.local_kms.audit.log import AuditLog
 from envelope_sdk.local_kms.call import Requester
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.limits import ResourceQuotas
+from envelope_sdk.local_kms.metering.costs import Costs
 from envelope_sdk.local_kms.methods.agreement import AgreementMethods
 from envelope_sdk.local_kms.methods.aliases import AliasMethods
 from envelope_sdk.local_kms.methods.encryption import EncryptionMethods
@@ -366,6 +367,21 @@ class LocalKms(
 
         gateway = Gateway(self._service, Anybody(self.account, self.region))
         return boto3_client(gateway, self.account, region_name or self.region, service, **options)
+
+    def costs(self, month: str, *, free_tier: bool = False) -> Costs:
+        """Return what the keys of the store, and the requests made of it in a month, would have cost on AWS.
+
+        All accounts and Regions of the store are in it.
+
+        Args:
+            month: for instance ``2026-11``, UTC.
+            free_tier: whether each account has the requests that AWS gives away.
+
+        Raises:
+            UsageError: the month cannot be one.
+            KeyStoreError, KmsServiceError: the store cannot be used, or is busy.
+        """
+        return self._service.costs(month, free_tier=free_tier)
 
     def close(self) -> None:
         """Close the store and forget all keys, as well as Python can. Closing twice is no error."""

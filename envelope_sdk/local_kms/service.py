@@ -8,11 +8,12 @@ and a ``Journal`` (see :mod:`~envelope_sdk.local_kms.call`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
-from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
+from envelope_sdk.errors import KeyStoreError, KmsServiceError, LocalKmsError, UsageError
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.access.authority import PolicyAuthority
 from envelope_sdk.local_kms.call import (
@@ -20,15 +21,18 @@ from envelope_sdk.local_kms.call import (
     Authority,
     Call,
     Journal,
+    Journals,
     Quotas,
     Requester,
     ServiceEvent,
     Surroundings,
     Unlimited,
-    UsageRecords,
 )
 from envelope_sdk.local_kms.catalogue import Catalogue, View
 from envelope_sdk.local_kms.limits import ResourceQuotas
+from envelope_sdk.local_kms.metering.costs import Costs, costs
+from envelope_sdk.local_kms.metering.counting import Metering
+from envelope_sdk.local_kms.metering.prices import AWS_PRICES, Prices
 from envelope_sdk.local_kms.operations import (
     agreement,
     aliases,
@@ -38,6 +42,7 @@ from envelope_sdk.local_kms.operations import (
     keys,
     policies,
     signing,
+    usage,
 )
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.primitives.entropy import RandomSource, system_random
@@ -68,6 +73,7 @@ OPERATIONS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = MappingProxy
         "GenerateDataKeyWithoutPlaintext": crypto.generate_data_key_without_plaintext,
         "GenerateMac": signing.generate_mac,
         "GenerateRandom": crypto.generate_random,
+        "GetKeyLastUsage": usage.get_key_last_usage,
         "GetKeyPolicy": policies.get_key_policy,
         "GetPublicKey": signing.get_public_key,
         "ListAliases": aliases.list_aliases,
@@ -109,7 +115,6 @@ class Service:
         journal: Journal | None = None,
         grant_propagation: timedelta = timedelta(),
         limits: ResourceQuotas | None = None,
-        usage: UsageRecords | None = None,
     ) -> None:
         """Take the store, where time and randomness come from, and what stands around every call.
 
@@ -118,14 +123,16 @@ class Service:
         """
         self._store = store
         self._clock = clock
-        self._journal: Journal = journal or Unlimited()
+        self._metering = Metering(store)
+        # What cannot be audited is not charged for.
+        self._journal: Journal = self._metering if journal is None else Journals(journal, self._metering)
         self._around = Surroundings(
             store=store,
             random=random,
             authority=authority or PolicyAuthority(),
             quotas=quotas or Unlimited(),
             limits=limits or ResourceQuotas(),
-            usage=usage,
+            usage=self._metering,
             grant_propagation=grant_propagation,
         )
         self._catalogue = Catalogue(store)
@@ -165,13 +172,19 @@ class Service:
             raise KmsServiceError(error.code, error.message, operation=operation, status=error.status) from None
 
     def settle(self) -> None:
-        """Do what has fallen due: erase keys whose day has come. Calls do so too; this is for when there are none.
+        """Do what has fallen due: erase keys whose day has come, write down what was used. For when there are no calls.
 
         Raises:
             KmsServiceError: DependencyTimeoutException: others kept the store locked.
             KeyStoreError: the store cannot be used.
         """
         self._current(self._now())
+        self._metering.flush()
+
+    def costs(self, month: str, *, prices: Prices = AWS_PRICES, free_tier: bool = False) -> Costs:
+        """Return what the keys and requests of a month would have cost on AWS; see ``metering.costs``."""
+        self._metering.flush()
+        return costs(self._store, month, self._now(), prices=prices, free_tier=free_tier)
 
     def check(self) -> None:
         """Look whether the store can be read.
@@ -182,7 +195,9 @@ class Service:
         self._catalogue.view()
 
     def close(self) -> None:
-        """Forget all keys and close the store."""
+        """Write down what was used, forget all keys, and close the store."""
+        with suppress(LocalKmsError, UsageError):
+            self._metering.flush()
         self._catalogue.close()
         self._store.close()
 

@@ -54,6 +54,7 @@ FORBIDDEN: Final[Mapping[str, frozenset[KeyState]]] = MappingProxyType(
         "GenerateDataKeyPairWithoutPlaintext": _CRYPTOGRAPHY,
         "GenerateDataKeyWithoutPlaintext": _CRYPTOGRAPHY,
         "GenerateMac": _CRYPTOGRAPHY,
+        "GetKeyLastUsage": frozenset(),
         "GetKeyPolicy": frozenset(),
         "GetPublicKey": _CRYPTOGRAPHY,
         "ListAliases": frozenset(),

@@ -133,6 +133,9 @@ def _own_script(kms: LocalKms) -> Generator[tuple[str, dict[str, Any]]]:
     yield "ListRetirableGrants", kms.list_retirable_grants(RetiringPrincipal=root)
     rsa = kms.create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["KeyId"]
     symmetric = kms.create_key()["KeyMetadata"]["KeyId"]
+    yield "GetKeyLastUsage", kms.get_key_last_usage(KeyId=symmetric)
+    kms.encrypt(KeyId=symmetric, Plaintext=b"x")
+    yield "GetKeyLastUsage", kms.get_key_last_usage(KeyId=symmetric)
     yield "GetPublicKey", kms.get_public_key(KeyId=rsa)
     given = {"KeyId": rsa, "EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
     encrypted = kms.encrypt(**given, Plaintext=b"x")

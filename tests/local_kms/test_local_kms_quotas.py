@@ -220,6 +220,20 @@ def test_data_key_pairs_count_by_their_own_spec() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "spec",
+    ["RSA_1024", "x" * 10_000, 10**5000, None, b"RSA_2048"],
+    ids=["unknown", "long", "number", "none", "bytes"],
+)
+def test_pairs_of_no_spec_count_like_other_calls(kms: LocalKms, spec: Any) -> None:
+    kms, notes = _kms_and_notes()
+    key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    with pytest.raises(KmsServiceError):
+        kms.generate_data_key_pair(KeyId=key_id, KeyPairSpec=spec)
+
+    assert notes.taken[-1][0].endswith("/Cryptographic operations (symmetric)")
+
+
 def test_a_call_is_counted_once_though_it_uses_two_keys() -> None:
     kms, notes = _kms_and_notes()
     one, two = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))

@@ -214,10 +214,10 @@ def test_usage_adds_up(store: Store) -> None:
 
 
 def test_the_last_use_stays_the_last(filled: Store) -> None:
-    last = LastUsage("Decrypt", NOW, "event")
+    last = LastUsage("Decrypt", NOW, "event", "request")
     with filled.write() as transaction:
         transaction.put_last_usage(HERE, "mrk-1", last)
-        transaction.put_last_usage(HERE, "mrk-1", LastUsage("Encrypt", NOW - timedelta(seconds=1), "earlier"))
+        transaction.put_last_usage(HERE, "mrk-1", LastUsage("Encrypt", NOW - timedelta(seconds=1), "earlier", "r"))
         transaction.put_last_usage(HERE, "no such key", last)
 
     with filled.read() as look:

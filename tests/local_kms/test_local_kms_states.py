@@ -43,6 +43,7 @@ _TABLE: dict[str, list[str]] = {
     "GenerateDataKeyWithoutPlaintext": _CRYPTOGRAPHY,
     "GenerateDataKeyPair": _CRYPTOGRAPHY,
     "GenerateDataKeyPairWithoutPlaintext": _CRYPTOGRAPHY,
+    "GetKeyLastUsage": _ALWAYS,
     "GetKeyPolicy": _ALWAYS,
     "ListAliases": _ALWAYS,
     "ListGrants": _ALWAYS,
@@ -101,6 +102,7 @@ def _calls(kms: LocalKms, key_id: str, other: str) -> dict[str, Callable[[], Any
         "GenerateDataKeyPairWithoutPlaintext": lambda: kms.generate_data_key_pair_without_plaintext(
             KeyId=key_id, KeyPairSpec="ECC_NIST_P256"
         ),
+        "GetKeyLastUsage": lambda: kms.get_key_last_usage(KeyId=key_id),
         "GetKeyPolicy": lambda: kms.get_key_policy(KeyId=key_id),
         "ListAliases": lambda: kms.list_aliases(KeyId=key_id),
         "ListGrants": lambda: kms.list_grants(KeyId=key_id),

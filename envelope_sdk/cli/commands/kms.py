@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import click
 
-from envelope_sdk.cli.commands import kms_upkeep
+from envelope_sdk.cli.commands import kms_records, kms_upkeep
 from envelope_sdk.cli.commands.serve import serve
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.options import store_option
@@ -41,7 +41,14 @@ def command(ctx: click.Context, kms_store: str | None, root_key: str | None) -> 
     ctx.obj = ctx.with_resource(closing(LocalStore(kms_store, root_key)))
 
 
-for _other in (kms_upkeep.rotate_root_key, kms_upkeep.backup, kms_upkeep.restore, serve):
+for _other in (
+    kms_upkeep.rotate_root_key,
+    kms_upkeep.backup,
+    kms_upkeep.restore,
+    kms_records.audit,
+    kms_records.cost,
+    serve,
+):
     command.add_command(_other)
 
 

@@ -63,6 +63,16 @@ class KeyMethods(Methods):
         """
         return self._call("DescribeKey", KeyId=KeyId, GrantTokens=GrantTokens)
 
+    def get_key_last_usage(self, *, KeyId: str) -> dict[str, Any]:
+        """Return how and when a key, named by id or ARN, was last used for cryptography (GetKeyLastUsage).
+
+        Uses from before a file was opened by a version that notes them are not known; ``TrackingStartDate`` says so.
+
+        Raises:
+            KmsServiceError: NotFoundException, InvalidArnException.
+        """
+        return self._call("GetKeyLastUsage", KeyId=KeyId)
+
     def list_keys(
         self, *, Limit: int | None = None, Marker: str | None = None, ResourceOwners: Sequence[str] | None = None
     ) -> dict[str, Any]:
