@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -371,37 +370,78 @@ def test_threads_share_a_log(path: Path, durable: bool) -> None:
     assert (verify([path]).events, verify([path]).problems) == (400, ())
 
 
-class _SlowDisk(LogFile):
-    """A disk that takes its time, so that others queue up meanwhile; it counts how often it is asked."""
+def test_an_event_is_on_disk_before_it_is_answered(path: Path) -> None:
+    on_disk: list[int] = []
+    file = LogFile(path, durable=True, max_size=600, sync=lambda _: on_disk.append(verify([path]).events))
+    answered: list[tuple[int, int]] = []
+    for _ in range(5):
+        answered.append((file.append(EVENT).sequence, on_disk[-1]))
 
-    syncs = 0
-    ready: threading.Event
+    assert answered == [(count, count) for count in range(1, 6)]
 
-    def _write_lines(self, events: Any) -> list[Head]:
-        if self.syncs:
-            # The first of those who wait: all others come before it goes on.
-            self.ready.wait(10)
-        self.syncs += 1
-        return super()._write_lines(events)
+
+def test_without_durability_nobody_waits_for_the_disk(path: Path) -> None:
+    synced: list[int] = []
+    file = LogFile(path, durable=False, max_size=1 << 20, sync=synced.append)
+    file.append(EVENT)
+
+    assert synced == []
 
 
 def test_those_who_wait_share_one_trip_to_the_disk(path: Path) -> None:
-    file = _SlowDisk(path, durable=True, max_size=1 << 20)
-    file.ready = threading.Event()
-    file.append(EVENT)
-    first = threading.Thread(target=file.append, args=(EVENT,))
-    first.start()
-    others = [threading.Thread(target=file.append, args=(EVENT,)) for _ in range(7)]
-    for thread in others:
-        thread.start()
-    while len(file._waiting) < 7:
-        assert first.is_alive()
-    file.ready.set()
-    for thread in [first, *others]:
-        thread.join()
-    file.close()
+    trips: list[int] = []
+    release = threading.Event()
 
-    assert (file.syncs, verify([path]).events) == (3, 9)
+    def sync(_: int) -> None:
+        trips.append(1)
+        release.wait(10)
+
+    file = LogFile(path, durable=True, max_size=1 << 20, sync=sync)
+    threads = [threading.Thread(target=file.append, args=(EVENT,)) for _ in range(9)]
+    for thread in threads:
+        thread.start()
+    # The first is at the disk; the others queue up behind it.
+    while len(file._waiting) < 8:
+        assert threads[0].is_alive()
+    release.set()
+    for thread in threads:
+        thread.join()
+
+    assert (len(trips), verify([path]).events) == (2, 9)
+
+
+def test_a_disk_that_fails_fails_all_who_wait(path: Path) -> None:
+    def sync(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    file = LogFile(path, durable=True, max_size=1 << 20, sync=sync)
+    errors: list[OSError] = []
+
+    def work() -> None:
+        try:
+            file.append(EVENT)
+        except OSError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(errors) == 5
+
+
+def test_a_rotated_file_is_never_written_over(path: Path) -> None:
+    _write(path, 3, max_size=1)
+    older = {part: part.read_bytes() for part in parts(path)[:-1]}
+    # The log as it was when there was one event, put back from a backup.
+    path.write_bytes(older[parts(path)[0]])
+    head_path(path).unlink()
+    _write(path, 1, max_size=1)
+
+    assert {part: part.read_bytes() for part in older} == older
+    assert path.with_name("audit.jsonl.000000000000001-2").exists()
 
 
 def test_logs_open_twice_agree_on_one_chain(path: Path) -> None:

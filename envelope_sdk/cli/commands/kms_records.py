@@ -121,10 +121,10 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _line(event: Mapping[str, Any]) -> str:
-    identity = event.get("userIdentity") or {}
+    identity: dict[str, Any] = event.get("userIdentity") or {}
     who = identity.get("arn") or identity.get("invokedBy") or "-"
-    what = [resource.get("ARN", "") for resource in event.get("resources") or ()]
-    parts = (event.get("eventTime"), event.get("eventName"), who, *what, event.get("errorCode", ""))
+    what: list[str] = [resource.get("ARN", "") for resource in event.get("resources") or ()]
+    parts: tuple[Any, ...] = (event.get("eventTime"), event.get("eventName"), who, *what, event.get("errorCode", ""))
     return _printable("  ".join(str(part) for part in parts if part))
 
 

@@ -190,8 +190,8 @@ def _answered(operation: str, answer: Mapping[str, Any], keys: Sequence[Key]) ->
 
 def _additional(call: Call, answer: Mapping[str, Any] | None) -> dict[str, Any]:
     if call.operation == "RetireGrant":
-        grant = call.parameters.get("GrantId")
-        return {"grantId": grant} if isinstance(grant, str) else {}
+        # The grant may have been named by its token, which is not shown.
+        return {} if call.retired is None else {"grantId": call.retired.grant_id}
     if answer is None or call.operation not in READ_ONLY:
         return {}
     found = {_lower(name): answer[name] for name in _MATERIAL_IDS if answer.get(name)}

@@ -17,7 +17,7 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -25,17 +25,23 @@ from typing import Final
 from envelope_sdk.errors import KeyStoreError, UsageError
 from envelope_sdk.local_kms.audit.chain import MAX_LINE, START, Head, line_of, parse_line
 
-__all__ = ["LogFile", "head_path", "parts", "read_head"]
+__all__ = ["LogFile", "head_path", "is_part", "parts", "read_head"]
 
 _MODE: Final = 0o600
-_ROTATED: Final = re.compile(r"\.\d{15}", re.ASCII)
+_ROTATED: Final = re.compile(r"\.\d{15}(-\d+)?", re.ASCII)
 _HEAD_LENGTH: Final = len(START.padded())
 
 
 def parts(path: Path) -> list[Path]:
     """Return the files of the log ``path`` that are there, oldest first."""
-    rotated = sorted(found for found in path.parent.glob(f"{_escaped(path.name)}.*") if _is_rotated(path, found))
+    siblings = path.parent.glob(f"{_escaped(path.name)}.*")
+    rotated = sorted(found for found in siblings if is_part(found) and found.name.rpartition(".")[0] == path.name)
     return [*rotated, path] if path.exists() else rotated
+
+
+def is_part(path: Path) -> bool:
+    """Return whether a file is one that a log was rotated to, by its name."""
+    return _ROTATED.fullmatch(path.suffix) is not None
 
 
 def head_path(path: Path) -> Path:
@@ -73,13 +79,14 @@ class _Waiting:
 class LogFile:
     """The end of an audit log, open for appending. Safe to share between threads, not to be carried across ``fork``."""
 
-    def __init__(self, path: Path, *, durable: bool, max_size: int) -> None:
+    def __init__(self, path: Path, *, durable: bool, max_size: int, sync: Callable[[int], None] = os.fdatasync) -> None:
         """Open the log, making it where there is none.
 
         Args:
             path: the file; its folder exists.
             durable: whether lines are on disk before :meth:`append` returns.
             max_size: bytes after which a new file is begun.
+            sync: puts what was written to an open file on disk.
 
         Raises:
             OSError: it cannot be opened.
@@ -88,6 +95,7 @@ class LogFile:
         self._path = path
         self._durable = durable
         self._max_size = max_size
+        self._sync = sync
         self._waiting: deque[_Waiting] = deque()
         # Its lock is reentrant: a signal handler may come while it is held.
         self._changed = threading.Condition(threading.RLock())
@@ -206,7 +214,7 @@ class LogFile:
             self._unlock()
         if self._durable:
             # Unlocked: other processes write meanwhile. What they wrote before these lines gets to the disk with them.
-            os.fdatasync(self._file)
+            self._sync(self._file)
         self._keep(head)
         return heads
 
@@ -242,14 +250,20 @@ class LogFile:
         """Close the file, and with it the lock; what is in it is on disk first."""
         if self._file >= 0:
             try:
-                os.fdatasync(self._file)
+                self._sync(self._file)
             finally:
                 os.close(self._file)
                 self._file = -1
 
     def _rotate(self) -> None:
-        os.fdatasync(self._file)
-        self._path.rename(self._path.with_name(f"{self._path.name}.{self._head.sequence:015}"))
+        self._sync(self._file)
+        number = 1
+        name = target = f"{self._path.name}.{self._head.sequence:015}"
+        while self._path.with_name(target).exists():
+            # A log that was put back from a backup, and has come to the same number again.
+            number += 1
+            target = f"{name}-{number}"
+        self._path.rename(self._path.with_name(target))
         _sync_folder(self._path.parent)
         # Those who wait for the lock will see that the log is another file now.
         self._release()
@@ -296,10 +310,6 @@ class LogFile:
                 os.pwrite(self._heads, head.padded(), 0)
         finally:
             fcntl.flock(self._heads, fcntl.LOCK_UN)
-
-
-def _is_rotated(path: Path, found: Path) -> bool:
-    return _ROTATED.fullmatch(found.name.removeprefix(path.name)) is not None
 
 
 def _escaped(name: str) -> str:
