@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,8 +32,7 @@ from envelope_sdk.local_kms.store.sqlite import SqliteStore
 
 START = datetime(2026, 1, 1, 12, 0, 0, 123000, tzinfo=UTC)
 HERE = Scope("000000000000", "us-east-1")
-THERE = Scope("000000000000", "eu-west-1")
-FIRST, SECOND, THIRD = (bytes([number]) * 32 for number in (1, 2, 3))
+FIRST, SECOND = (bytes([number]) * 32 for number in (1, 2))
 
 _DIRECT = ["RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"]
 _ENVELOPED = ["RSA_AES_KEY_WRAP_SHA_1", "RSA_AES_KEY_WRAP_SHA_256"]
@@ -61,13 +61,6 @@ def pair(spec: str, _number: int = 0) -> Any:
 def empty(kms: LocalKms) -> str:
     """A symmetric key without material."""
     return external(kms)
-
-
-@pytest.fixture
-def filled(kms: LocalKms, empty: str) -> str:
-    """A symmetric key with imported material that does not expire."""
-    give(kms, empty, FIRST)
-    return empty
 
 
 def test_a_key_waits_for_its_material(kms: LocalKms, empty: str, refused: Any) -> None:
@@ -208,6 +201,19 @@ def test_what_is_no_token_is_refused(kms: LocalKms, empty: str, refused: Any, to
     given = import_parameters(kms, empty, FIRST)
     with refused("InvalidImportTokenException", ""):
         kms.import_key_material(**(given | {"ImportToken": token}))
+
+
+def test_a_token_from_before_the_root_key_was_replaced_is_refused_and_a_new_one_is_not(
+    tmp_path: Path, clock: Any, refused: Any
+) -> None:
+    with LocalKms.open(tmp_path / "keys.db", root_key=bytes(32), clock=clock) as kms:
+        key_id = external(kms)
+        given = import_parameters(kms, key_id, FIRST)
+        kms.rotate_root_key(b"1" * 32)
+        with refused("InvalidImportTokenException", ""):
+            kms.import_key_material(**given)
+        give(kms, key_id, FIRST)
+        assert state(kms, key_id) == "Enabled"
 
 
 def test_a_token_of_another_store_is_refused(kms: LocalKms, empty: str, refused: Any) -> None:
@@ -379,7 +385,20 @@ def test_only_a_symmetric_key_is_rotated(kms: LocalKms, refused: Any) -> None:
         kms.rotate_key_on_demand(KeyId=key_id)
 
 
-def test_secrets_are_nowhere_in_answers_errors_or_the_file(tmp_path: Any, refused: Any) -> None:
+def test_boto3_imports_like_any_other_caller(kms: LocalKms, clock: Any) -> None:
+    clock.now = datetime.now(UTC)
+    client = kms.boto3_client()
+    key_id = external(client)
+    expiry = clock.now.replace(microsecond=0) + timedelta(days=1)
+    material_id = give(client, key_id, FIRST, ValidTo=expiry)
+
+    metadata = described(client, key_id)
+    assert (metadata["CurrentKeyMaterialId"], metadata["ValidTo"]) == (material_id, expiry)
+    with pytest.raises(client.exceptions.IncorrectKeyMaterialException):
+        give(client, key_id, SECOND)
+
+
+def test_secrets_are_nowhere_in_answers_errors_or_the_file(tmp_path: Path, refused: Any) -> None:
     material = os.urandom(32)
     with LocalKms.open(tmp_path / "keys.db", clock=lambda: START) as kms:
         key_id = external(kms)
