@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from testkit.key_material import described, external, give
 
-from envelope_sdk.local_kms import LocalKms
-from envelope_sdk.local_kms.call import Requester, ServiceEvent
+from envelope_sdk.local_kms import LocalKms, faults
+from envelope_sdk.local_kms.call import Requester, ServiceEvent, Unlimited
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.model import Key
 from envelope_sdk.local_kms.policy import Caller
@@ -66,6 +66,40 @@ def test_a_server_that_nobody_calls_does_what_falls_due_and_tells(
         ServiceEvent("RotateKey", before[rotated], START + timedelta(days=180), rotation),
     ]
     assert service.settle() == []
+
+
+class Recorder(Unlimited):
+    """A journal that has room for so many of the service's events."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.events: list[ServiceEvent] = []
+
+    def record_service_event(self, event: ServiceEvent) -> None:
+        if len(self.events) == self.room:
+            raise faults.unrecorded("no space left on device")
+        self.events.append(event)
+
+
+def test_the_journal_takes_note_of_what_happens(
+    kms: LocalKms, store: SqliteStore, key_id: str, clock: Any, random: Any
+) -> None:
+    journal = Recorder(2)
+    kms.enable_key_rotation(KeyId=key_id, RotationPeriodInDays=90)
+    clock.advance(days=200)
+    events = Service(store, clock=clock, random=random, journal=journal).settle()
+    assert (len(events), journal.events) == (2, events)
+
+
+def test_what_cannot_be_recorded_does_not_happen(
+    kms: LocalKms, store: SqliteStore, key_id: str, clock: Any, random: Any, refused: Any
+) -> None:
+    kms.enable_key_rotation(KeyId=key_id, RotationPeriodInDays=90)
+    before = _key(store, key_id)
+    clock.advance(days=200)
+    with refused("KMSInternalException"):
+        Service(store, clock=clock, random=random, journal=Recorder(1)).settle()
+    assert _key(store, key_id) == before
 
 
 def test_a_server_may_say_up_to_when(kms: LocalKms, service: Service, key_id: str) -> None:

@@ -381,17 +381,11 @@ def test_a_material_may_be_named(kms: LocalKms, filled: str, refused: Any) -> No
     assert give(kms, filled, FIRST, KeyMaterialId=first) == first
     with refused("IncorrectKeyMaterialException"):
         give(kms, filled, SECOND, KeyMaterialId=first)
+    give(kms, filled, SECOND, ImportType="NEW_KEY_MATERIAL")
+    with refused("IncorrectKeyMaterialException"):
+        give(kms, filled, SECOND, KeyMaterialId=first)
     with refused("ValidationException", "KeyMaterialId cannot be given with ImportType NEW_KEY_MATERIAL"):
         give(kms, filled, FIRST, KeyMaterialId=first, ImportType="NEW_KEY_MATERIAL")
-
-
-def test_a_material_that_is_named_has_been_there_before(kms: LocalKms, refused: Any) -> None:
-    key_id = external(kms)
-    first = give(kms, key_id, FIRST)
-    kms.delete_imported_key_material(KeyId=key_id)
-    fresh = external(kms)
-    with refused("IncorrectKeyMaterialException"):
-        give(kms, fresh, FIRST, KeyMaterialId=first)
 
 
 def test_the_same_material_has_another_id_in_another_key(kms: LocalKms) -> None:
@@ -517,6 +511,26 @@ def test_what_waits_and_expires_in_the_primary_is_gone_in_replicas(
     give(there, primary, SECOND)
     clock.advance(days=1)
     assert states(kms, primary) == states(there, primary) == [("CURRENT", "IMPORTED")]
+
+
+def test_what_waits_in_a_former_primary_gives_way_to_what_the_new_one_is_given(
+    kms: LocalKms, there: LocalKms, store: SqliteStore, primary: str
+) -> None:
+    give(there, primary, FIRST)
+    give(kms, primary, SECOND, ImportType="NEW_KEY_MATERIAL")
+    with store.write() as transaction:
+        for scope, role in ((HERE, MultiRegionRole.REPLICA), (THERE, MultiRegionRole.PRIMARY)):
+            key = transaction.key(scope, primary)
+            assert key is not None
+            transaction.update_key(replace(key, role=role, primary_region=THERE.region))
+    third = give(there, primary, THIRD, ImportType="NEW_KEY_MATERIAL")
+    assert states(there, primary)[1] == ("PENDING_MULTI_REGION_IMPORT_AND_ROTATION", "IMPORTED")
+    give(kms, primary, THIRD)
+    there.rotate_key_on_demand(KeyId=primary)
+
+    for each in (kms, there):
+        assert described(each, primary)["CurrentKeyMaterialId"] == third
+        assert states(each, primary) == [("NON_CURRENT", "IMPORTED"), ("CURRENT", "IMPORTED")]
 
 
 def test_deleting_in_a_replica_leaves_the_primary_alone(kms: LocalKms, there: LocalKms, primary: str) -> None:

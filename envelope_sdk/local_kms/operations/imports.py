@@ -204,7 +204,7 @@ def _take(
     if wanted.material_id not in (None, material_id):
         raise faults.incorrect_material(f"The key material is {material_id}, not {wanted.material_id}.")
     known = transaction.materials(key.scope, key.key_id)
-    if _is_new(key, known, wanted):
+    if _is_new(known, wanted):
         _check_new(key, known, material_id)
         record = _new_record(call, key, known, material_id)
     else:
@@ -220,12 +220,8 @@ def _take(
         transaction.update_key(replace(key, material_id=material_id))
 
 
-def _is_new(key: Key, known: Sequence[MaterialRecord], wanted: _Wanted) -> bool:
-    if wanted.kind is not None:
-        return wanted.kind == _NEW
-    if wanted.material_id is not None:
-        return False
-    return key.role is not MultiRegionRole.REPLICA and not lasting(known)
+def _is_new(known: Sequence[MaterialRecord], wanted: _Wanted) -> bool:
+    return not lasting(known) if wanted.kind is None else wanted.kind == _NEW
 
 
 def _check_new(key: Key, known: Sequence[MaterialRecord], material_id: str) -> None:
@@ -257,6 +253,10 @@ def _known_record(
         primary = primary_of(regions_of(transaction, key))
         pending = None if primary is None else waiting(transaction.materials(primary.scope, primary.key_id))
         if pending is not None and pending.material_id == material_id:
+            stale = waiting(known)
+            if stale is not None:
+                # From before another Region became the primary.
+                erase(transaction, key, stale)
             return replace(pending, description=None)
     raise faults.incorrect_material(f"The key material is not one that has been imported into {key.arn} before.")
 
