@@ -7,7 +7,8 @@
         answer = kms.generate_data_key(KeyId=key_id, KeySpec="AES_256", EncryptionContext={"purpose": "invoices"})
 
 From the outside in: ``inprocess`` and ``methods`` (boto3's methods), ``service`` (operations by name), ``operations``
-(what each does), ``catalogue`` (keys at hand), ``kinds`` and ``key_pairs`` (what keys are for and made of),
+(what each does), ``due`` (what happens by itself), ``materials`` (which of a key's materials is in use),
+``catalogue`` (keys at hand), ``kinds`` and ``key_pairs`` (what keys are for and made of), ``import_parameters``,
 ``ciphertext`` (the blob) and ``signatures``, ``store`` (where keys are kept).
 """
 

@@ -18,8 +18,10 @@ from envelope_sdk.local_kms.methods.agreement import AgreementMethods
 from envelope_sdk.local_kms.methods.aliases import AliasMethods
 from envelope_sdk.local_kms.methods.encryption import EncryptionMethods
 from envelope_sdk.local_kms.methods.grants import GrantMethods
+from envelope_sdk.local_kms.methods.imports import ImportMethods
 from envelope_sdk.local_kms.methods.keys import KeyMethods
 from envelope_sdk.local_kms.methods.policies import PolicyMethods
+from envelope_sdk.local_kms.methods.rotation import RotationMethods
 from envelope_sdk.local_kms.methods.signing import SigningMethods
 from envelope_sdk.local_kms.methods.upkeep import UpkeepMethods
 from envelope_sdk.local_kms.options import DEFAULT_ACCOUNT, DEFAULT_REGION, Options, open_service
@@ -36,6 +38,8 @@ class LocalKms(
     KeyMethods,
     PolicyMethods,
     GrantMethods,
+    RotationMethods,
+    ImportMethods,
     AliasMethods,
     EncryptionMethods,
     SigningMethods,

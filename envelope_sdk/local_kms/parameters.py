@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from envelope_sdk.errors import KmsServiceError
@@ -22,7 +23,10 @@ __all__ = [
     "DRY_RUN_MODIFIERS",
     "ENCAPSULATION_ALGORITHMS",
     "ENCRYPTION_ALGORITHMS",
+    "EXPIRATION_MODELS",
     "GRANT_OPERATIONS",
+    "IMPORT_TYPES",
+    "INCLUDE_KEY_MATERIAL",
     "KEY_AGREEMENT_ALGORITHMS",
     "KEY_USAGES",
     "MAC_ALGORITHMS",
@@ -32,6 +36,8 @@ __all__ = [
     "MESSAGE_TYPES",
     "ORIGINS",
     "SIGNING_ALGORITHMS",
+    "WRAPPING_ALGORITHMS",
+    "WRAPPING_KEY_SPECS",
     "Parameters",
 ]
 
@@ -90,6 +96,24 @@ GRANT_OPERATIONS: Final = (
 
 MAX_GRANT_TOKEN: Final = 8192
 """Characters of a grant token (GrantTokenType)."""
+
+INCLUDE_KEY_MATERIAL: Final = ("ALL_KEY_MATERIAL", "ROTATIONS_ONLY")
+"""``IncludeKeyMaterial`` of ListKeyRotations."""
+
+WRAPPING_ALGORITHMS: Final = (
+    *("RSAES_PKCS1_V1_5", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "RSA_AES_KEY_WRAP_SHA_1"),
+    *("RSA_AES_KEY_WRAP_SHA_256", "SM2PKE"),
+)
+"""``WrappingAlgorithm`` of GetParametersForImport."""
+
+WRAPPING_KEY_SPECS: Final = ("RSA_2048", "RSA_3072", "RSA_4096", "SM2")
+"""``WrappingKeySpec`` of GetParametersForImport."""
+
+EXPIRATION_MODELS: Final = ("KEY_MATERIAL_EXPIRES", "KEY_MATERIAL_DOES_NOT_EXPIRE")
+"""``ExpirationModel`` of ImportKeyMaterial."""
+
+IMPORT_TYPES: Final = ("NEW_KEY_MATERIAL", "EXISTING_KEY_MATERIAL")
+"""``ImportType`` of ImportKeyMaterial."""
 
 MAX_PUBLIC_KEY: Final = 8192
 """Bytes of a ``PublicKey`` (PublicKeyType)."""
@@ -212,6 +236,22 @@ class Parameters:
         if not isinstance(value, bool):
             raise faults.serialization(f"{name} has to be True or False.")
         return value
+
+    def moment(self, name: str) -> datetime | None:
+        """Take a time, to the millisecond: a ``datetime``, local unless it says otherwise, or seconds since 1970."""
+        value = self._take(name)
+        if value is None:
+            return None
+        try:
+            if isinstance(value, datetime):
+                moment = value.astimezone(UTC)
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                moment = datetime.fromtimestamp(value, UTC)
+            else:
+                raise faults.serialization(f"{name} has to be a time.")
+        except (OverflowError, OSError, ValueError):
+            raise faults.serialization(f"{name} has to be a time that the calendar has.") from None
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
     def context(self, name: str) -> Mapping[str, str]:
         """Take an encryption context: strings by strings. Left out it is empty.

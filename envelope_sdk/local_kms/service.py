@@ -7,14 +7,14 @@ and a ``Journal`` (see :mod:`~envelope_sdk.local_kms.call`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
 from envelope_sdk.errors import KeyStoreError, KmsServiceError, LocalKmsError, UsageError
-from envelope_sdk.local_kms import faults
+from envelope_sdk.local_kms import due, faults
 from envelope_sdk.local_kms.access.authority import PolicyAuthority
 from envelope_sdk.local_kms.call import (
     COUNTED_BY_KEY,
@@ -39,8 +39,10 @@ from envelope_sdk.local_kms.operations import (
     crypto,
     data_key_pairs,
     grants,
+    imports,
     keys,
     policies,
+    rotation,
     signing,
     usage,
 )
@@ -61,10 +63,13 @@ OPERATIONS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = MappingProxy
         "Decapsulate": agreement.decapsulate,
         "Decrypt": crypto.decrypt,
         "DeleteAlias": aliases.delete_alias,
+        "DeleteImportedKeyMaterial": imports.delete_imported_key_material,
         "DeriveSharedSecret": agreement.derive_shared_secret,
         "DescribeKey": keys.describe_key,
         "DisableKey": keys.disable_key,
+        "DisableKeyRotation": rotation.disable_key_rotation,
         "EnableKey": keys.enable_key,
+        "EnableKeyRotation": rotation.enable_key_rotation,
         "Encapsulate": agreement.encapsulate,
         "Encrypt": crypto.encrypt,
         "GenerateDataKey": crypto.generate_data_key,
@@ -75,16 +80,21 @@ OPERATIONS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = MappingProxy
         "GenerateRandom": crypto.generate_random,
         "GetKeyLastUsage": usage.get_key_last_usage,
         "GetKeyPolicy": policies.get_key_policy,
+        "GetKeyRotationStatus": rotation.get_key_rotation_status,
+        "GetParametersForImport": imports.get_parameters_for_import,
         "GetPublicKey": signing.get_public_key,
+        "ImportKeyMaterial": imports.import_key_material,
         "ListAliases": aliases.list_aliases,
         "ListGrants": grants.list_grants,
         "ListKeyPolicies": policies.list_key_policies,
+        "ListKeyRotations": rotation.list_key_rotations,
         "ListKeys": keys.list_keys,
         "ListRetirableGrants": grants.list_retirable_grants,
         "PutKeyPolicy": policies.put_key_policy,
         "ReEncrypt": crypto.re_encrypt,
         "RetireGrant": grants.retire_grant,
         "RevokeGrant": grants.revoke_grant,
+        "RotateKeyOnDemand": rotation.rotate_key_on_demand,
         "ScheduleKeyDeletion": keys.schedule_key_deletion,
         "Sign": signing.sign,
         "UpdateAlias": aliases.update_alias,
@@ -181,15 +191,27 @@ class Service:
         except KmsServiceError as error:
             raise KmsServiceError(error.code, error.message, operation=operation, status=error.status) from None
 
-    def settle(self) -> None:
-        """Do what has fallen due: erase keys whose day has come, write down what was used. For when there are no calls.
+    def settle(self, now: datetime | None = None) -> Sequence[ServiceEvent]:
+        """Do everything that has fallen due: deletions, expiries of imported key material, automatic rotations.
+
+        Every call does so first. This is for a server that nobody may call for a while; it also writes down what was
+        used.
+
+        Args:
+            now: up to when, UTC; left out, up to the clock's time.
+
+        Returns:
+            What has happened, each with the date at which it was due.
 
         Raises:
             KmsServiceError: DependencyTimeoutException: others kept the store locked.
             KeyStoreError: the store cannot be used.
         """
-        self._current(self._now())
+        now = self._now() if now is None else now
+        next_due = self._catalogue.view().next_due()
+        events = [] if next_due is None or next_due > now else self._settle(now)
         self._metering.flush()
+        return events
 
     def costs(self, month: str, *, prices: Prices = AWS_PRICES, free_tier: bool = False) -> Costs:
         """Return what the keys and requests of a month would have cost on AWS; see ``metering.costs``."""
@@ -214,6 +236,9 @@ class Service:
             self._metering.flush()
         self._catalogue.close()
         self._store.close()
+
+    def _settle(self, now: datetime) -> Sequence[ServiceEvent]:
+        return due.settle(self._store, now, self._around.random, self._journal.record_service_event)
 
     def _run(self, function: Callable[[Call], dict[str, Any]], call: Call) -> dict[str, Any]:
         self._journal.prepare(call)
@@ -248,13 +273,10 @@ class Service:
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def _current(self, now: datetime) -> View:
-        """Return the keys as they are at ``now``: those whose day has come are erased first."""
+        """Return the keys as they are at ``now``: what has fallen due is done first."""
         view = self._catalogue.view()
         next_due = view.next_due()
         if next_due is None or next_due > now:
             return view
-        with self._store.write() as transaction:
-            for key in transaction.erase_keys(now):
-                # Before it is committed: what cannot be recorded does not happen.
-                self._journal.record_service_event(ServiceEvent("DeleteKey", key, now))
+        self._settle(now)
         return self._catalogue.view()

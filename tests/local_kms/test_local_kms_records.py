@@ -136,6 +136,17 @@ def test_a_secret_that_was_erased_can_be_put_back(filled: Store) -> None:
         assert material.secret == b"2" * 32
 
 
+def test_what_is_sealed_opens_for_its_purpose_alone(store: Store) -> None:
+    with store.read() as look:
+        sealed = look.seal("a purpose", b"secret")
+        assert b"secret" not in sealed
+        assert look.unseal("a purpose", sealed) == b"secret"
+        assert look.unseal("another purpose", sealed) is None
+        assert look.unseal("a purpose", sealed[:-1]) is None
+        assert look.unseal("a purpose", b"") is None
+        assert look.seal("a purpose", b"secret") != sealed
+
+
 def test_what_is_due_first_of_rotations_and_expiries_is_told(filled: Store) -> None:
     with filled.read() as look:
         assert look.next_due() == NOW + timedelta(days=3)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from testkit.key_material import import_parameters
 from testkit.kms_kinds import available, snake
 
 from envelope_sdk.local_kms import LocalKms
@@ -37,7 +38,9 @@ _TABLE: dict[str, list[str]] = {
     "DeleteAlias": _ALWAYS,
     "DescribeKey": _ALWAYS,
     "DisableKey": _SWITCHING,
+    "DisableKeyRotation": _CRYPTOGRAPHY,
     "EnableKey": _SWITCHING,
+    "EnableKeyRotation": _CRYPTOGRAPHY,
     "Encrypt": _CRYPTOGRAPHY,
     "GenerateDataKey": _CRYPTOGRAPHY,
     "GenerateDataKeyWithoutPlaintext": _CRYPTOGRAPHY,
@@ -45,12 +48,15 @@ _TABLE: dict[str, list[str]] = {
     "GenerateDataKeyPairWithoutPlaintext": _CRYPTOGRAPHY,
     "GetKeyLastUsage": _ALWAYS,
     "GetKeyPolicy": _ALWAYS,
+    "GetKeyRotationStatus": _ALWAYS,
     "ListAliases": _ALWAYS,
     "ListGrants": _ALWAYS,
     "ListKeyPolicies": _ALWAYS,
+    "ListKeyRotations": _ALWAYS,
     "PutKeyPolicy": _ALWAYS,
     "RetireGrant": _ALWAYS,
     "RevokeGrant": _ALWAYS,
+    "RotateKeyOnDemand": _CRYPTOGRAPHY,
     "ReEncrypt source": _CRYPTOGRAPHY,
     "ReEncrypt destination": _CRYPTOGRAPHY,
     "ScheduleKeyDeletion": [_OK, _OK, _DELETION, _OK, _OK, _OK, _UPDATING],
@@ -68,6 +74,15 @@ _KINDS = {
     "Verify": ("ECC_NIST_P256", "SIGN_VERIFY"),
     "VerifyMac": ("HMAC_256", "GENERATE_VERIFY_MAC"),
 }
+# Operations on keys whose material is imported.
+_IMPORTS = {
+    "DeleteImportedKeyMaterial": [_OK, _OK, _OK, _OK, _OK, _CREATING, _UPDATING],
+    "GetParametersForImport": [_OK, _OK, _DELETION, _OK, _UNAVAILABLE, _CREATING, _UPDATING],
+    "ImportKeyMaterial": [_OK, _OK, _DELETION, _OK, _UNAVAILABLE, _CREATING, _OK],
+}
+_IMPORT_CELLS = [
+    (name, state, text) for name, row in _IMPORTS.items() for state, text in zip(_STATES, row, strict=True)
+]
 _KIND_CELLS = [
     pytest.param(name, state, text, marks=pytest.mark.skipif(not available(_KINDS[name][0]), reason="not here"))
     for name in _KINDS
@@ -103,13 +118,18 @@ def _calls(kms: LocalKms, key_id: str, other: str) -> dict[str, Callable[[], Any
             KeyId=key_id, KeyPairSpec="ECC_NIST_P256"
         ),
         "GetKeyLastUsage": lambda: kms.get_key_last_usage(KeyId=key_id),
+        "DisableKeyRotation": lambda: kms.disable_key_rotation(KeyId=key_id),
+        "EnableKeyRotation": lambda: kms.enable_key_rotation(KeyId=key_id),
         "GetKeyPolicy": lambda: kms.get_key_policy(KeyId=key_id),
+        "GetKeyRotationStatus": lambda: kms.get_key_rotation_status(KeyId=key_id),
         "ListAliases": lambda: kms.list_aliases(KeyId=key_id),
         "ListGrants": lambda: kms.list_grants(KeyId=key_id),
         "ListKeyPolicies": lambda: kms.list_key_policies(KeyId=key_id),
+        "ListKeyRotations": lambda: kms.list_key_rotations(KeyId=key_id),
         "PutKeyPolicy": lambda: kms.put_key_policy(KeyId=key_id, Policy=policy),
         "RetireGrant": lambda: kms.retire_grant(KeyId=key_id, GrantId=grant_id),
         "RevokeGrant": lambda: kms.revoke_grant(KeyId=key_id, GrantId=grant_id),
+        "RotateKeyOnDemand": lambda: kms.rotate_key_on_demand(KeyId=key_id),
         "ReEncrypt source": lambda: kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=other),
         "ReEncrypt destination": lambda: kms.re_encrypt(CiphertextBlob=other_blob, DestinationKeyId=key_id),
         "ScheduleKeyDeletion": lambda: kms.schedule_key_deletion(KeyId=key_id),
@@ -154,6 +174,61 @@ def test_table_for_keys_of_other_kinds(
         call()
 
 
+@pytest.mark.parametrize(("operation", "state", "text"), _IMPORT_CELLS)
+def test_table_for_keys_with_imported_material(
+    kms: LocalKms, refused: Any, force_state: Any, operation: str, state: str, text: str
+) -> None:
+    metadata = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]
+    imported = import_parameters(kms, metadata["KeyId"], bytes(32))
+    kms.import_key_material(**imported)
+    given: dict[str, Any] = {
+        "DeleteImportedKeyMaterial": {"KeyId": metadata["KeyId"]},
+        "GetParametersForImport": {
+            "KeyId": metadata["KeyId"],
+            "WrappingAlgorithm": "RSAES_OAEP_SHA_256",
+            "WrappingKeySpec": "RSA_2048",
+        },
+        "ImportKeyMaterial": imported,
+    }
+    force_state(metadata["KeyId"], KeyState(state))
+    if text == _OK:
+        getattr(kms, snake(operation))(**given[operation])
+        return
+    with refused("KMSInvalidStateException", f"{metadata['Arn']} {text}"):
+        getattr(kms, snake(operation))(**given[operation])
+
+
+@pytest.mark.parametrize("operation", _IMPORTS)
+@pytest.mark.parametrize("state", _STATES)
+def test_a_key_made_here_is_refused_for_its_origin_whatever_its_state(
+    kms: LocalKms, key_id: str, arn: str, refused: Any, force_state: Any, operation: str, state: str
+) -> None:
+    given: dict[str, Any] = {
+        "DeleteImportedKeyMaterial": {},
+        "GetParametersForImport": {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"},
+        "ImportKeyMaterial": {
+            "ImportToken": b"x",
+            "EncryptedKeyMaterial": b"x",
+            "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE",
+        },
+    }
+    force_state(key_id, KeyState(state))
+    with refused("UnsupportedOperationException", f"{arn} origin is AWS_KMS which is not valid for this operation."):
+        getattr(kms, snake(operation))(KeyId=key_id, **given[operation])
+
+
+@pytest.mark.parametrize("operation", ["EnableKeyRotation", "DisableKeyRotation", "GetKeyRotationStatus"])
+@pytest.mark.parametrize("state", _STATES)
+def test_a_key_with_imported_material_is_not_rotated_by_itself_whatever_its_state(
+    kms: LocalKms, refused: Any, force_state: Any, operation: str, state: str
+) -> None:
+    metadata = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]
+    force_state(metadata["KeyId"], KeyState(state))
+    text = f"{metadata['Arn']} origin is EXTERNAL which is not valid for this operation."
+    with refused("UnsupportedOperationException", text):
+        getattr(kms, snake(operation))(KeyId=metadata["KeyId"])
+
+
 @pytest.mark.parametrize(("operation", "state", "text"), _CELLS)
 def test_table(
     kms: LocalKms, key_id: str, arn: str, refused: Any, force_state: Any, operation: str, state: str, text: str
@@ -179,7 +254,8 @@ def test_a_key_whose_replicas_are_pending_deletion_says_so(
 
 def test_every_operation_on_a_key_is_in_the_table() -> None:
     rows = {name.split()[0] for name in _TABLE}
-    assert rows | set(_KINDS) | {"CreateKey", "GenerateRandom", "ListKeys", "ListRetirableGrants"} == set(OPERATIONS)
+    without = {"CreateKey", "GenerateRandom", "ListKeys", "ListRetirableGrants"}
+    assert rows | set(_KINDS) | set(_IMPORTS) | without == set(OPERATIONS)
 
 
 def test_an_unavailable_key_stays_so_when_switched(kms: LocalKms, key_id: str, force_state: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from testkit.key_material import wrap
 from testkit.kms_kinds import available
 
 
@@ -109,8 +110,48 @@ def _own_script(kms: Any) -> Generator[tuple[str, dict[str, Any]]]:
     given = {"KeyId": symmetric, "KeyPairSpec": "ECC_NIST_P256"}
     yield "GenerateDataKeyPair", kms.generate_data_key_pair(**given)
     yield "GenerateDataKeyPairWithoutPlaintext", kms.generate_data_key_pair_without_plaintext(**given)
+    yield from _rotation_script(kms, symmetric)
+    yield from _import_script(kms)
     if available("ML_KEM_768"):
         yield from _encapsulation_script(kms)
+
+
+def _rotation_script(kms: Any, key_id: str) -> Generator[tuple[str, dict[str, Any]]]:
+    yield "GetKeyRotationStatus", kms.get_key_rotation_status(KeyId=key_id)
+    yield "EnableKeyRotation", kms.enable_key_rotation(KeyId=key_id, RotationPeriodInDays=90)
+    yield "GetKeyRotationStatus", kms.get_key_rotation_status(KeyId=key_id)
+    yield "RotateKeyOnDemand", kms.rotate_key_on_demand(KeyId=key_id)
+    yield "ListKeyRotations", kms.list_key_rotations(KeyId=key_id)
+    yield "ListKeyRotations", kms.list_key_rotations(KeyId=key_id, IncludeKeyMaterial="ALL_KEY_MATERIAL", Limit=1)
+    yield "DisableKeyRotation", kms.disable_key_rotation(KeyId=key_id)
+
+
+def _import_script(kms: Any) -> Generator[tuple[str, dict[str, Any]]]:
+    made = kms.create_key(Origin="EXTERNAL")
+    yield "CreateKey", made
+    key_id = made["KeyMetadata"]["KeyId"]
+    yield "DeleteImportedKeyMaterial", kms.delete_imported_key_material(KeyId=key_id)
+    issued = kms.get_parameters_for_import(
+        KeyId=key_id, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048"
+    )
+    yield "GetParametersForImport", issued
+    expiry = issued["ParametersValidTo"]
+    yield (
+        "ImportKeyMaterial",
+        kms.import_key_material(
+            KeyId=key_id,
+            ImportToken=issued["ImportToken"],
+            EncryptedKeyMaterial=wrap(issued["PublicKey"], "RSAES_OAEP_SHA_256", bytes(32)),
+            ValidTo=expiry,
+            KeyMaterialDescription="first",
+        ),
+    )
+    yield "DescribeKey", kms.describe_key(KeyId=key_id)
+    given = {"KeyId": key_id, "IncludeKeyMaterial": "ALL_KEY_MATERIAL"}
+    yield "ListKeyRotations", kms.list_key_rotations(**given)
+    yield "DeleteImportedKeyMaterial", kms.delete_imported_key_material(KeyId=key_id)
+    yield "DescribeKey", kms.describe_key(KeyId=key_id)
+    yield "ListKeyRotations", kms.list_key_rotations(**given)
 
 
 def _encapsulation_script(kms: Any) -> Generator[tuple[str, dict[str, Any]]]:

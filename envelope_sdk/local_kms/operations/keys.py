@@ -9,15 +9,25 @@ from typing import Any, Final
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.access.key_policies import new_key_policy
 from envelope_sdk.local_kms.call import Call
+from envelope_sdk.local_kms.due import resume
 from envelope_sdk.local_kms.identifiers import Scope, new_key_id
-from envelope_sdk.local_kms.key_pairs import new_secret
-from envelope_sdk.local_kms.kinds import ENCRYPT, KEY_SPECS, OLD_KEY_SPECS, SYMMETRIC, algorithm_lists, named, usages
-from envelope_sdk.local_kms.model import Key, KeyState, MaterialRecord, MultiRegionRole
+from envelope_sdk.local_kms.key_pairs import check_available, new_secret
+from envelope_sdk.local_kms.kinds import (
+    ENCRYPT,
+    KEY_SPECS,
+    MAC,
+    OLD_KEY_SPECS,
+    SYMMETRIC,
+    algorithm_lists,
+    named,
+    usages,
+)
+from envelope_sdk.local_kms.materials import EXTERNAL, add_first, complete, expiration, new_material_id
+from envelope_sdk.local_kms.model import Key, KeyState, MultiRegionRole
 from envelope_sdk.local_kms.operations.pages import read_page
 from envelope_sdk.local_kms.parameters import KEY_USAGES, ORIGINS, Parameters
 from envelope_sdk.local_kms.store.contract import ReadTransaction
 from envelope_sdk.primitives.aead import wipe
-from envelope_sdk.primitives.entropy import RandomSource
 
 __all__ = [
     "cancel_key_deletion",
@@ -47,10 +57,11 @@ class _Wanted:
     tags: dict[str, str]
     spec: str
     usage: str
+    origin: str
 
 
 def create_key(call: Call) -> dict[str, Any]:
-    """Make a key and its first material; both are on disk before the answer names them."""
+    """Make a key and its first material, unless that is to be imported; both are on disk before the answer."""
     wanted = _wanted(call)
     call.permit(None)
     scope = call.scope
@@ -58,7 +69,7 @@ def create_key(call: Call) -> dict[str, Any]:
     if wanted.tags:
         call.permit(None, "TagResource", scope.key_arn(key_id))
     policy = new_key_policy(call, scope.key_arn(key_id), wanted.policy, bypass=wanted.bypass)
-    material_id = _new_material_id(call.random)
+    imported = wanted.origin == EXTERNAL
     key = Key(
         scope=scope,
         key_id=key_id,
@@ -66,20 +77,20 @@ def create_key(call: Call) -> dict[str, Any]:
         description=wanted.description,
         usage=wanted.usage,
         spec=wanted.spec,
-        origin="AWS_KMS",
-        state=KeyState.ENABLED,
+        origin=wanted.origin,
+        state=KeyState.PENDING_IMPORT if imported else KeyState.ENABLED,
         role=MultiRegionRole.PRIMARY if wanted.multi_region else None,
         primary_region=scope.region if wanted.multi_region else None,
         policy=policy,
-        material_id=material_id,
+        material_id=None if imported else new_material_id(call.random),
     )
-    secret = new_secret(key.spec, call.random)
+    secret = bytearray() if imported else new_secret(key.spec, call.random)
     try:
         with call.store.write() as transaction:
             _check_quota(call, transaction)
             transaction.add_key(key, wanted.tags)
-            record = MaterialRecord(key_id=key.key_id, material_id=material_id, created=call.now)
-            transaction.add_material(scope, record, secret)
+            if not imported:
+                add_first(transaction, key, secret)
     finally:
         wipe(memoryview(secret))
     call.keys = (key,)
@@ -92,7 +103,9 @@ def describe_key(call: Call) -> dict[str, Any]:
     name = parameters.key_id()
     parameters.grant_tokens()
     parameters.done()
-    return {"KeyMetadata": _metadata(call.key(name, call.view))}
+    key = call.key(name, call.view)
+    expiring = expiration(call.view.materials(key.scope, key.key_id)) if key.origin == EXTERNAL else {}
+    return {"KeyMetadata": _metadata(key) | expiring}
 
 
 def list_keys(call: Call) -> dict[str, Any]:
@@ -144,10 +157,11 @@ def schedule_key_deletion(call: Call) -> dict[str, Any]:
 
 
 def cancel_key_deletion(call: Call) -> dict[str, Any]:
-    """Keep a key after all. It comes back disabled, as on AWS."""
+    """Keep a key after all. It comes back disabled, as on AWS, or still without its material."""
     with call.store.write() as transaction:
         key = call.key(_only_key_id(call), transaction, aliases=False)
-        transaction.update_key(replace(key, state=KeyState.DISABLED, deletion=None))
+        state = KeyState.DISABLED if complete(transaction, key) else KeyState.PENDING_IMPORT
+        transaction.update_key(replace(key, state=state, deletion=None))
     return {"KeyId": key.arn}
 
 
@@ -177,6 +191,8 @@ def _switch(call: Call, state: KeyState) -> dict[str, Any]:
         # An unavailable key stays so; AWS answers success all the same.
         if key.state is not KeyState.UNAVAILABLE:
             transaction.update_key(replace(key, state=state))
+            if state is KeyState.ENABLED:
+                resume(transaction, key, call.now, call.random)
     return {}
 
 
@@ -233,10 +249,9 @@ def _wanted(call: Call) -> _Wanted:
         raise faults.validation("You cannot specify KeySpec and CustomerMasterKeySpec in the same request.")
     spec = spec or old_spec or SYMMETRIC
     usage = _checked_usage(spec, usage)
-    if origin not in (None, "AWS_KMS"):
-        raise faults.unsupported(f"Origin {origin} is not supported by the local KMS yet; only AWS_KMS is.")
+    origin = _checked_origin(origin, spec, usage)
     _check_tags(tags, call.limits.tags_per_key)
-    return _Wanted(description or "", policy, bypass, multi_region, dict(tags), spec, usage)
+    return _Wanted(description or "", policy, bypass, multi_region, dict(tags), spec, usage, origin)
 
 
 def _checked_usage(spec: str, usage: str | None) -> str:
@@ -253,6 +268,16 @@ def _checked_usage(spec: str, usage: str | None) -> str:
     return usage
 
 
+def _checked_origin(origin: str | None, spec: str, usage: str) -> str:
+    if origin in (None, "AWS_KMS"):
+        return "AWS_KMS"
+    if origin != EXTERNAL:
+        raise faults.unsupported(f"Origin {origin} is not supported by the local KMS: it has no custom key stores.")
+    if spec != SYMMETRIC and usage != MAC:
+        check_available(spec)
+    return EXTERNAL
+
+
 def _check_tags(tags: list[tuple[str, str]], most: int) -> None:
     names = [name for name, _ in tags]
     if len(set(names)) < len(names):
@@ -261,12 +286,3 @@ def _check_tags(tags: list[tuple[str, str]], most: int) -> None:
         raise faults.tag("Tags beginning with aws: are reserved")
     if len(names) > most:
         raise faults.tag("Too many tags")
-
-
-def _new_material_id(random: RandomSource) -> str:
-    """Return 64 hexadecimal digits.
-
-    The first two bits are 01, as in every AWS blob seen: that is what makes blobs begin ``AQIDAHh`` in base64.
-    """
-    first, *rest = random(32)
-    return bytes((first & 0x3F | 0x40, *rest)).hex()

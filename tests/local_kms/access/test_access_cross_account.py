@@ -119,7 +119,12 @@ _ON_ONE_KEY = sorted(
 def test_other_operations_do_not_reach_other_accounts(
     bob: LocalKms, arn: str, blob: bytes, operation: str, refused: Any
 ) -> None:
-    more: dict[str, Any] = {"PutKeyPolicy": {"Policy": "{}"}, "UpdateKeyDescription": {"Description": "x"}}
+    more: dict[str, Any] = {
+        "PutKeyPolicy": {"Policy": "{}"},
+        "UpdateKeyDescription": {"Description": "x"},
+        "GetParametersForImport": {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"},
+        "ImportKeyMaterial": {"ImportToken": b"x", "EncryptedKeyMaterial": b"x"},
+    }
     text = (
         f"User: {BOB} is not authorized to perform: kms:{operation} on resource: {arn} "
         f"because no resource-based policy allows the kms:{operation} action"
