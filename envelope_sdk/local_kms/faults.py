@@ -31,12 +31,14 @@ __all__ = [
     "invalid_request_signature",
     "invalid_signature",
     "invalid_state",
+    "key_exists",
     "key_not_found",
     "limit_exceeded",
     "malformed_key_id",
     "malformed_policy",
     "missing_authentication",
     "not_found",
+    "not_primary",
     "request_too_large",
     "reserved_alias",
     "serialization",
@@ -106,6 +108,16 @@ def invalid_arn(text: str) -> KmsServiceError:
 def alias_exists(arn: str) -> KmsServiceError:
     """CreateAlias with a name already in use."""
     return KmsServiceError("AlreadyExistsException", f"An alias with the name {arn} already exists")
+
+
+def key_exists(arn: str) -> KmsServiceError:
+    """ReplicateKey into a Region that has a key of that id already: the primary itself, or a replica."""
+    return KmsServiceError("AlreadyExistsException", f"{arn} already exists.")
+
+
+def not_primary(arn: str) -> KmsServiceError:
+    """What only a multi-Region primary key is there for."""
+    return unsupported(f"{arn} is not a multi-region primary key.")
 
 
 def invalid_alias_name(message: str) -> KmsServiceError:

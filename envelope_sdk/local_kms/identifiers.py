@@ -18,6 +18,7 @@ __all__ = [
     "is_key_id",
     "is_region",
     "new_key_id",
+    "new_material_id",
     "parse_reference",
 ]
 
@@ -51,6 +52,11 @@ class Scope:
         if not _REGION.fullmatch(self.region):
             raise UsageError(f"a Region looks like 'us-east-1', not {self.region!r}")
         object.__setattr__(self, "arn_prefix", f"arn:{_partition(self.region)}:kms:{self.region}:{self.account}:")
+
+    @property
+    def partition(self) -> str:
+        """The group of Regions that this one is in, for instance ``aws``; nothing crosses from one to another."""
+        return _partition(self.region)
 
     def key_arn(self, key_id: str) -> str:
         """Return the ARN of the key ``key_id``."""
@@ -119,6 +125,15 @@ def new_key_id(random: RandomSource, *, multi_region: bool) -> str:
     if multi_region:
         return "mrk-" + random(16).hex()
     return str(uuid.UUID(bytes=random(16), version=4))
+
+
+def new_material_id(random: RandomSource) -> str:
+    """Return 64 hexadecimal digits.
+
+    The first two bits are 01, as in every AWS blob seen: that is what makes blobs begin ``AQIDAHh`` in base64.
+    """
+    first, *rest = random(32)
+    return bytes((first & 0x3F | 0x40, *rest)).hex()
 
 
 def is_account(text: str) -> bool:

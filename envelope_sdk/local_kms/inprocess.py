@@ -15,11 +15,14 @@ from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.limits import ResourceQuotas
 from envelope_sdk.local_kms.methods.agreement import AgreementMethods
 from envelope_sdk.local_kms.methods.aliases import AliasMethods
+from envelope_sdk.local_kms.methods.custom_key_stores import CustomKeyStoreMethods
 from envelope_sdk.local_kms.methods.encryption import EncryptionMethods
 from envelope_sdk.local_kms.methods.grants import GrantMethods
 from envelope_sdk.local_kms.methods.keys import KeyMethods
+from envelope_sdk.local_kms.methods.multi_region import MultiRegionMethods
 from envelope_sdk.local_kms.methods.policies import PolicyMethods
 from envelope_sdk.local_kms.methods.signing import SigningMethods
+from envelope_sdk.local_kms.methods.tags import TagMethods
 from envelope_sdk.local_kms.policy import Caller
 from envelope_sdk.local_kms.quotas import Latency, RequestQuotas, Throttle
 from envelope_sdk.local_kms.service import Clock, Service, system_clock
@@ -47,9 +50,12 @@ class LocalKms(
     PolicyMethods,
     GrantMethods,
     AliasMethods,
+    TagMethods,
+    MultiRegionMethods,
     EncryptionMethods,
     SigningMethods,
     AgreementMethods,
+    CustomKeyStoreMethods,
 ):
     """A key management service in a file, or in memory, called like ``boto3.client("kms")``.
 
@@ -113,18 +119,14 @@ class LocalKms(
             UsageError: the Region or account cannot be one.
         """
         scope = Scope(account, region)
-        self.region = region
-        self.account = account
-        self._scope = scope
-        self._root = Caller.parse(f"{scope.arn_prefix.split(':kms:')[0]}:iam::{account}:root")
         throttle = None if quotas is None else Throttle(quotas)
-        self._latency = latency
-        self._own_log: AuditLog | None = None
-        if isinstance(audit, AuditLog):
-            journal: AuditLog | None = audit
-        else:
-            journal = self._own_log = None if audit is None else AuditLog(audit)
-        self._service = Service(store, clock=clock, random=random, quotas=throttle, limits=limits, journal=journal)
+        own_log = None if audit is None or isinstance(audit, AuditLog) else AuditLog(audit)
+        journal = audit if isinstance(audit, AuditLog) else own_log
+        service = Service(store, clock=clock, random=random, quotas=throttle, limits=limits, journal=journal)
+        self._settle_in(scope, service, latency)
+        # What this one opened, it closes.
+        self._owner = True
+        self._own_log: AuditLog | None = own_log
 
     @classmethod
     def open(
@@ -257,6 +259,22 @@ class LocalKms(
             audit=audit,
         )
 
+    def in_region(self, region: str, *, account: str | None = None) -> LocalKms:
+        """Return the same KMS as it is called in another Region: what one replicates there, the other finds.
+
+        Keys, clock and store are shared; it needs no closing of its own, and is closed with this one.
+
+        Args:
+            region: the Region to be in.
+            account: twelve digits; left out, the account of this one.
+
+        Raises:
+            UsageError: the Region or account cannot be one.
+        """
+        elsewhere = LocalKms.__new__(LocalKms)
+        elsewhere._settle_in(Scope(self.account if account is None else account, region), self._service, self._latency)
+        return elsewhere
+
     def __enter__(self) -> Self:
         """Return the KMS itself."""
         return self
@@ -368,10 +386,24 @@ class LocalKms(
         return boto3_client(gateway, self.account, region_name or self.region, service, **options)
 
     def close(self) -> None:
-        """Close the store and forget all keys, as well as Python can. Closing twice is no error."""
-        self._service.close()
+        """Close the store and forget all keys, as well as Python can. Closing twice is no error.
+
+        One that :meth:`in_region` made closes nothing: the store is closed with the KMS it was made from.
+        """
+        if self._owner:
+            self._service.close()
         if self._own_log is not None:
             self._own_log.close()
+
+    def _settle_in(self, scope: Scope, service: Service, latency: Latency | None) -> None:
+        self.region = scope.region
+        self.account = scope.account
+        self._scope = scope
+        self._root = Caller.parse(f"arn:{scope.partition}:iam::{scope.account}:root")
+        self._service = service
+        self._latency = latency
+        self._owner = False
+        self._own_log = None
 
     def _call(self, operation: str, **parameters: object) -> dict[str, Any]:
         request_id = str(uuid.uuid4())

@@ -33,12 +33,16 @@ from envelope_sdk.local_kms.operations import (
     agreement,
     aliases,
     crypto,
+    custom_key_stores,
     data_key_pairs,
     grants,
     keys,
+    multi_region,
     policies,
     signing,
+    tags,
 )
+from envelope_sdk.local_kms.replicas import release_primaries
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 
@@ -50,15 +54,20 @@ Clock = Callable[[], datetime]
 OPERATIONS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = MappingProxyType(
     {
         "CancelKeyDeletion": keys.cancel_key_deletion,
+        "ConnectCustomKeyStore": custom_key_stores.connect_custom_key_store,
         "CreateAlias": aliases.create_alias,
+        "CreateCustomKeyStore": custom_key_stores.create_custom_key_store,
         "CreateGrant": grants.create_grant,
         "CreateKey": keys.create_key,
         "Decapsulate": agreement.decapsulate,
         "Decrypt": crypto.decrypt,
         "DeleteAlias": aliases.delete_alias,
+        "DeleteCustomKeyStore": custom_key_stores.delete_custom_key_store,
         "DeriveSharedSecret": agreement.derive_shared_secret,
+        "DescribeCustomKeyStores": custom_key_stores.describe_custom_key_stores,
         "DescribeKey": keys.describe_key,
         "DisableKey": keys.disable_key,
+        "DisconnectCustomKeyStore": custom_key_stores.disconnect_custom_key_store,
         "EnableKey": keys.enable_key,
         "Encapsulate": agreement.encapsulate,
         "Encrypt": crypto.encrypt,
@@ -74,15 +83,21 @@ OPERATIONS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = MappingProxy
         "ListGrants": grants.list_grants,
         "ListKeyPolicies": policies.list_key_policies,
         "ListKeys": keys.list_keys,
+        "ListResourceTags": tags.list_resource_tags,
         "ListRetirableGrants": grants.list_retirable_grants,
         "PutKeyPolicy": policies.put_key_policy,
         "ReEncrypt": crypto.re_encrypt,
+        "ReplicateKey": multi_region.replicate_key,
         "RetireGrant": grants.retire_grant,
         "RevokeGrant": grants.revoke_grant,
         "ScheduleKeyDeletion": keys.schedule_key_deletion,
         "Sign": signing.sign,
+        "TagResource": tags.tag_resource,
+        "UntagResource": tags.untag_resource,
         "UpdateAlias": aliases.update_alias,
+        "UpdateCustomKeyStore": custom_key_stores.update_custom_key_store,
         "UpdateKeyDescription": keys.update_key_description,
+        "UpdatePrimaryRegion": multi_region.update_primary_region,
         "Verify": signing.verify,
         "VerifyMac": signing.verify_mac,
     }
@@ -225,7 +240,11 @@ class Service:
         if next_due is None or next_due > now:
             return view
         with self._store.write() as transaction:
-            for key in transaction.erase_keys(now):
-                # Before it is committed: what cannot be recorded does not happen.
-                self._journal.record_service_event(ServiceEvent("DeleteKey", key, now))
+            erased = transaction.erase_keys(now)
+            while erased:
+                for key in erased:
+                    # Before it is committed: what cannot be recorded does not happen.
+                    self._journal.record_service_event(ServiceEvent("DeleteKey", key, now))
+                # A primary key's waiting period may begin, and be over, with the end of its last replica.
+                erased = transaction.erase_keys(now) if release_primaries(transaction, erased) else ()
         return self._catalogue.view()
