@@ -130,7 +130,8 @@ def new_key_id(random: RandomSource, *, multi_region: bool) -> str:
 def new_material_id(random: RandomSource) -> str:
     """Return 64 hexadecimal digits.
 
-    The first two bits are 01, as in every AWS blob seen: that is what makes blobs begin ``AQIDAHh`` in base64.
+    The first two bits are 01, as in most AWS blobs seen: that is what makes blobs begin ``AQIDAHh`` in base64, which
+    people look for.
     """
     first, *rest = random(32)
     return bytes((first & 0x3F | 0x40, *rest)).hex()
