@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from envelope_sdk.local_kms.model import Key, KeyState, MultiRegionRole
 from envelope_sdk.local_kms.store.contract import WriteTransaction
 
-__all__ = ["has_replicas", "release_primaries"]
+__all__ = ["erase_due", "has_replicas"]
 
 
 def has_replicas(transaction: WriteTransaction, key: Key) -> bool:
@@ -22,18 +22,22 @@ def has_replicas(transaction: WriteTransaction, key: Key) -> bool:
     return len(transaction.related(key.scope.account, key.key_id)) > 1
 
 
-def release_primaries(transaction: WriteTransaction, erased: Sequence[Key]) -> bool:
-    """Begin the waiting period of each primary key that was waiting for the last of its replicas to be erased.
+def erase_due(transaction: WriteTransaction, now: datetime) -> Sequence[Key]:
+    """Erase every key of any scope that is due by ``now``, and return them in the order in which they go.
 
-    It begins when that replica was due, not when anybody looked: a KMS that nobody calls comes to the same end.
-
-    Args:
-        transaction: the one in which they were erased.
-        erased: keys just erased.
-
-    Returns:
-        Whether any has begun; it may be over already.
+    With the last replica of a primary key that waits for it, the primary's waiting period begins. It begins when that
+    replica was due, not when anybody looked: a KMS that nobody calls comes to the same end. It may be over already.
     """
+    erased: list[Key] = []
+    while gone := transaction.erase_keys(now):
+        erased += gone
+        if not _release_primaries(transaction, gone):
+            break
+    return erased
+
+
+def _release_primaries(transaction: WriteTransaction, erased: Sequence[Key]) -> bool:
+    """Begin the waiting period of primary keys that have no replicas any more, and return whether any has begun."""
     begun = False
     for gone in erased:
         if gone.role is not MultiRegionRole.REPLICA:

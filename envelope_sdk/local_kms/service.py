@@ -42,7 +42,7 @@ from envelope_sdk.local_kms.operations import (
     signing,
     tags,
 )
-from envelope_sdk.local_kms.replicas import release_primaries
+from envelope_sdk.local_kms.replicas import erase_due
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 
@@ -240,11 +240,7 @@ class Service:
         if next_due is None or next_due > now:
             return view
         with self._store.write() as transaction:
-            erased = transaction.erase_keys(now)
-            while erased:
-                for key in erased:
-                    # Before it is committed: what cannot be recorded does not happen.
-                    self._journal.record_service_event(ServiceEvent("DeleteKey", key, now))
-                # A primary key's waiting period may begin, and be over, with the end of its last replica.
-                erased = transaction.erase_keys(now) if release_primaries(transaction, erased) else ()
+            for key in erase_due(transaction, now):
+                # Before it is committed: what cannot be recorded does not happen.
+                self._journal.record_service_event(ServiceEvent("DeleteKey", key, now))
         return self._catalogue.view()

@@ -37,9 +37,11 @@ _FITTING = {
 NARROWER = {("ScheduleKeyDeletion", "PendingWindowInDays"): (7, 30)}
 # What the model does not require, because dry runs need none, or since there are two ways to say it.
 _AS_GOOD_AS_REQUIRED = {
+    "CreateGrant": ("GranteePrincipal",),
     "Decrypt": ("CiphertextBlob",),
     "GenerateDataKey": ("NumberOfBytes",),
     "GenerateDataKeyWithoutPlaintext": ("NumberOfBytes",),
+    "ImportKeyMaterial": ("ValidTo",),
     "ReEncrypt": ("CiphertextBlob",),
 }
 

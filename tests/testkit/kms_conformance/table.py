@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from testkit.kms_conformance import cryptography, keys, names_and_states
+from testkit.kms_conformance import access_and_life, cryptography, keys, names_and_states
 from testkit.kms_conformance.lab import Case, Clients, Lab
 
-CASES: Sequence[Case] = (*names_and_states.cases(), *cryptography.cases(), *keys.cases())
+CASES: Sequence[Case] = (
+    *names_and_states.cases(),
+    *cryptography.cases(),
+    *keys.cases(),
+    *access_and_life.cases(),
+)
 """Every question."""
 
 _HEAD = """# The local KMS beside moto's
@@ -21,10 +26,6 @@ This page is generated, with `tests` on the path: `python tests/conformance/test
 
 ## Where the local KMS answers otherwise than AWS
 
-All of it that is known. Somebody's blob that was altered must not look like a matter of permissions, and does on AWS.
-
-| operation | question | AWS | the local KMS | moto | known from |
-| --- | --- | --- | --- | --- | --- |
 {ours}
 
 ## Where moto answers otherwise than AWS
@@ -61,7 +62,6 @@ def page(theirs: Mapping[str, str], version: str) -> str:
         theirs: moto's answers.
         version: of moto.
     """
-    own = [_row(case.operation, case.name, case.expected, case.ours, theirs[case.id], case.source) for case in _own()]
     others = [case for case in CASES if theirs[case.id] != case.expected]
     absent = {case.operation for case in others if theirs[case.id] == _ABSENT}
     rows = [_row(name, "any", "an answer", "has no such operation", "API reference") for name in absent]
@@ -69,11 +69,16 @@ def page(theirs: Mapping[str, str], version: str) -> str:
         if case.operation not in absent:
             rows.append(_row(case.operation, case.name, case.expected, theirs[case.id], case.source))
     head = {"count": len(CASES), "version": version, "others": len(others)}
-    return _HEAD.format(**head, ours="\n".join(own), theirs="\n".join(sorted(rows)))
+    return _HEAD.format(**head, ours=_own(theirs), theirs="\n".join(sorted(rows)))
 
 
-def _own() -> list[Case]:
-    return [case for case in CASES if case.ours]
+def _own(theirs: Mapping[str, str]) -> str:
+    own = [case for case in CASES if case.ours]
+    if not own:
+        return "To none of these questions, as far as is known."
+    head = [_row("operation", "question", "AWS", "the local KMS", "moto", "known from"), _row(*["---"] * 6)]
+    rows = [_row(case.operation, case.name, case.expected, case.ours, theirs[case.id], case.source) for case in own]
+    return "\n".join(head + rows)
 
 
 def _row(*cells: str) -> str:
