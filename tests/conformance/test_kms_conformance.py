@@ -22,24 +22,28 @@ from envelope_sdk.local_kms.service import OPERATIONS
 PAGE = Path(__file__).parents[2] / "docs" / "local-kms-and-moto.md"
 
 
+# Checked by boto3, half of the questions would never be asked of the service.
+CONFIG = Config(parameter_validation=False, retries={"total_max_attempts": 1})
+
+
 @contextmanager
 def mocked() -> Generator[Clients]:
-    # Checked by boto3, half of the questions would never be asked of the service.
-    config = Config(parameter_validation=False, retries={"total_max_attempts": 1})
-
     @cache
     def client(region: str) -> Any:
         keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-        return boto3.client("kms", region_name=region, config=config, **keys)
+        return boto3.client("kms", region_name=region, config=CONFIG, **keys)
 
     with moto.mock_aws():
         yield client
 
 
-@pytest.fixture(scope="module")
-def lab() -> Generator[Lab]:
+@pytest.fixture(scope="module", params=["in process", "through boto3"])
+def lab(request: pytest.FixtureRequest) -> Generator[Lab]:
     with LocalKms.in_memory(region=HERE) as kms:
-        yield Lab(kms.in_region)
+        if request.param == "in process":
+            yield Lab(kms.in_region)
+        else:
+            yield Lab(cache(lambda region: kms.boto3_client(region_name=region, config=CONFIG)))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
