@@ -15,7 +15,8 @@ from envelope_sdk.local_kms.accounts import CROSS_ACCOUNT
 from envelope_sdk.local_kms.catalogue import View
 from envelope_sdk.local_kms.identifiers import Reference, Scope, parse_reference
 from envelope_sdk.local_kms.limits import ResourceQuotas
-from envelope_sdk.local_kms.model import GrantRecord, Key, LastUsage
+from envelope_sdk.local_kms.managed import check_managed, managed_key
+from envelope_sdk.local_kms.model import GrantRecord, Key, KeyManager, LastUsage
 from envelope_sdk.local_kms.policy import Caller, ConditionValue, Grant, not_let_in
 from envelope_sdk.local_kms.states import check_state
 from envelope_sdk.local_kms.store.contract import ReadTransaction, Store
@@ -59,6 +60,7 @@ _MODELS_INVALID_ARN: Final = frozenset(
     {
         "CancelKeyDeletion",
         "CreateGrant",
+        "CreateKey",
         "DeleteImportedKeyMaterial",
         "DescribeKey",
         "DisableKey",
@@ -75,12 +77,18 @@ _MODELS_INVALID_ARN: Final = frozenset(
         "ListGrants",
         "ListKeyPolicies",
         "ListKeyRotations",
+        "ListResourceTags",
+        "ListRetirableGrants",
         "PutKeyPolicy",
+        "ReplicateKey",
         "RetireGrant",
         "RevokeGrant",
         "RotateKeyOnDemand",
         "ScheduleKeyDeletion",
+        "TagResource",
+        "UntagResource",
         "UpdateKeyDescription",
+        "UpdatePrimaryRegion",
     }
 )
 """Operations whose model has InvalidArnException; the others answer NotFoundException."""
@@ -346,7 +354,7 @@ class Call:
         if reference.alias:
             alias = source.alias(scope, reference.name)
             if alias is None:
-                raise faults.alias_not_found(reference.arn)
+                return self._managed(reference)
             key_id = alias.key_id
         key = source.key(scope, key_id)
         if key is None:
@@ -359,6 +367,8 @@ class Call:
         Permission first, as AWS has it: who may not use a key does not learn its state.
         """
         self.permit(key, action)
+        if key.manager is KeyManager.AWS:
+            check_managed(key, action or self.operation, self.requester.caller)
         check_state(self.operation, key)
         return key
 
@@ -393,6 +403,14 @@ class Call:
     @property
     def _models_invalid_arn(self) -> bool:
         return self.operation in _MODELS_INVALID_ARN
+
+    def _managed(self, reference: Reference) -> Key:
+        """Return the AWS managed key under an alias that has no key yet, made by this."""
+        own = reference.account == self.scope.account
+        key = managed_key(self.store, self.scope, reference.name, self.now, self.random) if own else None
+        if key is None:
+            raise faults.alias_not_found(reference.arn)
+        return key
 
     def _check_reference(self, reference: Reference, name: str, *, aliases: bool) -> None:
         if reference.region != self.scope.region:

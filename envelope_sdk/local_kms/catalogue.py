@@ -154,6 +154,14 @@ class View:
         names = ("key", scope.account, scope.region, key_id)
         return self._record(names, lambda transaction: transaction.key(scope, key_id))
 
+    def related(self, key: Key) -> Sequence[Key]:
+        """Return the keys of all Regions that are one multi-Region key with ``key``; none for one of one Region."""
+        if key.role is None:
+            return ()
+        account, key_id = key.scope.account, key.key_id
+        names = ("related", account, key_id)
+        return self._record(names, lambda transaction: transaction.related(account, key_id)) or ()
+
     def alias(self, scope: Scope, name: str) -> Alias | None:
         """Return the alias of that name."""
         names = ("alias", scope.account, scope.region, name)

@@ -14,6 +14,7 @@ from typing import Final
 from envelope_sdk.local_kms.call import ServiceEvent
 from envelope_sdk.local_kms.materials import erase, renew
 from envelope_sdk.local_kms.model import Key, KeyState, Rotation
+from envelope_sdk.local_kms.replicas import erase_due
 from envelope_sdk.local_kms.store.contract import Store, WriteTransaction
 from envelope_sdk.primitives.entropy import RandomSource
 
@@ -37,7 +38,7 @@ def settle(
         What was done, with the dates at which it was due.
     """
     with store.write() as transaction:
-        erased = [ServiceEvent("DeleteKey", key, key.deletion or now) for key in transaction.erase_keys(now)]
+        erased = [ServiceEvent("DeleteKey", key, key.deletion or now) for key in erase_due(transaction, now)]
         events = [*erased, *_expire(transaction, now), *_rotate(transaction, now, random)]
         for event in events:
             record(event)

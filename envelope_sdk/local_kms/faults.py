@@ -36,6 +36,7 @@ __all__ = [
     "invalid_request_signature",
     "invalid_signature",
     "invalid_state",
+    "key_exists",
     "key_not_found",
     "limit_exceeded",
     "malformed_key_id",
@@ -117,6 +118,11 @@ def invalid_arn(text: str) -> KmsServiceError:
 def alias_exists(arn: str) -> KmsServiceError:
     """CreateAlias with a name already in use."""
     return KmsServiceError("AlreadyExistsException", f"An alias with the name {arn} already exists")
+
+
+def key_exists(arn: str) -> KmsServiceError:
+    """ReplicateKey into a Region that has a key of that id already: the primary itself, or a replica."""
+    return KmsServiceError("AlreadyExistsException", f"{arn} already exists.")
 
 
 def invalid_alias_name(message: str) -> KmsServiceError:

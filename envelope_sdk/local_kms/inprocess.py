@@ -16,13 +16,16 @@ from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.methods.access import AccessMethods
 from envelope_sdk.local_kms.methods.agreement import AgreementMethods
 from envelope_sdk.local_kms.methods.aliases import AliasMethods
+from envelope_sdk.local_kms.methods.custom_key_stores import CustomKeyStoreMethods
 from envelope_sdk.local_kms.methods.encryption import EncryptionMethods
 from envelope_sdk.local_kms.methods.grants import GrantMethods
 from envelope_sdk.local_kms.methods.imports import ImportMethods
 from envelope_sdk.local_kms.methods.keys import KeyMethods
+from envelope_sdk.local_kms.methods.multi_region import MultiRegionMethods
 from envelope_sdk.local_kms.methods.policies import PolicyMethods
 from envelope_sdk.local_kms.methods.rotation import RotationMethods
 from envelope_sdk.local_kms.methods.signing import SigningMethods
+from envelope_sdk.local_kms.methods.tags import TagMethods
 from envelope_sdk.local_kms.methods.upkeep import UpkeepMethods
 from envelope_sdk.local_kms.options import DEFAULT_ACCOUNT, DEFAULT_REGION, Options, open_service
 from envelope_sdk.local_kms.policy import Caller
@@ -41,11 +44,14 @@ class LocalKms(
     RotationMethods,
     ImportMethods,
     AliasMethods,
+    TagMethods,
+    MultiRegionMethods,
     EncryptionMethods,
     SigningMethods,
     AgreementMethods,
     AccessMethods,
     UpkeepMethods,
+    CustomKeyStoreMethods,
 ):
     """A key management service in a file, or in memory, called like ``boto3.client("kms")``.
 
@@ -95,7 +101,7 @@ class LocalKms(
             self._service = open_service(store, options, opened)
             self._owned: ExitStack | None = opened.pop_all()
         self._latency = options.get("latency")
-        self._stand(scope, Caller.parse(f"{scope.arn_prefix.split(':kms:')[0]}:iam::{scope.account}:root"), {})
+        self._stand(scope, _root(scope), {})
 
     @classmethod
     def open(
@@ -162,6 +168,21 @@ class LocalKms(
         """Make an empty KMS whose keys are gone when it is closed: for tests. Parameters as in :meth:`open`."""
         return cls._over(SqliteStore.in_memory(options.get("random", system_random)), options)
 
+    def in_region(self, region: str, *, account: str | None = None) -> Self:
+        """Return the same KMS as it is called in another Region: what one replicates there, the other finds.
+
+        Keys, clock and store are shared; it needs no closing of its own, and is closed with this one.
+
+        Args:
+            region: the Region to be in.
+            account: twelve digits; left out, the account of this one.
+
+        Raises:
+            UsageError: the Region or account cannot be one.
+        """
+        scope = Scope(self.account if account is None else account, region)
+        return self._seen_by(_root(scope), scope, {})
+
     def __enter__(self) -> Self:
         """Return the KMS itself."""
         return self
@@ -205,7 +226,8 @@ class LocalKms(
     def close(self) -> None:
         """Close the store and forget all keys, as well as Python can. Closing twice is no error.
 
-        What :meth:`acting_as` returned closes nothing: it is closed with the KMS it was made from.
+        What :meth:`acting_as` and :meth:`in_region` returned closes nothing: it is closed with the KMS it was made
+        from.
         """
         if self._owned is not None:
             self._owned.close()
@@ -249,6 +271,10 @@ class LocalKms(
             "RetryAttempts": 0,
         }
         return answer
+
+
+def _root(scope: Scope) -> Caller:
+    return Caller.parse(f"arn:{scope.partition}:iam::{scope.account}:root")
 
 
 def _scope(options: Options) -> Scope:

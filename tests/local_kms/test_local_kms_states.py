@@ -57,11 +57,16 @@ _TABLE: dict[str, list[str]] = {
     "RetireGrant": _ALWAYS,
     "RevokeGrant": _ALWAYS,
     "RotateKeyOnDemand": _CRYPTOGRAPHY,
+    "ListResourceTags": _ALWAYS,
     "ReEncrypt source": _CRYPTOGRAPHY,
     "ReEncrypt destination": _CRYPTOGRAPHY,
+    "ReplicateKey": [_OK, _DISABLED, _DELETION, _IMPORT, _UNAVAILABLE, _CREATING, _UPDATING],
     "ScheduleKeyDeletion": [_OK, _OK, _DELETION, _OK, _OK, _OK, _UPDATING],
+    "TagResource": _NAMING,
+    "UntagResource": _NAMING,
     "UpdateAlias": _NAMING,
     "UpdateKeyDescription": _NAMING,
+    "UpdatePrimaryRegion": _CRYPTOGRAPHY,
 }
 # Operations on other keys than symmetric ones, which the table has no cells for where such keys cannot be in a state.
 _KINDS = {
@@ -88,6 +93,10 @@ _KIND_CELLS = [
     for name in _KINDS
     for state, text in zip(_STATES, _CRYPTOGRAPHY, strict=True)
 ]
+_OF_PRIMARIES = ("ReplicateKey", "UpdatePrimaryRegion")
+_WITHOUT_KEY = {"CreateKey", "GenerateRandom", "ListKeys", "ListRetirableGrants"} | {
+    name for name in OPERATIONS if "CustomKeyStore" in name
+}
 _CELLS = [(name, state, text) for name, row in _TABLE.items() for state, text in zip(_STATES, row, strict=True)]
 
 
@@ -130,11 +139,16 @@ def _calls(kms: LocalKms, key_id: str, other: str) -> dict[str, Callable[[], Any
         "RetireGrant": lambda: kms.retire_grant(KeyId=key_id, GrantId=grant_id),
         "RevokeGrant": lambda: kms.revoke_grant(KeyId=key_id, GrantId=grant_id),
         "RotateKeyOnDemand": lambda: kms.rotate_key_on_demand(KeyId=key_id),
+        "ListResourceTags": lambda: kms.list_resource_tags(KeyId=key_id),
         "ReEncrypt source": lambda: kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=other),
         "ReEncrypt destination": lambda: kms.re_encrypt(CiphertextBlob=other_blob, DestinationKeyId=key_id),
+        "ReplicateKey": lambda: kms.replicate_key(KeyId=key_id, ReplicaRegion="eu-west-1"),
         "ScheduleKeyDeletion": lambda: kms.schedule_key_deletion(KeyId=key_id),
+        "TagResource": lambda: kms.tag_resource(KeyId=key_id, Tags=[{"TagKey": "a", "TagValue": "b"}]),
+        "UntagResource": lambda: kms.untag_resource(KeyId=key_id, TagKeys=["a"]),
         "UpdateAlias": lambda: kms.update_alias(AliasName="alias/there", TargetKeyId=key_id),
         "UpdateKeyDescription": lambda: kms.update_key_description(KeyId=key_id, Description="new"),
+        "UpdatePrimaryRegion": lambda: kms.update_primary_region(KeyId=key_id, PrimaryRegion="us-west-2"),
     }
 
 
@@ -233,6 +247,10 @@ def test_a_key_with_imported_material_is_not_rotated_by_itself_whatever_its_stat
 def test_table(
     kms: LocalKms, key_id: str, arn: str, refused: Any, force_state: Any, operation: str, state: str, text: str
 ) -> None:
+    if operation in _OF_PRIMARIES:
+        metadata = kms.create_key(MultiRegion=True)["KeyMetadata"]
+        key_id, arn = metadata["KeyId"], metadata["Arn"]
+        kms.replicate_key(KeyId=key_id, ReplicaRegion="us-west-2")
     call = _calls(kms, key_id, kms.create_key()["KeyMetadata"]["KeyId"])[operation]
     force_state(key_id, KeyState(state))
     if text == _OK:
@@ -254,8 +272,7 @@ def test_a_key_whose_replicas_are_pending_deletion_says_so(
 
 def test_every_operation_on_a_key_is_in_the_table() -> None:
     rows = {name.split()[0] for name in _TABLE}
-    without = {"CreateKey", "GenerateRandom", "ListKeys", "ListRetirableGrants"}
-    assert rows | set(_KINDS) | set(_IMPORTS) | without == set(OPERATIONS)
+    assert rows | set(_KINDS) | set(_IMPORTS) | _WITHOUT_KEY == set(OPERATIONS)
 
 
 def test_an_unavailable_key_stays_so_when_switched(kms: LocalKms, key_id: str, force_state: Any) -> None:

@@ -35,6 +35,9 @@ def _script(client: Any) -> Generator[tuple[str, dict[str, Any]]]:
     yield "GetKeyPolicy", client.get_key_policy(KeyId=key_id, PolicyName="default")
     yield "ListKeyPolicies", client.list_key_policies(KeyId=key_id)
     yield from _grants_script(client, key_id)
+    yield "TagResource", client.tag_resource(KeyId=key_id, Tags=[{"TagKey": "c", "TagValue": "d"}])
+    yield "ListResourceTags", client.list_resource_tags(KeyId=key_id)
+    yield "UntagResource", client.untag_resource(KeyId=key_id, TagKeys=["a", "e"])
     yield "UpdateKeyDescription", client.update_key_description(KeyId=key_id, Description="second")
     yield "DisableKey", client.disable_key(KeyId=key_id)
     yield "EnableKey", client.enable_key(KeyId=key_id)
@@ -110,6 +113,9 @@ def _own_script(kms: Any) -> Generator[tuple[str, dict[str, Any]]]:
     given = {"KeyId": symmetric, "KeyPairSpec": "ECC_NIST_P256"}
     yield "GenerateDataKeyPair", kms.generate_data_key_pair(**given)
     yield "GenerateDataKeyPairWithoutPlaintext", kms.generate_data_key_pair_without_plaintext(**given)
+    yield from _multi_region_script(kms)
+    yield "DescribeKey", kms.describe_key(KeyId="alias/aws/s3")
+    yield "ListAliases", kms.list_aliases()
     yield from _rotation_script(kms, symmetric)
     yield from _import_script(kms)
     if available("ML_KEM_768"):
@@ -152,6 +158,17 @@ def _import_script(kms: Any) -> Generator[tuple[str, dict[str, Any]]]:
     yield "DeleteImportedKeyMaterial", kms.delete_imported_key_material(KeyId=key_id)
     yield "DescribeKey", kms.describe_key(KeyId=key_id)
     yield "ListKeyRotations", kms.list_key_rotations(**given)
+
+
+def _multi_region_script(kms: Any) -> Generator[tuple[str, dict[str, Any]]]:
+    key_id = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    yield "ReplicateKey", kms.replicate_key(KeyId=key_id, ReplicaRegion="eu-west-1", Tags=[])
+    yield "DescribeKey", kms.describe_key(KeyId=key_id)
+    yield "ScheduleKeyDeletion", kms.schedule_key_deletion(KeyId=key_id)
+    yield "DescribeKey", kms.describe_key(KeyId=key_id)
+    yield "CancelKeyDeletion", kms.cancel_key_deletion(KeyId=key_id)
+    kms.enable_key(KeyId=key_id)
+    yield "UpdatePrimaryRegion", kms.update_primary_region(KeyId=key_id, PrimaryRegion="eu-west-1")
 
 
 def _encapsulation_script(kms: Any) -> Generator[tuple[str, dict[str, Any]]]:

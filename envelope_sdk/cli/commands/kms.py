@@ -142,7 +142,8 @@ def _delete_alias(store: LocalStore, alias: str) -> None:
 @click.pass_obj
 def _list_aliases(store: LocalStore, as_json: bool) -> None:
     """List all names."""
-    aliases = list(_pages(store.kms().list_aliases, "Aliases"))
+    # Those of AWS that have no key yet would be most of the list, and are of no use at a terminal.
+    aliases = [alias for alias in _pages(store.kms().list_aliases, "Aliases") if "TargetKeyId" in alias]
     if as_json:
         _print({"Aliases": aliases})
         return

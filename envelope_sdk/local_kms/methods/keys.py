@@ -102,6 +102,8 @@ class KeyMethods(Methods):
     def schedule_key_deletion(self, *, KeyId: str, PendingWindowInDays: int | None = None) -> dict[str, Any]:
         """Have a key erased, for good, in 7 to 30 days (ScheduleKeyDeletion; 30 unless told otherwise).
 
+        For a multi-Region primary key these days begin when the last of its replicas is erased.
+
         Raises:
             KmsServiceError: NotFoundException, InvalidArnException, KMSInvalidStateException, ValidationException.
         """
