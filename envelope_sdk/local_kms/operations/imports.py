@@ -133,9 +133,9 @@ def delete_imported_key_material(call: Call) -> dict[str, Any]:
         material_id = given or key.material_id
         records = belonging(transaction.materials(key.scope, key.key_id))
         record = next((each for each in records if each.material_id == material_id), None)
-        if record is not None and record.present:
+        if record is not None:
             erase(transaction, key, record)
-        elif record is None and given is not None:
+        elif given is not None:
             raise faults.not_found(f"Key material {given} does not belong to {key.arn}")
     return _answer(key, material_id)
 
