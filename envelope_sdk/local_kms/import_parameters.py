@@ -84,7 +84,8 @@ def open_token(transaction: ReadTransaction, key: Key, token: bytes, now: dateti
     if content is None:
         raise faults.invalid_import_token()
     try:
-        expiry, number = _HEAD.unpack_from(content)
+        head: tuple[int, int] = _HEAD.unpack_from(content)
+        expiry, number = head
         if (now - _EPOCH) // _MILLISECOND >= expiry:
             raise faults.expired_import_token()
         # The store has authenticated it, as made here.

@@ -479,13 +479,14 @@ def test_a_rotation_waits_for_all_regions_and_then_happens_in_all(
     kms: LocalKms, there: LocalKms, primary: str, refused: Any
 ) -> None:
     give(there, primary, FIRST)
-    second = give(kms, primary, SECOND, ImportType="NEW_KEY_MATERIAL")
+    second = give(kms, primary, SECOND, ImportType="NEW_KEY_MATERIAL", KeyMaterialDescription="here")
     assert states(kms, primary)[1] == ("PENDING_MULTI_REGION_IMPORT_AND_ROTATION", "IMPORTED")
     text = f"No available key material pending rotation for the key: {HERE.key_arn(primary)}."
     with refused("KMSInvalidStateException", text):
         kms.rotate_key_on_demand(KeyId=primary)
     give(there, primary, SECOND, ImportType="EXISTING_KEY_MATERIAL")
     assert [states(each, primary)[1][0] for each in (kms, there)] == ["PENDING_ROTATION"] * 2
+    assert "KeyMaterialDescription" not in materials(there, primary)[1]
     kms.rotate_key_on_demand(KeyId=primary)
 
     for each in (kms, there):

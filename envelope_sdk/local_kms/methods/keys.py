@@ -33,12 +33,13 @@ class KeyMethods(Methods):
     ) -> dict[str, Any]:
         """Make a key (CreateKey), symmetric unless ``KeySpec`` and ``KeyUsage`` ask for another; it is on disk then.
 
-        A key of RSA takes a while: a tenth of a second for 2048 bits, a second or several for 4096.
+        A key of RSA takes a while: a tenth of a second for 2048 bits, a second or several for 4096. With
+        ``Origin="EXTERNAL"`` nothing is made: the key waits for
+        :meth:`~envelope_sdk.local_kms.LocalKms.import_key_material`.
 
         Raises:
             KmsServiceError: ValidationException, TagException, MalformedPolicyDocumentException,
-                UnsupportedOperationException (a KeySpec that cannot be made here, another Origin, or a custom key
-                store).
+                UnsupportedOperationException (a KeySpec that cannot be made here, or a custom key store).
         """
         return self._call(
             "CreateKey",

@@ -56,13 +56,14 @@ _RSA: Final = "RSA_"
 
 
 class _Wanted(NamedTuple):
-    """What ImportKeyMaterial asks for, as far as it can be checked without the key.
+    """What ImportKeyMaterial asks for.
 
     Attributes:
         name: the key.
         token: the import token.
         wrapped: the material, wrapped.
-        expiry: when it is to expire; ``None`` for never.
+        model: whether it is to expire.
+        expiry: when; ``None`` for never.
         kind: ``ImportType``, where it is given.
         description: of the material, where it is given.
         material_id: which material it has to be, where that is given.
@@ -71,6 +72,7 @@ class _Wanted(NamedTuple):
     name: str
     token: bytes
     wrapped: bytes
+    model: str
     expiry: datetime | None
     kind: str | None
     description: str | None
@@ -99,10 +101,11 @@ def get_parameters_for_import(call: Call) -> dict[str, Any]:
 
 def import_key_material(call: Call) -> dict[str, Any]:
     """Take material: the first of a key, a new one, or one that the key has had before."""
-    wanted = _wanted(call)
+    wanted = _wanted(Parameters(call.parameters))
     # Outside of the change, which others would wait for; the key is looked at again within.
     key = call.key(wanted.name, call.view, aliases=False)
     _check_kind(key, wanted)
+    _check_expiry(call, wanted.model, wanted.expiry)
     with call.store.read() as transaction:
         algorithm, pair = open_token(transaction, key, wanted.token, call.now)
     secret = imported_secret(key.spec, unwrap(algorithm, pair, wanted.wrapped))
@@ -130,15 +133,14 @@ def delete_imported_key_material(call: Call) -> dict[str, Any]:
         material_id = given or key.material_id
         records = belonging(transaction.materials(key.scope, key.key_id))
         record = next((each for each in records if each.material_id == material_id), None)
-        if record is not None and record.present:
+        if record is not None:
             erase(transaction, key, record)
-        elif record is None and given is not None:
+        elif given is not None:
             raise faults.not_found(f"Key material {given} does not belong to {key.arn}")
     return _answer(key, material_id)
 
 
-def _wanted(call: Call) -> _Wanted:
-    parameters = Parameters(call.parameters)
+def _wanted(parameters: Parameters) -> _Wanted:
     name = parameters.key_id()
     token = parameters.data("ImportToken", MAX_BLOB)
     wrapped = parameters.data("EncryptedKeyMaterial", MAX_BLOB)
@@ -148,10 +150,7 @@ def _wanted(call: Call) -> _Wanted:
     description = parameters.text("KeyMaterialDescription", _MAX_DESCRIPTION, minimum=0, pattern=_DESCRIPTION)
     material_id = _material_id(parameters)
     parameters.done()
-    _check_expiry(call, model, expiry)
-    if material_id is not None and kind == _NEW:
-        raise faults.validation("KeyMaterialId cannot be given with ImportType NEW_KEY_MATERIAL")
-    return _Wanted(name, token, wrapped, expiry, kind, description, material_id)
+    return _Wanted(name, token, wrapped, model, expiry, kind, description, material_id)
 
 
 def _material_id(parameters: Parameters) -> str | None:
@@ -190,6 +189,8 @@ def _check_kind(key: Key, wanted: _Wanted) -> None:
     ):
         if value is not None:
             _check_symmetric(key, name)
+    if wanted.material_id is not None and wanted.kind == _NEW:
+        raise faults.validation("KeyMaterialId cannot be given with ImportType NEW_KEY_MATERIAL")
 
 
 def _check_symmetric(key: Key, name: str) -> None:
