@@ -6,6 +6,7 @@ import base64
 import copy
 import os
 import pickle
+import random
 import signal
 import subprocess
 import sys
@@ -509,6 +510,46 @@ def test_a_server_that_only_reads_is_not_written_to(
         # A connection that reads only cannot change that.
         postgres_server.execute("SET default_transaction_read_only = off", "ALTER ROLE tests RESET ALL")
     _key(kms)
+
+
+@pytest.mark.slow
+# A finalizer cannot raise: Python reports what comes in the middle of one, and goes on.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_at_any_time_leaves_nothing_locked_or_half_done(
+    postgres_server: Postgres, open_it: Open, empty_schema: str
+) -> None:
+    kms = open_it()
+    key_id = _key(kms)
+    choose = random.Random(7)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    interrupted = 0
+    try:
+        for _ in range(300):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, choose.uniform(0.0001, 0.006))
+                _key(kms)
+                kms.generate_data_key(KeyId=key_id, KeySpec="AES_256")
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+            kms.update_key_description(KeyId=key_id, Description=str(interrupted))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    half_made = postgres_server.execute(
+        f"SELECT key_id FROM {empty_schema}.keys WHERE material_id NOT IN"
+        f" (SELECT material_id FROM {empty_schema}.materials)"
+    )
+    open_now = postgres_server.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'envelope-sdk' AND state LIKE 'idle in%'"
+    )
+
+    assert interrupted > 20
+    assert (half_made, open_now) == ([], [(0,)])
 
 
 def test_a_closed_kms_says_so(open_it: Open) -> None:

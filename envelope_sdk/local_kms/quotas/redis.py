@@ -36,7 +36,7 @@ class RedisBuckets:
     Fulfils :class:`~envelope_sdk.local_kms.quotas.Buckets`. Safe to share between threads. Its repr shows no password.
     """
 
-    __slots__ = ("_clock", "_limiter", "_local", "_lost", "_pause", "_until")
+    __slots__ = ("_clock", "_limiter", "_local", "_lost", "_pause", "_prefix", "_until")
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class RedisBuckets:
 
         Args:
             url: ``redis://host:6379/0``, ``rediss://...`` for TLS, or ``redis+unix:///path``.
-            prefix: what the names of its keys begin with; servers with the same share quotas.
+            prefix: part of the names of its keys; servers with the same share quotas.
             timeout: seconds to wait for an answer before counting here.
             pause: seconds until Redis is asked again after that.
             clock: returns seconds; anything but the default is for tests.
@@ -60,13 +60,14 @@ class RedisBuckets:
             UsageError: the URL cannot be one, or limits or redis is not installed. The URL is not repeated.
         """
         options = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
-        limiter, problem = _limiter(url, prefix, options)
+        limiter, problem = _limiter(url, options)
         if problem:
             raise UsageError(problem)
         self._limiter = limiter
         self._local = LocalBuckets()
         self._clock = clock
         self._pause = pause
+        self._prefix = prefix
         self._lost = False
         self._until = -math.inf
 
@@ -81,7 +82,7 @@ class RedisBuckets:
         if self._clock() < self._until:
             return self._local.take(name, rate, burst)
         try:
-            taken = bool(self._limiter.hit(_item(rate, burst), name))
+            taken = bool(self._limiter.hit(_item(rate, burst), self._prefix, name))
         except Exception as error:  # noqa: BLE001 - whatever it is, keys must not be less available for it
             self._until = self._clock() + self._pause
             if not self._lost:
@@ -116,17 +117,17 @@ def _item(rate: float, burst: float) -> Any:
     return import_module("limits").RateLimitItemPerSecond(requests, seconds)
 
 
-def _limiter(url: str, prefix: str, options: dict[str, Any]) -> tuple[Any, str]:
+def _limiter(url: str, options: dict[str, Any]) -> tuple[Any, str]:
     """Return what counts, or why there is none: a function of its own, so that no error carries the URL."""
     try:
-        storages, strategies = import_module("limits.storage"), import_module("limits.strategies")
+        storage = import_module("limits.storage").RedisStorage
+        strategy = import_module("limits.strategies").SlidingWindowCounterRateLimiter
         import_module("redis")
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         return None, f"{_EXTRA} ({error})"
     if not url.startswith(("redis://", "rediss://", "redis+unix://")):
         return None, "the URL of Redis begins with redis://, rediss:// or redis+unix://"
     try:
-        storage = storages.RedisStorage(url, key_prefix=prefix, **options)
-        return strategies.SlidingWindowCounterRateLimiter(storage), ""
+        return strategy(storage(url, **options)), ""
     except Exception as error:  # noqa: BLE001 - its text may hold the URL, and with it a password
         return None, f"the URL of Redis cannot be understood ({type(error).__name__})"

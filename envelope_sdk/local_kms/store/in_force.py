@@ -59,6 +59,8 @@ class RootKeyInForce:
         try:
             wrapper = self.keeper.open(read_records(connection))
         except KeyStoreError as error:
+            if not isinstance(check, bytes):
+                raise
             raise KeyStoreError(f"the root key was changed while the key store was open: {error}") from error
         self.wrappers = (wrapper,)
         return wrapper

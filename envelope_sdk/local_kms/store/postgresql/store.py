@@ -150,8 +150,9 @@ class PostgresqlStore:
                 "the key store is in the middle of a change of this very thread: a signal handler cannot change keys "
                 "then"
             )
-        self._writing.add(thread)
         try:
+            # Inside, so that an interrupt leaves no mark behind.
+            self._writing.add(thread)
             with self._connections.lease(_CHANGE) as (connection, _):
                 connection.execute(LOCK)
                 adapter = Adapter(connection)
