@@ -533,8 +533,8 @@ class _Interrupted(LogFile):
     def interrupt(self) -> None:
         """Nothing, unless a test says otherwise."""
 
-    def _write(self, lines: bytes, size: int) -> None:
-        super()._write(lines, size)
+    def _write(self, lines: bytes) -> None:
+        super()._write(lines)
         self.interrupt()
 
 

@@ -205,11 +205,10 @@ class LogFile:
                 lines.append(line)
                 heads.append(head)
             content = b"".join(lines)
-            # Unknown until the head is known, too: after an interrupt both are read from the file.
-            size, self._size = self._size, -1
-            self._write(content, size)
+            self._write(content)
+            # The size last: whoever is interrupted before it finds another one, and reads both from the file.
             self._head = head
-            self._size = size + len(content)
+            self._size += len(content)
         finally:
             self._unlock()
         if self._durable:
@@ -290,7 +289,7 @@ class LogFile:
         self._size = size
         return _head_of(tail[:whole], self._path)
 
-    def _write(self, lines: bytes, size: int) -> None:
+    def _write(self, lines: bytes) -> None:
         try:
             written = 0
             while written < len(lines):
@@ -298,7 +297,7 @@ class LogFile:
                 written += os.write(self._file, lines[written:] if written else lines)
         except BaseException:
             with suppress(OSError):
-                os.ftruncate(self._file, size)
+                os.ftruncate(self._file, self._size)
             raise
 
     def _keep(self, head: Head) -> None:
