@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from envelope_sdk.errors import KeyStoreError, UsageError
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.audit import AuditLog, Head, Verification, read_events, verify
-from envelope_sdk.local_kms.audit.chain import MAX_LINE, line_of, parse_line
-from envelope_sdk.local_kms.audit.files import LogFile, head_path, parts
+from envelope_sdk.local_kms.audit.chain import LINE_START, MAX_LINE, START, line_of, parse_line
+from envelope_sdk.local_kms.audit.files import LogFile
+from envelope_sdk.local_kms.audit.parts import head_path, parts
 
 EVENT = b'{"eventName":"ListKeys","eventTime":"2026-11-22T00:00:00Z"}'
 
@@ -287,8 +288,37 @@ def test_a_torn_line_with_lines_after_it_is_tampering(path: Path) -> None:
 def test_a_log_whose_last_line_is_none_is_not_gone_on_with(path: Path) -> None:
     _write(path, 1)
     path.write_bytes(path.read_bytes() + b"damaged\n")
-    with pytest.raises(KeyStoreError, match=r"the last line of the audit log .* is damaged"):
+    with pytest.raises(KeyStoreError, match="its last line is damaged"):
         AuditLog(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"SQLite format 3\x00 and more", b"a\nfile\nof lines\n", b"a\nfile\nof", b'{"chain":1}', b"\x00" * 100]
+)
+def test_a_file_of_another_kind_is_left_as_it_is(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(KeyStoreError, match="is no audit log"):
+        AuditLog(path)
+
+    assert path.read_bytes() == content
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("length", [1, len(LINE_START), 60])
+def test_a_torn_first_line_is_cut_off(path: Path, length: int) -> None:
+    path.write_bytes(line_of(START, EVENT)[0][:length])
+    _write(path, 1)
+
+    assert (verify([path]).events, verify([path]).problems) == (1, ())
+
+
+def test_a_database_is_not_taken_for_its_own_log(database: Path) -> None:
+    with LocalKms.open(database) as kms:
+        key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    with pytest.raises(KeyStoreError, match="is no audit log"):
+        LocalKms.open(database, audit=database)
+    with LocalKms.open(database) as kms:
+        assert kms.describe_key(KeyId=key_id)
 
 
 # --- rotation --------------------------------------------------------------------------------------------------------
@@ -533,8 +563,8 @@ class _Interrupted(LogFile):
     def interrupt(self) -> None:
         """Nothing, unless a test says otherwise."""
 
-    def _write(self, lines: bytes, size: int) -> None:
-        super()._write(lines, size)
+    def _write(self, lines: bytes) -> None:
+        super()._write(lines)
         self.interrupt()
 
 

@@ -305,6 +305,17 @@ def test_the_later_of_two_uses_is_the_last_wherever_it_is_known(store: SqliteSto
     assert operations == ["Decrypt", "Encrypt"]
 
 
+def test_of_uses_that_end_in_another_order_the_later_is_the_last(store: SqliteStore, metering: Metering) -> None:
+    _add(store, _key())
+    for operation, hours in (("Encrypt", 2), ("Decrypt", 1)):
+        metering.record(_call(operation, _key(), now=NOVEMBER + timedelta(hours=hours)), {}, None)
+    metering.flush()
+    found = metering.last_usage(HERE, "k")
+
+    assert found is not None
+    assert found.operation == "Encrypt"
+
+
 @pytest.mark.parametrize("name", ["alias/a", "00000000-0000-0000-0000-000000000000"])
 def test_only_keys_that_are_there_have_a_last_use(kms: LocalKms, key_id: str, refused: Any, name: str) -> None:
     kms.create_alias(AliasName="alias/a", TargetKeyId=key_id)

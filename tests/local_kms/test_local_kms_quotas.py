@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from envelope_sdk.local_kms.limits import ResourceQuotas
 from envelope_sdk.local_kms.policy import Caller
 from envelope_sdk.local_kms.quotas import Latency, LocalBuckets, RequestQuotas, Throttle, quota_names
 from envelope_sdk.local_kms.quotas.figures import OPERATION_RATES, SYMMETRIC
+from envelope_sdk.local_kms.store.sqlite import SqliteStore
 
 THROTTLED = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
 
@@ -44,6 +46,17 @@ class Ticks:
 
     def advance(self, seconds: float) -> None:
         self.now += round(seconds * 10**9)
+
+
+@dataclass
+class Interrupting:
+    """A clock that lets other threads go first, in the middle of whatever it is asked in."""
+
+    clock: Ticks
+
+    def __call__(self) -> int:
+        time.sleep(0)
+        return self.clock()
 
 
 @dataclass
@@ -120,7 +133,7 @@ def test_a_clock_that_goes_back_gives_no_tokens(ticks: Ticks) -> None:
 
 
 def test_threads_get_exactly_what_a_bucket_holds(ticks: Ticks) -> None:
-    buckets = LocalBuckets(ticks)
+    buckets = LocalBuckets(Interrupting(ticks))
     got: list[bool] = []
 
     def take() -> None:
@@ -315,6 +328,19 @@ def test_what_was_throttled_was_not_done(ticks: Ticks) -> None:
             kms.create_key()
 
         assert len(kms.list_keys()["Keys"]) == 1
+
+
+def test_a_change_is_counted_before_it_keeps_others_from_changing(
+    store: SqliteStore, kms: LocalKms, key_id: str, refused: Refused
+) -> None:
+    class Never:
+        def take(self, name: str, rate: float, burst: float) -> bool:
+            with store.write():
+                return False
+
+    # In the middle of a change of its own, this thread could not have begun another.
+    with LocalKms(store, quotas=RequestQuotas(buckets=Never())) as limited_kms, refused("ThrottlingException"):
+        limited_kms.disable_key(KeyId=key_id)
 
 
 def test_a_second_later_there_is_room_again(ticks: Ticks, refused: Refused) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from envelope_sdk.errors import KeyStoreError
 from envelope_sdk.local_kms.audit.chain import parse_line
-from envelope_sdk.local_kms.audit.files import parts
+from envelope_sdk.local_kms.audit.parts import parts
 
 __all__ = ["Query", "read_events"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from envelope_sdk.local_kms.audit.chain import MAX_LINE, START, Head, parse_line
-from envelope_sdk.local_kms.audit.files import is_part, parts, read_head
+from envelope_sdk.local_kms.audit.parts import is_part, parts, read_head
 
 __all__ = ["Problem", "Verification", "verify"]
 
