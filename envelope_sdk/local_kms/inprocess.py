@@ -395,7 +395,7 @@ class LocalKms(
         from envelope_sdk.local_kms.boto3_client import boto3_client
         from envelope_sdk.local_kms.gateway import Gateway
 
-        who = Anybody(self.account, self.region) if self._whole else Always(self._caller, self.account)
+        who = Anybody(self.account, self.region) if self._whole else Always(self._caller, self.account, self.region)
         gateway = Gateway(self._service, who)
         return boto3_client(gateway, self.account, region_name or self.region, service, **options)
 
