@@ -65,15 +65,15 @@ class Anybody:
 class Always:
     """One principal, whatever the credentials; the Region is that of their scope."""
 
-    def __init__(self, caller: Caller, account: str) -> None:
-        """Take who calls, and the account called, which is the caller's own unless it is a service."""
+    def __init__(self, caller: Caller, account: str, region: str) -> None:
+        """Take who calls, the account called (the caller's own unless it is a service) and the usual Region."""
         self._caller = caller
-        self._account = account
+        self._usual = Scope(account, region)
 
     def identify(self, request: SignedRequest, service: str) -> tuple[Scope, Caller]:  # noqa: ARG002 - as above
         """Return the account, the Region that the request names, and the principal."""
         _, region = credential_of(request) or ("", "")
-        return _scope(self._account, region), self._caller
+        return _scope(self._usual.account, region if is_region(region) else self._usual.region), self._caller
 
 
 @lru_cache(_SCOPES)

@@ -219,7 +219,7 @@ class LocalKms(
         from envelope_sdk.local_kms.gateway import Gateway
 
         whole = self._owned is not None
-        who = Anybody(self.account, self.region) if whole else Always(self._caller, self.account)
+        who = Anybody(self.account, self.region) if whole else Always(self._caller, self.account, self.region)
         gateway = Gateway(self._service, who)
         return boto3_client(gateway, self.account, region_name or self.region, service, **options)
 

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
+from envelope_sdk.errors import UsageError
 from envelope_sdk.local_kms.access.identities import Identities, PolicyDocument
 from envelope_sdk.local_kms.access.simulation import Simulation, simulate
 from envelope_sdk.local_kms.call import Requester
@@ -66,11 +67,15 @@ class AccessMethods(Methods):
             region: another Region than this KMS's.
 
         Raises:
-            UsageError: there is no such kind of principal, or Region.
+            UsageError: there is no such kind of principal, or Region; or there are session policies for a caller who
+                was made before.
             KmsServiceError: MalformedPolicyDocumentException: a session policy.
         """
+        policies = list(session_policies)
         if isinstance(principal, str):
-            principal = self.identities.caller(principal, session_policies)
+            principal = self.identities.caller(principal, policies)
+        elif policies:
+            raise UsageError("a caller that was made before has its session policies already")
         scope = Scope(principal.account or self.account, region or self.region)
         way = {"source_ip": source_ip, "via_service": via_service, "conditions": conditions}
         return self._seen_by(principal, scope, way)

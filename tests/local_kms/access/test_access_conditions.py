@@ -93,7 +93,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
     "a policy": (
         "PutKeyPolicy",
         {"BypassPolicyLockoutSafetyCheck": True},
-        {"BypassPolicyLockoutSafetyCheck": True},
+        {"BypassPolicyLockoutSafetyCheck": True, "PolicyName": "default"},
     ),
     "a grant": (
         "CreateGrant",

@@ -13,6 +13,7 @@ from testkit.policies import ALICE, APP, APP_ROLE, BOB, OURS, ROOT, S3, THEIR_RO
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.local_kms import LocalKms
+from envelope_sdk.local_kms.limits import ResourceQuotas
 from envelope_sdk.local_kms.store.sqlite import SqliteStore
 
 CAROL = f"arn:aws:iam::{OURS}:user/carol"
@@ -163,6 +164,17 @@ def test_the_same_grant_again_under_its_name_is_the_same_with_another_token(kms:
 def test_without_a_name_every_grant_is_another(kms: LocalKms, key_id: str) -> None:
     assert grant(kms, key_id)["GrantId"] != grant(kms, key_id)["GrantId"]
     assert len(kms.list_grants(KeyId=key_id)["Grants"]) == 2
+
+
+def test_a_key_has_only_so_many_grants(store: SqliteStore, clock: Any, refused: Any) -> None:
+    with LocalKms(store, account=OURS, clock=clock, limits=ResourceQuotas(grants_per_key=2)) as kms:
+        key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+        named = grant(kms, key_id, Name="one")
+        grant(kms, key_id)
+        with refused("LimitExceededException"):
+            grant(kms, key_id)
+
+        assert grant(kms, key_id, Name="one")["GrantId"] == named["GrantId"]
 
 
 def test_a_dry_run_makes_no_grant(kms: LocalKms, key_id: str, refused: Any) -> None:

@@ -205,6 +205,11 @@ def test_nobody_acts_as_what_is_no_principal(kms: LocalKms, principal: str) -> N
         kms.acting_as(principal)
 
 
+def test_a_caller_has_its_session_policies_already(kms: LocalKms) -> None:
+    with pytest.raises(UsageError, match="already"):
+        kms.acting_as(Caller.parse(ALICE), session_policies=[text(allow())])
+
+
 def test_closing_a_view_closes_nothing(kms: LocalKms, key_id: str) -> None:
     with kms.acting_as(ROOT) as view:
         view.describe_key(KeyId=key_id)

@@ -67,6 +67,16 @@ def test_the_root_user_is_kept_out_of_a_key_for_others(
             call(KeyId=key_id)
 
 
+def test_a_statement_about_another_key_lets_nobody_in(
+    kms: LocalKms, put_policy: Any, key_id: str, arn: str, refused: Any
+) -> None:
+    put_policy(allow(to=ROOT, on=arn))
+    kms.describe_key(KeyId=key_id)
+    put_policy(allow(to=ROOT, on=arn.replace(key_id, "*-another")))
+    with refused("AccessDeniedException"):
+        kms.describe_key(KeyId=key_id)
+
+
 def test_a_service_may_be_named(kms: LocalKms, put_policy: Any, key_id: str, refused: Any) -> None:
     put_policy(allow("kms:GenerateDataKey", to={"Service": S3}))
 
@@ -373,7 +383,8 @@ def test_a_user_may_only_give_a_policy_that_it_could_replace(kms: LocalKms, key_
 
 
 def test_principals_have_to_exist_where_the_account_has_any(kms: LocalKms, key_id: str, refused: Any) -> None:
-    kms.put_key_policy(KeyId=key_id, Policy=text(allow(to=ROOT), allow(to=ALICE)))
+    unknown = ["AIDACKCEVSQ6C2EXAMPLE", ALICE, APP]
+    kms.put_key_policy(KeyId=key_id, Policy=text(allow(to=ROOT), allow(to=unknown)))
     kms.identities.create_role("app", path="/team/")
     for ghost in (ALICE, APP_ROLE, "AIDACKCEVSQ6C2EXAMPLE", f"arn:aws:sts::{OURS}:assumed-role/other/one"):
         with refused(
