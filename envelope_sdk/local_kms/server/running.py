@@ -17,7 +17,7 @@ try:
 except ImportError as error:
     raise ImportError("the server needs more: pip install 'envelope-sdk[server]'") from error
 
-from envelope_sdk.errors import LocalKmsError, UsageError
+from envelope_sdk.errors import UsageError
 from envelope_sdk.local_kms.access.stored_credentials import StoredCredentials
 from envelope_sdk.local_kms.access_keys import Credentials, read_access_keys
 from envelope_sdk.local_kms.audit.log import AuditLog
@@ -213,8 +213,8 @@ class ServerProcess:
         while True:
             try:
                 await loop.run_in_executor(self._threads, self.service.settle)
-            except LocalKmsError as error:
-                self._log.event("settling failed", error=str(error))
+            except Exception as error:  # noqa: BLE001 - it is tried again, and calls do it too
+                self._log.failure("-", error)
             await asyncio.sleep(self.settings.settle_seconds)
 
     async def _sweep(self) -> None:

@@ -21,6 +21,7 @@ from types import FrameType
 
 from envelope_sdk.errors import EnvelopeError, KeyStoreError
 from envelope_sdk.local_kms.server.logs import write_line
+from envelope_sdk.local_kms.server.metrics import FIGURES_VARIABLE, forget_worker
 from envelope_sdk.local_kms.server.running import ServerProcess, listen, url_of
 from envelope_sdk.local_kms.server.settings import Settings
 from envelope_sdk.local_kms.store.contract import Store
@@ -64,7 +65,7 @@ def serve(
             return
         process.close()
         with tempfile.TemporaryDirectory(prefix="envelope-kms-") as folder:
-            environment = {**os.environ, **(variables or {}), "PROMETHEUS_MULTIPROC_DIR": folder}
+            environment = {**os.environ, **(variables or {}), FIGURES_VARIABLE: folder}
             _Parent(settings, opened, worker, environment).run(lambda: ready(url))
     finally:
         opened.close()
@@ -135,6 +136,7 @@ class _Parent:
                 continue
             del self._workers[worker]
             _close_pipes(worker)
+            forget_worker(worker.pid, self._environment[FIGURES_VARIABLE])
             self._early = self._early + 1 if time.monotonic() - since < _EARLY_SECONDS else 0
             if self._early >= _FAILURES:
                 raise KeyStoreError("the server's workers keep ending: its log says why")
