@@ -133,7 +133,7 @@ def test_every_failed_constraint_is_reported_in_one_text(kms: LocalKms, refused:
     text = (
         "2 validation errors detected: "
         "Value 'X' at 'keyUsage' failed to satisfy constraint: Member must satisfy enum value set: "
-        "[SIGN_VERIFY, ENCRYPT_DECRYPT, GENERATE_VERIFY_MAC, KEY_AGREEMENT, ENCAPSULATE_DECAPSULATE]; "
+        "[ENCRYPT_DECRYPT, SIGN_VERIFY, GENERATE_VERIFY_MAC, KEY_AGREEMENT, ENCAPSULATE_DECAPSULATE]; "
         "Value 'Y' at 'origin' failed to satisfy constraint: Member must satisfy enum value set: "
         "[AWS_KMS, EXTERNAL, AWS_CLOUDHSM, EXTERNAL_KEY_STORE]"
     )
@@ -277,11 +277,20 @@ class TestNames:
 
     def test_an_empty_name_fails_its_constraint(self, kms: LocalKms, refused: Any, operation: str) -> None:
         text = (
-            "1 validation error detected: Value '' at 'keyId' failed to satisfy constraint: "
-            "Member must have length greater than or equal to 1"
+            "2 validation errors detected: Value '' at 'keyId' failed to satisfy constraint: "
+            "Member must have length greater than or equal to 1; Value '' at 'keyId' failed to satisfy constraint: "
+            r"Member must satisfy regular expression pattern: ^\p{ASCII}+$"
         )
         with refused("ValidationException", text):
             getattr(kms, operation)(KeyId="")
+
+    def test_a_name_outside_ascii_fails_its_constraint(self, kms: LocalKms, refused: Any, operation: str) -> None:
+        text = (
+            "1 validation error detected: Value 'キー' at 'keyId' failed to satisfy constraint: "
+            r"Member must satisfy regular expression pattern: ^\p{ASCII}+$"
+        )
+        with refused("ValidationException", text):
+            getattr(kms, operation)(KeyId="キー")
 
     def test_none_fails_its_constraint(self, kms: LocalKms, refused: Any, operation: str) -> None:
         text = (
@@ -295,7 +304,7 @@ class TestNames:
 @pytest.mark.parametrize("form", ["alias/a", "arn:aws:kms:us-east-1:000000000000:alias/a"])
 def test_what_changes_a_key_takes_no_alias(kms: LocalKms, key_id: str, refused: Any, operation: str, form: str) -> None:
     kms.create_alias(AliasName="alias/a", TargetKeyId=key_id)
-    with refused("NotFoundException", f"Invalid keyId '{form}'"):
+    with refused("InvalidArnException", "Key Aliases are not supported for this operation."):
         getattr(kms, operation)(KeyId=form)
 
 
