@@ -39,7 +39,8 @@ def erase_due(transaction: WriteTransaction, now: datetime) -> Sequence[Key]:
 def _release_primaries(transaction: WriteTransaction, erased: Sequence[Key]) -> bool:
     """Begin the waiting period of primary keys that have no replicas any more, and return whether any has begun."""
     begun = False
-    for gone in erased:
+    # The latest first: it is the one that was waited for.
+    for gone in sorted(erased, key=lambda key: key.deletion or key.created, reverse=True):
         if gone.role is not MultiRegionRole.REPLICA:
             continue
         left = transaction.related(gone.scope.account, gone.key_id)

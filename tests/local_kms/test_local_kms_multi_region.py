@@ -15,6 +15,7 @@ from testkit.kms_kinds import available
 from envelope_sdk.errors import UsageError
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.identifiers import Scope
+from envelope_sdk.local_kms.limits import ResourceQuotas
 from envelope_sdk.local_kms.model import KeyState, MaterialRecord, MaterialState
 from envelope_sdk.local_kms.policy import default_key_policy
 
@@ -216,6 +217,15 @@ def test_replicate_key_refuses(
     assert configuration(kms, replicated) == ("PRIMARY", EAST, [WEST])
 
 
+def test_replicas_count_among_the_keys_of_their_region(refused: Any) -> None:
+    with LocalKms.in_memory(limits=ResourceQuotas(keys=1)) as kms:
+        kms.in_region(WEST).create_key()
+        key_id = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+        with refused("LimitExceededException"):
+            kms.replicate_key(KeyId=key_id, ReplicaRegion=WEST)
+        kms.replicate_key(KeyId=key_id, ReplicaRegion=NORTH)
+
+
 def test_a_key_of_one_region_has_no_replicas(kms: LocalKms, key_id: str, arn: str, refused: Any) -> None:
     with refused("UnsupportedOperationException", f"{arn} is not a multi-region primary key."):
         kms.replicate_key(KeyId=key_id, ReplicaRegion=WEST)
@@ -349,6 +359,19 @@ def test_replicas_gone_on_the_same_day_let_it_go(kms: LocalKms, west: LocalKms, 
         kms.in_region(region).schedule_key_deletion(KeyId=replicated, PendingWindowInDays=7)
     clock.advance(days=7)
     assert described(kms, replicated)["KeyState"] == "PendingDeletion"
+
+
+@pytest.mark.parametrize(("west_days", "north_days"), [(7, 20), (20, 7)])
+def test_of_replicas_gone_unseen_the_last_counts(
+    kms: LocalKms, west: LocalKms, replicated: str, clock: Any, west_days: int, north_days: int
+) -> None:
+    kms.replicate_key(KeyId=replicated, ReplicaRegion=NORTH)
+    kms.schedule_key_deletion(KeyId=replicated, PendingWindowInDays=10)
+    west.schedule_key_deletion(KeyId=replicated, PendingWindowInDays=west_days)
+    answer = kms.in_region(NORTH).schedule_key_deletion(KeyId=replicated, PendingWindowInDays=north_days)
+    last = answer["DeletionDate"] + timedelta(days=20 - north_days)
+    clock.advance(days=25)
+    assert described(kms, replicated)["DeletionDate"] == last + timedelta(days=10)
 
 
 def test_nobody_has_to_look_for_time_to_pass(

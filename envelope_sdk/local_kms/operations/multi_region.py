@@ -109,9 +109,19 @@ def _primary(call: Call, name: str, source: KeySource) -> Key:
 def _policy(call: Call, wanted: _Wanted, primary: Key) -> str:
     """Return the replica's key policy, once the caller may make keys there at all."""
     arn = wanted.scope.key_arn(primary.key_id)
+    # These two are asked for in the replica's Region, and its parameters are the primary's.
+    call.facts = {
+        "aws:RequestedRegion": wanted.scope.region,
+        "kms:KeyOrigin": primary.origin,
+        "kms:KeySpec": primary.spec,
+        "kms:KeyUsage": primary.usage,
+        "kms:MultiRegion": True,
+        "kms:MultiRegionKeyType": MultiRegionRole.REPLICA.value,
+    }
     call.permit(None, "CreateKey")
     if wanted.tags:
         call.permit(None, "TagResource", arn)
+    call.facts = None
     return new_key_policy(call, arn, wanted.policy, bypass=wanted.bypass)
 
 
