@@ -7,9 +7,9 @@
         answer = kms.generate_data_key(KeyId=key_id, KeySpec="AES_256", EncryptionContext={"purpose": "invoices"})
 
 From the outside in: ``inprocess`` and ``methods`` (boto3's methods), ``service`` (operations by name), ``operations``
-(what each does), ``due`` (what happens by itself), ``materials`` (which of a key's materials is in use),
-``catalogue`` (keys at hand), ``kinds`` and ``key_pairs`` (what keys are for and made of), ``import_parameters``,
-``ciphertext`` (the blob) and ``signatures``, ``store`` (where keys are kept).
+(what each does), ``access`` (who may do it, by ``policy``), ``due`` (what happens by itself), ``materials`` (which of a
+key's materials is in use), ``catalogue`` (keys at hand), ``kinds`` and ``key_pairs`` (what keys are for and made of),
+``import_parameters``, ``ciphertext`` (the blob) and ``signatures``, ``store`` (where keys are kept).
 """
 
 from __future__ import annotations

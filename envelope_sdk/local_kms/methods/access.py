@@ -88,7 +88,11 @@ class AccessMethods(Methods):
         *,
         encryption_context: Mapping[str, str] | None = None,
         grant_tokens: Sequence[str] = (),
-        **way: Any,
+        session_policies: Iterable[PolicyDocument] = (),
+        source_ip: str | None = None,
+        via_service: str | None = None,
+        conditions: Mapping[str, ConditionValue] | None = None,
+        region: str | None = None,
     ) -> Simulation:
         """Return whether a principal may do something, and statement by statement why.
 
@@ -102,12 +106,23 @@ class AccessMethods(Methods):
                 on aliases an alias means itself, which takes another permission than its key does.
             encryption_context: of the request.
             grant_tokens: likewise.
-            way: what else :meth:`acting_as` takes.
+            session_policies: as of :meth:`acting_as`.
+            source_ip: likewise.
+            via_service: likewise.
+            conditions: likewise; of keys that the parameters of the call would say, these are the values too.
+            region: likewise.
 
         Raises:
             UsageError: there is no such action or kind of principal; or the action needs a key, or has none.
             KmsServiceError: NotFoundException: there is no such key.
         """
-        acting = self.acting_as(principal, **way)
+        acting = self.acting_as(
+            principal,
+            session_policies=session_policies,
+            source_ip=source_ip,
+            via_service=via_service,
+            conditions=conditions,
+            region=region,
+        )
         requester = Requester(acting._scope, acting._caller, "simulation", **acting._way)
         return simulate(self._service, requester, action, key, encryption_context or {}, grant_tokens)

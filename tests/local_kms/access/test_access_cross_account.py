@@ -114,23 +114,29 @@ _ON_ONE_KEY = sorted(
 )
 
 
+_MORE: dict[str, dict[str, Any]] = {
+    "GetParametersForImport": {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"},
+    "ImportKeyMaterial": {"ImportToken": b"x", "EncryptedKeyMaterial": b"x"},
+    "PutKeyPolicy": {"Policy": "{}"},
+    "ReplicateKey": {"ReplicaRegion": "eu-west-1"},
+    "TagResource": {"Tags": [{"TagKey": "a", "TagValue": "b"}]},
+    "UntagResource": {"TagKeys": ["a"]},
+    "UpdateKeyDescription": {"Description": "x"},
+    "UpdatePrimaryRegion": {"PrimaryRegion": "eu-west-1"},
+}
+
+
 @pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize("operation", _ON_ONE_KEY)
 def test_other_operations_do_not_reach_other_accounts(
     bob: LocalKms, arn: str, blob: bytes, operation: str, refused: Any
 ) -> None:
-    more: dict[str, Any] = {
-        "PutKeyPolicy": {"Policy": "{}"},
-        "UpdateKeyDescription": {"Description": "x"},
-        "GetParametersForImport": {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"},
-        "ImportKeyMaterial": {"ImportToken": b"x", "EncryptedKeyMaterial": b"x"},
-    }
     text = (
         f"User: {BOB} is not authorized to perform: kms:{operation} on resource: {arn} "
         f"because no resource-based policy allows the kms:{operation} action"
     )
     with refused("AccessDeniedException", text):
-        getattr(bob, snake(operation))(KeyId=arn, **more.get(operation, {}))
+        getattr(bob, snake(operation))(KeyId=arn, **_MORE.get(operation, {}))
 
 
 @pytest.mark.usefixtures("shared")
