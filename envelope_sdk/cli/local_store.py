@@ -122,9 +122,15 @@ class LocalStore:
         Raises:
             UsageError, KeyStoreError, KeyringError: what was said of it cannot be followed.
         """
-        from envelope_sdk.cli.root_keys import SOURCE_VARIABLE, root_key_source
+        from envelope_sdk.cli.root_keys import root_key_source
 
-        return root_key_source(self._root_key or os.environ.get(SOURCE_VARIABLE))
+        return root_key_source(self.root_key_words())
+
+    def root_key_words(self) -> str | None:
+        """Return what was said of the root key, by option or environment variable."""
+        from envelope_sdk.cli.root_keys import SOURCE_VARIABLE
+
+        return self._root_key or os.environ.get(SOURCE_VARIABLE)
 
     def at(self, path: str | None) -> LocalStore:
         """Return the store in another file, which is closed with this one; this one for ``None``."""

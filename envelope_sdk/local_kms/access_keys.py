@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from envelope_sdk.errors import KeyStoreError, UsageError
 from envelope_sdk.local_kms.policy import Caller
@@ -115,9 +115,9 @@ def read_access_keys(path: Path) -> AccessKeys:
 
 
 def _access_key(key_id: str, table: object) -> AccessKey:
-    if not isinstance(table, dict) or not _FIELDS.issuperset(table):
+    fields = cast("dict[str, object]", table) if isinstance(table, dict) else {"": None}
+    if not _FIELDS.issuperset(fields):
         raise UsageError(f"{key_id}: a table of {', '.join(sorted(_FIELDS))} is wanted")
-    fields: dict[str, object] = dict(table)
     secret, arn, token, expires = (fields.get(name) for name in ("secret", "arn", "session_token", "expires"))
     if not isinstance(secret, str) or not isinstance(arn, str) or not isinstance(token, str | None):
         raise UsageError(f"{key_id}: secret and arn are needed, as text; session_token is text too")

@@ -76,7 +76,7 @@ def boto3_client(gateway: Gateway, account: str, region: str, service: str = "km
 
 
 def _as_received(request: Any) -> SignedRequest:
-    parts = urlsplit(request.url)
+    parts = urlsplit(str(request.url))
     fields = [(name.lower().encode("ascii"), _bytes(value)) for name, value in request.headers.items()]
     if not any(name == b"host" for name, _ in fields):
         # Added by whatever sends it, and signed as such.

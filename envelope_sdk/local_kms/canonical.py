@@ -58,7 +58,7 @@ def canonical_request(request: SignedRequest, signed: Sequence[str], *, without:
     values: dict[str, list[str]] = {}
     for name, value in request.headers:
         # Runs of white space count as one space.
-        values.setdefault(name.decode("latin-1"), []).append(" ".join(value.decode("latin-1").split()))
+        values.setdefault(name.decode("latin-1"), []).append(b" ".join(value.split()).decode("latin-1"))
     lines += [f"{name}:{','.join(values.get(name, ()))}" for name in signed]
     lines += ["", ";".join(signed), hashlib.sha256(request.body).hexdigest()]
     return "\n".join(lines)

@@ -102,6 +102,7 @@ class Gateway:
         authentication: Authentication,
         *,
         failed: Callable[[str, Exception], None] = _nobody_told,
+        quick: bool = True,
     ) -> None:
         """Take the service, who may use it, and who is told of failures that callers learn nothing of.
 
@@ -109,10 +110,12 @@ class Gateway:
             service: does the work.
             authentication: tells who calls.
             failed: called with a request id and the exception that was answered by ``KMSInternalException``.
+            quick: whether any call is a matter of microseconds; not so where each waits for a disk.
         """
         self._service = service
         self._authentication = authentication
         self._failed = failed
+        self._quick = QUICK if quick else frozenset[str]()
 
     def admit(self, request: SignedRequest, peer: Peer) -> Admitted:
         """Return ``request`` with what is known of it. Raises nothing: a refusal is an answer too."""
@@ -133,7 +136,7 @@ class Gateway:
             return Admitted(request_id, operation, requester, lambda: failure)
         called = requester
         return Admitted(
-            request_id, operation, requester, lambda: self._call(named, parameters, called), operation in QUICK
+            request_id, operation, requester, lambda: self._call(named, parameters, called), operation in self._quick
         )
 
     def _requester(self, request: SignedRequest, peer: Peer, service: str, request_id: str) -> Requester:

@@ -31,7 +31,7 @@ MAX_SKEW: Final = timedelta(minutes=5)
 
 _TERMINATOR: Final = "aws4_request"
 _TIME: Final = "%Y%m%dT%H%M%SZ"
-_TIME_PATTERN: Final = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+_TIME_PATTERN: Final = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z", re.ASCII)
 _MAX_EXPIRES: Final = 604_800
 _CACHED_KEYS: Final = 1024
 _SCOPE_PARTS: Final = 5
@@ -45,7 +45,7 @@ class SignedBy:
     region: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Claim:
     """What a request says of its signature, not verified."""
 
@@ -148,17 +148,14 @@ def _claim(request: SignedRequest) -> tuple[_Claim, str]:
 
 def _claim_of_header(request: SignedRequest, header: str) -> _Claim:
     algorithm, _, rest = header.partition(" ")
-    # The text does not repeat the header itself, as AWS's no longer does.
-    shown = base64.b64encode(hashlib.sha256(header.encode("latin-1")).digest()).decode("ascii")
-    shown = f"(Hashed with SHA-256 and encoded with Base64) Authorization={shown}"
     if algorithm != ALGORITHM:
-        raise faults.incomplete_signature(f"Unsupported AWS 'algorithm': '{algorithm[:64]}'. {shown}")
+        raise faults.incomplete_signature(f"Unsupported AWS 'algorithm': '{algorithm[:64]}'. {_hashed(header)}")
     fields: dict[str, str] = {}
     for part in rest.split(","):
         name, equals, value = part.strip().partition("=")
         if not equals or name in fields:
             raise faults.incomplete_signature(
-                f"Invalid key=value pair (missing equal-sign) in Authorization header {shown}."
+                f"Invalid key=value pair (missing equal-sign) in Authorization header {_hashed(header)}."
             )
         fields[name] = value
     time = request.header(b"x-amz-date")
@@ -170,8 +167,14 @@ def _claim_of_header(request: SignedRequest, header: str) -> _Claim:
     if not time:
         problems.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
     if problems:
-        raise faults.incomplete_signature(f"{' '.join(problems)} {shown}")
+        raise faults.incomplete_signature(f"{' '.join(problems)} {_hashed(header)}")
     return _made(fields["Credential"], fields, time or "", request.header(b"x-amz-security-token"))
+
+
+def _hashed(header: str) -> str:
+    # The texts do not repeat the header itself, as AWS's no longer do.
+    shown = base64.b64encode(hashlib.sha256(header.encode("latin-1")).digest()).decode("ascii")
+    return f"(Hashed with SHA-256 and encoded with Base64) Authorization={shown}"
 
 
 def _claim_of_query(pairs: Mapping[str, str]) -> _Claim:
@@ -248,26 +251,27 @@ def _check_time(claim: _Claim, now: datetime) -> None:
         )
     # To the second: dates of signatures have no more.
     now = now.astimezone(UTC).replace(microsecond=0)
-    age = now - signed
-    shown = f"{now:{_TIME}}"
-    if age > (claim.expires or MAX_SKEW):
-        minutes = int((claim.expires or MAX_SKEW).total_seconds()) // 60
-        earliest = f"{now - (claim.expires or MAX_SKEW):{_TIME}}"
+    window = claim.expires or MAX_SKEW
+    if now - signed > window:
+        minutes = int(window.total_seconds()) // 60
         raise faults.invalid_request_signature(
-            f"Signature expired: {claim.time} is now earlier than {earliest} ({shown} - {minutes} min.)"
+            f"Signature expired: {claim.time} is now earlier than {now - window:{_TIME}} "
+            f"({now:{_TIME}} - {minutes} min.)"
         )
-    if -age > MAX_SKEW:
-        latest = f"{now + MAX_SKEW:{_TIME}}"
+    if signed - now > MAX_SKEW:
         raise faults.invalid_request_signature(
-            f"Signature not yet current: {claim.time} is still later than {latest} ({shown} + 5 min.)"
+            f"Signature not yet current: {claim.time} is still later than {now + MAX_SKEW:{_TIME}} "
+            f"({now:{_TIME}} + 5 min.)"
         )
 
 
 def _parsed(time: str) -> datetime | None:
-    if not _TIME_PATTERN.fullmatch(time):
+    found = _TIME_PATTERN.fullmatch(time)
+    if found is None:
         return None
     try:
-        return datetime.strptime(time, _TIME).replace(tzinfo=UTC)
+        # A tenth of what strptime takes.
+        return datetime(*map(int, found.groups()), tzinfo=UTC)  # type: ignore[misc, arg-type]
     except ValueError:
         return None
 

@@ -56,7 +56,7 @@ def read_parameters(operation: str, body: bytes) -> dict[str, object]:
     Raises:
         KmsServiceError: SerializationException: it is not a JSON object in UTF-8, or a value has the wrong type.
     """
-    members = _decode(body) if body else {}
+    members: object = _decode(body) if body else {}
     if not isinstance(members, dict):
         raise faults.serialization("The body has to be a JSON object.")
     parameters = cast("dict[str, object]", members)

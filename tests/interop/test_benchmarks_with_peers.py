@@ -15,6 +15,7 @@ PEERS = {
     "large_files.py": AWS | AWS_SIGNED | OTHERS | {"tink 4KB", "tink 1MB"},
     "in_memory.py": IN_MEMORY,
     "small_messages.py": IN_MEMORY | AWS_SIGNED | {"AWS SDK caching, signed"},
+    "local_kms_server.py": {"moto_server, raw HTTP"},
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
@@ -44,6 +44,18 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, resolve_path=True)
     show_default=True,
     help="A line for each request on standard error.",
 )
+@click.option(
+    "--audit", type=click.Path(dir_okay=False, resolve_path=True), metavar="FILE", help="Take down every call there."
+)
+@click.option("--quotas", type=float, metavar="SCALE", help="Throttle as AWS does; 0.5 for half of its request quotas.")
+@click.option("--latency", type=click.FloatRange(0), default=0.0, show_default=True, help="Milliseconds on each call.")
+@click.option(
+    "--grant-propagation",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Seconds until a new grant counts without its token.",
+)
 @click.option("--test-clock", is_flag=True, help="Let callers move the clock: POST /_envelope/clock.")
 @click.option("--max-body", type=click.IntRange(1), default=2**20, show_default=True, help="Bytes of a request's body.")
 @click.option(
@@ -58,12 +70,12 @@ def serve(usual: LocalStore, /, store: str | None, **options: object) -> None:
     """
     files = usual.at(store)
     try:
-        from envelope_sdk.local_kms.server.workers import serve as run
+        from envelope_sdk.cli.serving import run
     except ImportError as error:
         raise UsageError(str(error)) from None
     settings = _settings(files.path, options)
     files.make_folder()
-    run(settings, lambda url: _announce(settings, url))
+    run(settings, files, lambda url: _announce(settings, url))
 
 
 def _settings(store: Path, options: dict[str, object]) -> Settings:
@@ -80,9 +92,13 @@ def _settings(store: Path, options: dict[str, object]) -> Settings:
         raise UsageError("signatures are checked against access keys: name their file (--access-key-file)")
     if auth == "none" and access_keys is not None:
         raise UsageError("access keys are of no use where anybody may call: leave out --auth none or the file")
+    milliseconds = cast("float", named.pop("latency"))
     renamed = {
         "tls_certificate": named.pop("tls_cert"),
         "anonymous_remote": named.pop("allow_anonymous_remote"),
+        "quota_scale": named.pop("quotas"),
+        "latency_seconds": milliseconds / 1000,
+        "grant_propagation_seconds": named.pop("grant_propagation"),
         "allowed_hosts": named.pop("allow_host"),
         "allowed_origins": named.pop("allow_origin"),
     }

@@ -13,6 +13,7 @@ from envelope_sdk.errors import KeyStoreError, KmsServiceError, LocalKmsError, U
 from envelope_sdk.local_kms import faults, wire
 from envelope_sdk.local_kms.canonical import SignedRequest
 from envelope_sdk.local_kms.gateway import Admitted, Gateway, Peer, Response
+from envelope_sdk.local_kms.quotas.latency import Latency
 from envelope_sdk.local_kms.server.clocks import MovableClock
 from envelope_sdk.local_kms.server.logs import Log
 from envelope_sdk.local_kms.server.metrics import CONTENT_TYPE as METRICS_TYPE
@@ -46,6 +47,7 @@ class App:
         version: str,
         max_body: int,
         body_seconds: float,
+        latency: Latency | None = None,
         clock: MovableClock | None = None,
     ) -> None:
         """Take what answers, and what is told of it.
@@ -60,6 +62,7 @@ class App:
             version: of this package.
             max_body: bytes of a body.
             body_seconds: for it to arrive.
+            latency: how much longer each call is to take, if at all.
             clock: the service's, if callers may move it.
         """
         self._service = service
@@ -71,6 +74,7 @@ class App:
         self._version = version
         self._max_body = max_body
         self._body_seconds = body_seconds
+        self._latency = latency
         self._clock = clock
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -110,6 +114,9 @@ class App:
             response = admitted.perform()
         else:
             response = await asyncio.get_running_loop().run_in_executor(self._threads, admitted.perform)
+        if self._latency is not None:
+            # Others go on meanwhile.
+            await asyncio.sleep(self._latency.draw())
         self._note(admitted, response, time.perf_counter() - begun)
         return response
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -28,26 +29,29 @@ class BackgroundServer:
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, store: Store | None = None, clock: Clock = system_clock
+        self,
+        settings: Settings | None = None,
+        *,
+        open_store: Callable[[], Store] | None = None,
+        clock: Clock = system_clock,
     ) -> None:
-        """Take how to run; without settings, at a free port over keys in memory.
+        """Take how to run, with one worker; without settings, at any port that is free.
 
         Args:
-            settings: how to run, with one worker. Without them keys are in memory.
-            store: where the keys are instead of in the file that ``settings`` name; closed in the end.
+            settings: how to run.
+            open_store: returns the store, which is closed in the end; without it keys are in memory.
             clock: returns the time, tz-aware.
 
         Raises:
             UsageError, KeyStoreError, KmsServiceError: as for ``ServerProcess``; also where it cannot listen.
         """
-        if settings is None:
-            settings = Settings(store="", port=0, log_format="json")
-            store = store or SqliteStore.in_memory(system_random)
+        settings = settings or Settings(port=0, log_format="json")
         self.lines: list[str] = []
         self._socket = listen(settings)
         self.url = url_of(settings, self._socket)
+        opener = open_store or (lambda: SqliteStore.in_memory(system_random))
         try:
-            self.process = ServerProcess(settings, store=store, clock=clock, log=self.lines.append)
+            self.process = ServerProcess(settings, opener, clock=clock, log=self.lines.append)
         except BaseException:
             self._socket.close()
             raise
@@ -70,8 +74,13 @@ class BackgroundServer:
         self.stop()
         self._thread.join()
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not come to its end."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
-        """Begin to stop: what is under way is finished."""
+        """Begin to stop: what is under way is finished. Called again, connections are not waited for."""
         # A flag that the event loop looks at: safe from any thread.
         self.process.stop()
 

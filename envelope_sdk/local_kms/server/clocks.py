@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.local_kms.service import Clock, system_clock
@@ -34,10 +34,10 @@ class MovableClock:
             asked: Any = json.loads(body)
         except (ValueError, RecursionError):
             asked = None
-        if not isinstance(asked, dict) or len(asked) != 1:
+        if not isinstance(asked, dict) or len(cast("dict[str, Any]", asked)) != 1:
             raise UsageError('wanted is {"advance_seconds": NUMBER} or {"now": "DATE AND TIME WITH ITS OFFSET"}')
         try:
-            step = self._step(asked)
+            step = self._step(cast("dict[str, Any]", asked))
             ahead = self._ahead + step
             # Some room, for what KMS adds to the time.
             _ = self._clock() + ahead + timedelta(days=36_500)

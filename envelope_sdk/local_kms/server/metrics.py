@@ -8,11 +8,14 @@ from typing import Any
 
 try:
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-    from prometheus_client.multiprocess import MultiProcessCollector
+    from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 except ImportError as error:
     raise ImportError("the server needs more: pip install 'envelope-sdk[server]'") from error
 
-__all__ = ["CONTENT_TYPE", "Metrics"]
+__all__ = ["CONTENT_TYPE", "FIGURES_VARIABLE", "Metrics", "forget_worker"]
+
+FIGURES_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable that names the folder in which workers add up."""
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 """Of what :meth:`Metrics.show` returns."""
@@ -64,9 +67,15 @@ class Metrics:
 
     def show(self) -> bytes:
         """Return all figures in Prometheus' text format, those of the other workers included."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        if FIGURES_VARIABLE not in os.environ:
             return generate_latest(self._registry)
         everybody = CollectorRegistry()
         collect: Any = MultiProcessCollector
         collect(everybody)
         return generate_latest(everybody)
+
+
+def forget_worker(pid: int, folder: str) -> None:
+    """Count no request as under way any more in a worker that has ended; what it answered stays counted."""
+    forget: Any = mark_process_dead
+    forget(pid, folder)

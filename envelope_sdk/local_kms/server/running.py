@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,10 +17,13 @@ try:
 except ImportError as error:
     raise ImportError("the server needs more: pip install 'envelope-sdk[server]'") from error
 
-from envelope_sdk.errors import LocalKmsError, UsageError
+from envelope_sdk.errors import UsageError
 from envelope_sdk.local_kms.access_keys import read_access_keys
+from envelope_sdk.local_kms.audit.log import AuditLog
 from envelope_sdk.local_kms.authentication import Anybody, Authentication, Signatories
 from envelope_sdk.local_kms.gateway import Gateway
+from envelope_sdk.local_kms.quotas.latency import Latency
+from envelope_sdk.local_kms.quotas.throttle import RequestQuotas, Throttle
 from envelope_sdk.local_kms.server.app import App
 from envelope_sdk.local_kms.server.clocks import MovableClock
 from envelope_sdk.local_kms.server.connections import bounded, close_late
@@ -30,8 +34,6 @@ from envelope_sdk.local_kms.server.settings import Settings
 from envelope_sdk.local_kms.service import Clock, Service, system_clock
 from envelope_sdk.local_kms.sigv4 import Verifier
 from envelope_sdk.local_kms.store.contract import Store
-from envelope_sdk.local_kms.store.sqlite import SqliteStore
-from envelope_sdk.primitives.entropy import system_random
 
 __all__ = ["ServerProcess", "listen", "new_event_loop", "url_of"]
 
@@ -91,38 +93,49 @@ class ServerProcess:
     def __init__(
         self,
         settings: Settings,
+        open_store: Callable[[], Store],
         *,
-        store: Store | None = None,
         clock: Clock = system_clock,
         log: Callable[[str], None] = write_line,
     ) -> None:
-        """Open the store, and read what is needed to run as ``settings`` say.
+        """Read what is needed to run as ``settings`` say, and open the store.
 
         Args:
             settings: how to run.
-            store: where the keys are instead of in the file that ``settings`` name.
+            open_store: returns the store, which is closed in the end.
             clock: returns the time, tz-aware.
             log: takes lines of the log.
 
         Raises:
             UsageError: the access keys, or certificate, cannot be used.
-            KeyStoreError: the store cannot be used, or a file not read.
-            KmsServiceError: DependencyTimeoutException: others kept the store locked.
+            KeyStoreError: the access keys cannot be read, or the audit log not be opened; also whatever ``open_store``
+                raises.
         """
         self.settings = settings
         self.clock = MovableClock(clock) if settings.test_clock else None
         self._tls = _tls(settings)
         # Signatures are dated by the callers' clocks, which nobody moves.
         authentication = _authentication(settings, clock)
-        notes = KeyNotes()
-        store = store or SqliteStore.open(Path(settings.store), None, system_random)
-        self.service = Service(store, clock=self.clock or clock, journal=notes)
+        self._audit = None if settings.audit is None else AuditLog(settings.audit)
+        notes = KeyNotes(self._audit)
+        try:
+            self.service = Service(
+                open_store(),
+                clock=self.clock or clock,
+                journal=notes,
+                quotas=None if settings.quota_scale is None else Throttle(RequestQuotas(scale=settings.quota_scale)),
+                grant_propagation=timedelta(seconds=settings.grant_propagation_seconds),
+            )
+        except BaseException:
+            self._close_audit()
+            raise
         self._log = Log(settings.log_format, notes, log)
         self._threads = ThreadPoolExecutor(_THREADS, "envelope-kms")
         self._stopping = False
         app = App(
             self.service,
-            Gateway(self.service, authentication, failed=self._log.failure),
+            # A record of each call, durable, takes as long as a write to the store.
+            Gateway(self.service, authentication, failed=self._log.failure, quick=self._audit is None),
             threads=self._threads,
             origins=Origins(settings),
             log=self._log,
@@ -130,6 +143,7 @@ class ServerProcess:
             version=version("envelope-sdk"),
             max_body=settings.max_body,
             body_seconds=settings.body_seconds,
+            latency=Latency(settings.latency_seconds) if settings.latency_seconds else None,
             clock=self.clock,
         )
         self._server = _Uvicorn(self._configuration(app))
@@ -151,15 +165,20 @@ class ServerProcess:
             self.close()
 
     def stop(self) -> None:
-        """Take no more requests, finish what is under way, end; called again, end at once. For the event loop."""
+        """Take no more requests, finish what is under way, end; called again, do not wait for connections."""
         self._server.force_exit = self._stopping
         self._stopping = True
         self._server.should_exit = True
 
     def close(self) -> None:
-        """Close the store. Closing twice is no error."""
+        """Close the store and the audit log. Closing twice is no error."""
         self._threads.shutdown()
         self.service.close()
+        self._close_audit()
+
+    def _close_audit(self) -> None:
+        if self._audit is not None:
+            self._audit.close()
 
     async def _serve(
         self, opened: socket.socket, ready: Callable[[], None], prepare: Callable[[], None] | None
@@ -188,8 +207,8 @@ class ServerProcess:
         while True:
             try:
                 await loop.run_in_executor(self._threads, self.service.settle)
-            except LocalKmsError as error:
-                self._log.event("settling failed", error=str(error))
+            except Exception as error:  # noqa: BLE001 - it is tried again, and calls do it too
+                self._log.failure("-", error)
             await asyncio.sleep(self.settings.settle_seconds)
 
     async def _sweep(self) -> None:

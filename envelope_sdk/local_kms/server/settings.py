@@ -10,6 +10,8 @@ from typing import Any, Final
 from envelope_sdk.errors import UsageError
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.inprocess import DEFAULT_ACCOUNT, DEFAULT_REGION
+from envelope_sdk.local_kms.quotas.latency import Latency
+from envelope_sdk.local_kms.quotas.throttle import RequestQuotas
 
 __all__ = ["DEFAULT_PORT", "LOG_FORMATS", "Settings", "is_loopback"]
 
@@ -27,7 +29,7 @@ class Settings:
     """How a server is to run.
 
     Attributes:
-        store: the file of keys, absolute.
+        store: where the keys are, in whatever words the opener of the store takes.
         host: the address to listen at, or a name of this machine.
         port: 0 for any that is free.
         region: that of requests that name none.
@@ -40,6 +42,10 @@ class Settings:
         tls_certificate: the file of the certificate and its chain, PEM; TLS if it is given.
         tls_key: the file of its private key, PEM, if it is another one.
         log_format: one of :data:`LOG_FORMATS`.
+        audit: the file of the audit log, which takes down every call; ``None`` for none.
+        quota_scale: what AWS's request quotas are multiplied with, in each process; ``None`` for no quotas.
+        latency_seconds: how much longer each call takes.
+        grant_propagation_seconds: how long a new grant takes to count for callers without its token.
         test_clock: whether callers may move the clock.
         max_body: bytes of a request's body. The largest that KMS takes, a key policy of 131,072 characters, has up to
             six times as many bytes in JSON.
@@ -51,7 +57,7 @@ class Settings:
         settle_seconds: between looks for what has fallen due.
     """
 
-    store: str
+    store: str = ""
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     region: str = DEFAULT_REGION
@@ -64,6 +70,10 @@ class Settings:
     tls_certificate: str | None = None
     tls_key: str | None = None
     log_format: str = "text"
+    audit: str | None = None
+    quota_scale: float | None = None
+    latency_seconds: float = 0
+    grant_propagation_seconds: float = 0
     test_clock: bool = False
     max_body: int = 2**20
     max_connections: int = 512
@@ -86,6 +96,11 @@ class Settings:
             raise UsageError("a clock that tests move is one process's own: it cannot be had with several workers")
         if min(self.workers, self.max_body, self.max_connections) < 1:
             raise UsageError("workers, bytes of a body and connections are at least 1")
+        Latency(self.latency_seconds)
+        if self.quota_scale is not None:
+            RequestQuotas(scale=self.quota_scale)
+        if self.grant_propagation_seconds < 0:
+            raise UsageError("grants do not count before they are made: their delay is 0 seconds or more")
         if not (is_loopback(self.host) or self.access_keys or self.anonymous_remote):
             raise UsageError(
                 f"at {self.host}, whoever reaches this machine could use every key: have requests signed (access keys) "

@@ -1,6 +1,6 @@
 """Several processes that serve at one socket, over one file of keys, and the process that looks after them.
 
-A worker is this module run as a program. It is told how to run by its argument, listens at a socket that it inherits,
+A worker is a program that calls :func:`work`. Its arguments say how to run; it listens at a socket that it inherits,
 says on its standard output that it answers, and ends when it is told to or when its standard input ends: that of a
 parent that was killed does.
 """
@@ -16,15 +16,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
 from envelope_sdk.errors import EnvelopeError, KeyStoreError
 from envelope_sdk.local_kms.server.logs import write_line
+from envelope_sdk.local_kms.server.metrics import FIGURES_VARIABLE, forget_worker
 from envelope_sdk.local_kms.server.running import ServerProcess, listen, url_of
 from envelope_sdk.local_kms.server.settings import Settings
+from envelope_sdk.local_kms.store.contract import Store
 
-__all__ = ["serve"]
+__all__ = ["serve", "work"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FAILURES = 5
@@ -33,12 +35,22 @@ _EARLY_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
 
 
-def serve(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until a signal comes: SIGINT, SIGTERM or SIGHUP. A second one ends requests that are under way.
+def serve(
+    settings: Settings,
+    open_store: Callable[[], Store],
+    ready: Callable[[str], None],
+    *,
+    worker: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+) -> None:
+    """Serve until a signal comes: SIGINT, SIGTERM or SIGHUP. After a second, connections are not waited for.
 
     Args:
         settings: how to run.
+        open_store: returns the store.
         ready: called with the address once requests are answered.
+        worker: the command that runs a worker, for settings that want several.
+        variables: of the workers' environment, beside those here.
 
     Raises:
         UsageError, KeyStoreError, KmsServiceError: it cannot start; with several workers also: they keep ending.
@@ -47,13 +59,14 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
     try:
         url = url_of(settings, opened)
         # Whatever cannot work is found out here, once, rather than by each worker.
-        process = ServerProcess(settings)
+        process = ServerProcess(settings, open_store)
         if settings.workers == 1:
             process.run(opened, lambda: ready(url), prepare=lambda: _stop_on_signals(process))
             return
         process.close()
         with tempfile.TemporaryDirectory(prefix="envelope-kms-") as folder:
-            _Parent(settings, opened, folder).run(lambda: ready(url))
+            environment = {**os.environ, **(variables or {}), FIGURES_VARIABLE: folder}
+            _Parent(settings, opened, worker, environment).run(lambda: ready(url))
     finally:
         opened.close()
 
@@ -69,10 +82,13 @@ def _stop_on_signals(process: ServerProcess) -> None:
 class _Parent:
     """Starts workers, replaces those that end, and passes signals on."""
 
-    def __init__(self, settings: Settings, opened: socket.socket, folder: str) -> None:
+    def __init__(
+        self, settings: Settings, opened: socket.socket, worker: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
         self._settings = settings
         self._socket = opened
-        self._environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": folder}
+        self._command = [*worker, str(opened.fileno()), settings.to_json()]
+        self._environment = environment
         self._workers: dict[subprocess.Popen[bytes], float] = {}
         self._signals = 0
         self._early = 0
@@ -102,9 +118,8 @@ class _Parent:
                 worker.send_signal(signal.SIGTERM)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", __name__, str(self._socket.fileno()), self._settings.to_json()]
         worker = subprocess.Popen(  # noqa: S603 - this very program
-            command,
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[self._socket.fileno()],
@@ -121,6 +136,7 @@ class _Parent:
                 continue
             del self._workers[worker]
             _close_pipes(worker)
+            forget_worker(worker.pid, self._environment[FIGURES_VARIABLE])
             self._early = self._early + 1 if time.monotonic() - since < _EARLY_SECONDS else 0
             if self._early >= _FAILURES:
                 raise KeyStoreError("the server's workers keep ending: its log says why")
@@ -153,14 +169,23 @@ def _close_pipes(worker: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def _work() -> int:
-    """Run as a worker; return what to end with."""
+def work(arguments: Sequence[str], open_store: Callable[[Settings], Store]) -> int:
+    """Run as a worker.
+
+    Args:
+        arguments: those of the command line.
+        open_store: returns the store that settings name.
+
+    Returns:
+        What to end with.
+    """
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
-    opened = socket.socket(fileno=int(sys.argv[1]))
+    opened = socket.socket(fileno=int(arguments[0]))
     opened.setblocking(False)
     try:
-        process = ServerProcess(Settings.from_json(sys.argv[2]))
+        settings = Settings.from_json(arguments[1])
+        process = ServerProcess(settings, lambda: open_store(settings))
     except EnvelopeError as error:
         write_line(f"a worker cannot start: {error}")
         return 1
@@ -177,7 +202,3 @@ def _stop_with_parent(process: ServerProcess) -> None:
 def _say_ready() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(_work())
