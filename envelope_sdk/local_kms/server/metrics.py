@@ -7,8 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 try:
-    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-    from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 except ImportError as error:
     raise ImportError("the server needs more: pip install 'envelope-sdk[server]'") from error
 
@@ -20,6 +19,8 @@ FIGURES_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 """Of what :meth:`Metrics.show` returns."""
 
+# It has no types.
+_several: Any = multiprocess
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _LABELS = 4096
 
@@ -70,12 +71,10 @@ class Metrics:
         if FIGURES_VARIABLE not in os.environ:
             return generate_latest(self._registry)
         everybody = CollectorRegistry()
-        collect: Any = MultiProcessCollector
-        collect(everybody)
+        _several.MultiProcessCollector(everybody)
         return generate_latest(everybody)
 
 
 def forget_worker(pid: int, folder: str) -> None:
     """Count no request as under way any more in a worker that has ended; what it answered stays counted."""
-    forget: Any = mark_process_dead
-    forget(pid, folder)
+    _several.mark_process_dead(pid, folder)

@@ -7,13 +7,14 @@ from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
-from testkit.kms_http import client
+from testkit.kms_http import call, client
 from testkit.kms_kinds import available
 from testkit.kms_scripts import whole_script
 
@@ -232,6 +233,19 @@ def test_what_a_signer_may_do_is_a_matter_of_policies(signed: BackgroundServer) 
 def test_a_session_is_let_in_with_its_token(signed: BackgroundServer) -> None:
     whole = client(signed.url, "sts", key_id=_SESSION, secret="another", aws_session_token="token")
     assert whole.get_caller_identity()["Arn"] == "arn:aws:sts::111122223333:assumed-role/reader/me"
+
+
+def test_a_presigned_url_tells_who_made_it(signed: BackgroundServer) -> None:
+    sts = client(signed.url, "sts", key_id=_ALICE, secret="alice's secret")
+    parts = urlsplit(sts.generate_presigned_url("get_caller_identity", HttpMethod="GET"))
+
+    told = call(signed.url, "GET", f"/?{parts.query}", b"", {"Host": parts.netloc})
+    other = call(signed.url, "GET", f"/?{parts.query}".replace("us-east-1", "eu-west-1"), b"", {"Host": parts.netloc})
+
+    assert (told.status, told.headers["content-type"]) == (200, "text/xml")
+    assert "<Arn>arn:aws:iam::111122223333:user/team/alice</Arn>" in told.body.decode()
+    assert other.status == 403
+    assert "<Code>SignatureDoesNotMatch</Code>" in other.body.decode()
 
 
 @pytest.mark.parametrize(
