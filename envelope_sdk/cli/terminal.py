@@ -54,7 +54,15 @@ _TEMPORARY_SERVICE_CODES = frozenset(
     {"DependencyTimeoutException", "KMSInternalException", "KeyUnavailableException", "ThrottlingException"}
 )
 _USAGE_SERVICE_CODES = frozenset(
-    {"AlreadyExistsException", "InvalidAliasNameException", "InvalidArnException", "ValidationException"}
+    {
+        "AlreadyExistsException",
+        "EntityAlreadyExists",
+        "InvalidAliasNameException",
+        "InvalidArnException",
+        "MalformedPolicyDocumentException",
+        "NoSuchEntity",
+        "ValidationException",
+    }
 )
 
 _HINTS: tuple[tuple[type[BaseException], str], ...] = (

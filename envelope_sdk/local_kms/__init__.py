@@ -7,13 +7,15 @@
         answer = kms.generate_data_key(KeyId=key_id, KeySpec="AES_256", EncryptionContext={"purpose": "invoices"})
 
 From the outside in: ``inprocess`` and ``methods`` (boto3's methods), ``service`` (operations by name), ``operations``
-(what each does), ``catalogue`` (keys at hand), ``kinds`` and ``key_pairs`` (what keys are for and made of),
+(what each does), ``due`` (what happens by itself), ``materials`` (which of a key's materials is in use),
+``catalogue`` (keys at hand), ``kinds`` and ``key_pairs`` (what keys are for and made of), ``import_parameters``,
 ``ciphertext`` (the blob) and ``signatures``, ``store`` (where keys are kept).
 """
 
 from __future__ import annotations
 
-from envelope_sdk.local_kms.inprocess import DEFAULT_ACCOUNT, DEFAULT_REGION, LocalKms
+from envelope_sdk.local_kms.inprocess import LocalKms
+from envelope_sdk.local_kms.options import DEFAULT_ACCOUNT, DEFAULT_REGION, Options
 from envelope_sdk.local_kms.store.passphrase import Passphrase
 from envelope_sdk.local_kms.store.root_key import ROOT_KEY_VARIABLE
 from envelope_sdk.local_kms.store.sources import RootKeySource, RootKeyWrapper
@@ -23,6 +25,7 @@ __all__ = [
     "DEFAULT_REGION",
     "ROOT_KEY_VARIABLE",
     "LocalKms",
+    "Options",
     "Passphrase",
     "RootKeySource",
     "RootKeyWrapper",

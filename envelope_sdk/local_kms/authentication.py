@@ -10,7 +10,7 @@ from envelope_sdk.local_kms.identifiers import Scope, is_account, is_region
 from envelope_sdk.local_kms.policy import Caller
 from envelope_sdk.local_kms.sigv4 import Verifier, credential_of
 
-__all__ = ["Anybody", "Authentication", "Signatories"]
+__all__ = ["Always", "Anybody", "Authentication", "Signatories"]
 
 _SCOPES: Final = 4096
 
@@ -60,6 +60,20 @@ class Anybody:
         key_id, region = credential_of(request) or ("", "")
         account = key_id if is_account(key_id) else self._usual.account
         return _root(account, region if is_region(region) else self._usual.region)
+
+
+class Always:
+    """One principal, whatever the credentials; the Region is that of their scope."""
+
+    def __init__(self, caller: Caller, account: str, region: str) -> None:
+        """Take who calls, the account called (the caller's own unless it is a service) and the usual Region."""
+        self._caller = caller
+        self._usual = Scope(account, region)
+
+    def identify(self, request: SignedRequest, service: str) -> tuple[Scope, Caller]:  # noqa: ARG002 - as above
+        """Return the account, the Region that the request names, and the principal."""
+        _, region = credential_of(request) or ("", "")
+        return _scope(self._usual.account, region if is_region(region) else self._usual.region), self._caller
 
 
 @lru_cache(_SCOPES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,7 +14,8 @@ from envelope_sdk.local_kms.accounts import CROSS_ACCOUNT
 from envelope_sdk.local_kms.catalogue import View
 from envelope_sdk.local_kms.identifiers import Reference, Scope, parse_reference
 from envelope_sdk.local_kms.limits import ResourceQuotas
-from envelope_sdk.local_kms.model import GrantRecord, Key, LastUsage
+from envelope_sdk.local_kms.managed import check_managed, managed_key
+from envelope_sdk.local_kms.model import GrantRecord, Key, KeyManager, LastUsage
 from envelope_sdk.local_kms.policy import Caller, ConditionValue, Grant, not_let_in
 from envelope_sdk.local_kms.states import check_state
 from envelope_sdk.local_kms.store.contract import ReadTransaction, Store
@@ -59,19 +59,35 @@ _MODELS_INVALID_ARN: Final = frozenset(
     {
         "CancelKeyDeletion",
         "CreateGrant",
+        "CreateKey",
+        "DeleteImportedKeyMaterial",
         "DescribeKey",
         "DisableKey",
+        "DisableKeyRotation",
         "EnableKey",
+        "EnableKeyRotation",
+        "GetKeyLastUsage",
         "GetKeyPolicy",
+        "GetKeyRotationStatus",
+        "GetParametersForImport",
         "GetPublicKey",
+        "ImportKeyMaterial",
         "ListAliases",
         "ListGrants",
         "ListKeyPolicies",
+        "ListKeyRotations",
+        "ListResourceTags",
+        "ListRetirableGrants",
         "PutKeyPolicy",
+        "ReplicateKey",
         "RetireGrant",
         "RevokeGrant",
+        "RotateKeyOnDemand",
         "ScheduleKeyDeletion",
+        "TagResource",
+        "UntagResource",
         "UpdateKeyDescription",
+        "UpdatePrimaryRegion",
     }
 )
 """Operations whose model has InvalidArnException; the others answer NotFoundException."""
@@ -107,8 +123,11 @@ class Requester:
     @property
     def event_id(self) -> str:
         """The id of the audit log's event of this call: the same for whoever asks, at no cost to who does not."""
-        digest = hashlib.sha256(f"event of {self.request_id}".encode(errors="surrogatepass")).digest()
-        return str(uuid.UUID(bytes=digest[:16], version=4))
+        name = f"event of {self.request_id}".encode(errors="surrogatepass")
+        digits = hashlib.sha256(name).hexdigest()
+        # The form of a random UUID (version 4, RFC 9562 section 5.4), written out: it is made for every event.
+        variant = "89ab"[int(digits[16], 16) & 3]
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +356,7 @@ class Call:
         if reference.alias:
             alias = source.alias(scope, reference.name)
             if alias is None:
-                raise faults.alias_not_found(reference.arn)
+                return self._managed(reference)
             key_id = alias.key_id
         key = source.key(scope, key_id)
         if key is None:
@@ -350,6 +369,8 @@ class Call:
         Permission first, as AWS has it: who may not use a key does not learn its state.
         """
         self.permit(key, action)
+        if key.manager is KeyManager.AWS:
+            check_managed(key, action or self.operation, self.requester.caller)
         check_state(self.operation, key)
         return key
 
@@ -384,6 +405,14 @@ class Call:
     @property
     def _models_invalid_arn(self) -> bool:
         return self.operation in _MODELS_INVALID_ARN
+
+    def _managed(self, reference: Reference) -> Key:
+        """Return the AWS managed key under an alias that has no key yet, made by this."""
+        own = reference.account == self.scope.account
+        key = managed_key(self.store, self.scope, reference.name, self.now, self.random) if own else None
+        if key is None:
+            raise faults.alias_not_found(reference.arn)
+        return key
 
     def _check_reference(self, reference: Reference, name: str, *, aliases: bool) -> None:
         if reference.region != self.scope.region:

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from envelope_sdk.errors import KeyStoreError
 from envelope_sdk.local_kms.ciphertext import MATERIAL_LENGTH, message_cipher
 from envelope_sdk.local_kms.identifiers import Scope
-from envelope_sdk.local_kms.model import Alias, GrantRecord, Identity, Key, Material
+from envelope_sdk.local_kms.model import Alias, GrantRecord, Identity, Key, Material, MaterialRecord
 from envelope_sdk.local_kms.store.contract import ReadTransaction, Store
 from envelope_sdk.primitives.aead import AESGCM, wipe
 
@@ -154,6 +154,14 @@ class View:
         names = ("key", scope.account, scope.region, key_id)
         return self._record(names, lambda transaction: transaction.key(scope, key_id))
 
+    def related(self, key: Key) -> Sequence[Key]:
+        """Return the keys of all Regions that are one multi-Region key with ``key``; none for one of one Region."""
+        if key.role is None:
+            return ()
+        account, key_id = key.scope.account, key.key_id
+        names = ("related", account, key_id)
+        return self._record(names, lambda transaction: transaction.related(account, key_id)) or ()
+
     def alias(self, scope: Scope, name: str) -> Alias | None:
         """Return the alias of that name."""
         names = ("alias", scope.account, scope.region, name)
@@ -182,6 +190,11 @@ class View:
         """Return when anything is due next."""
         found = self._record(("due",), lambda transaction: (transaction.next_due(),))
         return None if found is None else found[0]
+
+    def materials(self, scope: Scope, key_id: str) -> Sequence[MaterialRecord]:
+        """Return what is known of all materials of a key."""
+        names = ("materials", scope.account, scope.region, key_id)
+        return self._record(names, lambda transaction: transaction.materials(scope, key_id)) or ()
 
     def key_of_material(self, scope: Scope, material_id: str) -> str | None:
         """Return the id of the key that a material belongs to."""

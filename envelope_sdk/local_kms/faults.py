@@ -14,35 +14,46 @@ __all__ = [
     "algorithm_mismatch",
     "alias_exists",
     "alias_not_found",
+    "automatic_rotation_soon",
     "disabled",
     "dependency_timeout",
     "dry_run",
+    "expired_import_token",
     "expired_token",
     "incomplete_signature",
+    "entity_exists",
     "incorrect_key",
+    "incorrect_material",
     "internal",
     "invalid_alias_name",
     "invalid_arn",
     "invalid_ciphertext",
     "invalid_grant_id",
     "invalid_grant_token",
+    "invalid_import_token",
     "invalid_mac",
     "invalid_marker",
     "invalid_request_signature",
     "invalid_signature",
     "invalid_state",
+    "key_exists",
     "key_not_found",
     "limit_exceeded",
     "malformed_key_id",
     "malformed_policy",
+    "material_waits",
     "missing_authentication",
+    "no_such_entity",
+    "no_material_waits",
     "not_found",
+    "not_primary",
     "request_too_large",
     "reserved_alias",
     "serialization",
     "signature_mismatch",
     "tag",
     "throttled",
+    "too_many_rotations",
     "unknown_material",
     "unknown_operation",
     "unrecorded",
@@ -50,6 +61,7 @@ __all__ = [
     "unsupported",
     "usage",
     "validation",
+    "wrong_origin",
 ]
 
 _UNKNOWN_MATERIAL: Final = (
@@ -108,6 +120,11 @@ def alias_exists(arn: str) -> KmsServiceError:
     return KmsServiceError("AlreadyExistsException", f"An alias with the name {arn} already exists")
 
 
+def key_exists(arn: str) -> KmsServiceError:
+    """ReplicateKey into a Region that has a key of that id already: the primary itself, or a replica."""
+    return KmsServiceError("AlreadyExistsException", f"{arn} already exists.")
+
+
 def invalid_alias_name(message: str) -> KmsServiceError:
     """An alias name that cannot be one."""
     return KmsServiceError("InvalidAliasNameException", message)
@@ -126,6 +143,60 @@ def disabled(arn: str) -> KmsServiceError:
 def invalid_state(arn: str, condition: str) -> KmsServiceError:
     """The key's state forbids the operation; ``condition`` is AWS's words, for instance ``pending deletion``."""
     return KmsServiceError("KMSInvalidStateException", f"{arn} is {condition}.")
+
+
+def wrong_origin(arn: str, origin: str) -> KmsServiceError:
+    """The operation is for keys of another origin."""
+    return unsupported(f"{arn} origin is {origin} which is not valid for this operation.")
+
+
+def not_primary(arn: str) -> KmsServiceError:
+    """A replica, where only the primary of a multi-Region key will do."""
+    return unsupported(f"{arn} is not a multi-region primary key.")
+
+
+def too_many_rotations(arn: str) -> KmsServiceError:
+    """The key has been rotated on demand as often as any may be."""
+    return KmsServiceError(
+        "LimitExceededException",
+        "The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be "
+        f"performed for this key: {arn}",
+    )
+
+
+def automatic_rotation_soon(arn: str) -> KmsServiceError:
+    """A rotation on demand just before an automatic one."""
+    return KmsServiceError("ConflictException", f"An automatic rotation of {arn} begins within the next 20 minutes.")
+
+
+def no_material_waits(arn: str) -> KmsServiceError:
+    """A rotation on demand of a key for which no new material has been imported."""
+    message = f"No available key material pending rotation for the key: {arn}."
+    return KmsServiceError("KMSInvalidStateException", message)
+
+
+def material_waits(arn: str, material_id: str, waiting_id: str) -> KmsServiceError:
+    """New material is imported while other material waits for a rotation."""
+    return KmsServiceError(
+        "KMSInvalidStateException",
+        f"New key material (id: {material_id}) cannot be imported into KMS key {arn}, because another key material "
+        f"(id: {waiting_id}) is pending rotation.",
+    )
+
+
+def incorrect_material(message: str) -> KmsServiceError:
+    """Imported material that is not what the key needs; the message says why."""
+    return KmsServiceError("IncorrectKeyMaterialException", message)
+
+
+def invalid_import_token() -> KmsServiceError:
+    """An import token that was altered, or is of another key; what it is like tells nothing more."""
+    return KmsServiceError("InvalidImportTokenException", "")
+
+
+def expired_import_token() -> KmsServiceError:
+    """An import token more than a day old."""
+    return KmsServiceError("ExpiredImportTokenException", "")
 
 
 def usage(arn: str, key_usage: str, operation: str) -> KmsServiceError:
@@ -178,6 +249,16 @@ def invalid_grant_token() -> KmsServiceError:
 def invalid_grant_id() -> KmsServiceError:
     """A grant id that cannot be one."""
     return KmsServiceError("InvalidGrantIdException", "The grant id is not valid.")
+
+
+def no_such_entity(message: str) -> KmsServiceError:
+    """A user, group, role, policy or access key is not there: IAM's error."""
+    return KmsServiceError("NoSuchEntity", message, status=404)
+
+
+def entity_exists(message: str) -> KmsServiceError:
+    """There is a user, group or role of that name already: IAM's error."""
+    return KmsServiceError("EntityAlreadyExists", message, status=409)
 
 
 def incorrect_key() -> KmsServiceError:

@@ -52,6 +52,11 @@ class Scope:
             raise UsageError(f"a Region looks like 'us-east-1', not {self.region!r}")
         object.__setattr__(self, "arn_prefix", f"arn:{_partition(self.region)}:kms:{self.region}:{self.account}:")
 
+    @property
+    def partition(self) -> str:
+        """The group of Regions that this one is in, for instance ``aws``; nothing crosses from one to another."""
+        return _partition(self.region)
+
     def key_arn(self, key_id: str) -> str:
         """Return the ARN of the key ``key_id``."""
         return f"{self.arn_prefix}key/{key_id}"

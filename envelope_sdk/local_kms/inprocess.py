@@ -4,59 +4,61 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self, Unpack
 
 from envelope_sdk.errors import KmsServiceError
-from envelope_sdk.local_kms.audit.log import AuditLog
 from envelope_sdk.local_kms.call import Requester
 from envelope_sdk.local_kms.identifiers import Scope
-from envelope_sdk.local_kms.limits import ResourceQuotas
+from envelope_sdk.local_kms.methods.access import AccessMethods
 from envelope_sdk.local_kms.methods.agreement import AgreementMethods
 from envelope_sdk.local_kms.methods.aliases import AliasMethods
+from envelope_sdk.local_kms.methods.custom_key_stores import CustomKeyStoreMethods
 from envelope_sdk.local_kms.methods.encryption import EncryptionMethods
 from envelope_sdk.local_kms.methods.grants import GrantMethods
+from envelope_sdk.local_kms.methods.imports import ImportMethods
 from envelope_sdk.local_kms.methods.keys import KeyMethods
+from envelope_sdk.local_kms.methods.multi_region import MultiRegionMethods
 from envelope_sdk.local_kms.methods.policies import PolicyMethods
+from envelope_sdk.local_kms.methods.rotation import RotationMethods
 from envelope_sdk.local_kms.methods.signing import SigningMethods
+from envelope_sdk.local_kms.methods.tags import TagMethods
+from envelope_sdk.local_kms.methods.upkeep import UpkeepMethods
+from envelope_sdk.local_kms.options import DEFAULT_ACCOUNT, DEFAULT_REGION, Options, open_service
 from envelope_sdk.local_kms.policy import Caller
-from envelope_sdk.local_kms.quotas import Latency, RequestQuotas, Throttle
-from envelope_sdk.local_kms.service import Clock, Service, system_clock
-from envelope_sdk.local_kms.store.backup import restore_backup
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.local_kms.store.sources import RootKeySource
 from envelope_sdk.local_kms.store.sqlite import SqliteStore
-from envelope_sdk.primitives.entropy import RandomSource, system_random
+from envelope_sdk.primitives.entropy import system_random
 
-__all__ = ["DEFAULT_ACCOUNT", "DEFAULT_REGION", "Audit", "LocalKms"]
-
-Audit = AuditLog | str | os.PathLike[str] | None
-"""An audit log, the path of one, or none."""
-
-DEFAULT_REGION: Final = "us-east-1"
-"""The Region a local KMS is in unless told otherwise, as with other local emulators."""
-
-DEFAULT_ACCOUNT: Final = "000000000000"
-"""The account a local KMS belongs to unless told otherwise, as with other local emulators. AWS gives it to nobody, so
-that local ARNs are told from real ones at sight."""
+__all__ = ["LocalKms"]
 
 
 class LocalKms(
     KeyMethods,
     PolicyMethods,
     GrantMethods,
+    RotationMethods,
+    ImportMethods,
     AliasMethods,
+    TagMethods,
+    MultiRegionMethods,
     EncryptionMethods,
     SigningMethods,
     AgreementMethods,
+    AccessMethods,
+    UpkeepMethods,
+    CustomKeyStoreMethods,
 ):
     """A key management service in a file, or in memory, called like ``boto3.client("kms")``.
 
     Methods, keyword parameters, answers and errors are boto3's (API version 2014-11-01); an error is
     :class:`~envelope_sdk.errors.KmsServiceError` with AWS's code and text and a ``response`` like that of botocore's
-    ``ClientError``. What is not built yet answers ``UnsupportedOperationException`` and says so. Key policies are kept
-    but not enforced: whoever can read the file and its root key can use every key in it.
+    ``ClientError``. The caller is the root user of the account, for whom key policies hold as on AWS; :meth:`acting_as`
+    shows what others meet. Whoever can read the file and its root key can use every key in it, whatever policies say.
 
     Keys are of every kind that AWS KMS has outside of China, and each is for one thing:
 
@@ -83,63 +85,27 @@ class LocalKms(
         account: the account its ARNs name.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        *,
-        region: str = DEFAULT_REGION,
-        account: str = DEFAULT_ACCOUNT,
-        clock: Clock = system_clock,
-        random: RandomSource = system_random,
-        quotas: RequestQuotas | None = None,
-        limits: ResourceQuotas | None = None,
-        latency: Latency | None = None,
-        audit: Audit = None,
-    ) -> None:
+    def __init__(self, store: Store, **options: Unpack[Options]) -> None:
         """Put a KMS over any store; :meth:`open` and :meth:`in_memory` are the usual ways in.
 
         Args:
             store: where the keys are; closed with the KMS.
-            region: the Region to be in.
-            account: twelve digits.
-            clock: returns the time, tz-aware.
-            random: the source of keys, ids and nonces; anything but the default is for tests.
-            quotas: how many requests a second there may be; as many as there are without.
-            limits: how many keys, aliases and so on there may be; as on AWS without.
-            latency: how much longer each call takes; it sleeps in the calling thread.
-            audit: the audit log that takes down every call: the path of one, or an open one, which stays open.
+            options: see :class:`~envelope_sdk.local_kms.Options`.
 
         Raises:
-            UsageError: the Region or account cannot be one.
+            UsageError: an option cannot be so.
+            KeyStoreError, OSError: the audit log cannot be opened.
         """
-        scope = Scope(account, region)
-        self.region = region
-        self.account = account
-        self._scope = scope
-        self._root = Caller.parse(f"{scope.arn_prefix.split(':kms:')[0]}:iam::{account}:root")
-        throttle = None if quotas is None else Throttle(quotas)
-        self._latency = latency
-        self._own_log: AuditLog | None = None
-        if isinstance(audit, AuditLog):
-            journal: AuditLog | None = audit
-        else:
-            journal = self._own_log = None if audit is None else AuditLog(audit)
-        self._service = Service(store, clock=clock, random=random, quotas=throttle, limits=limits, journal=journal)
+        scope = _scope(options)
+        with ExitStack() as opened:
+            self._service = open_service(store, options, opened)
+            self._owned: ExitStack | None = opened.pop_all()
+        self._latency = options.get("latency")
+        self._stand(scope, _root(scope), {})
 
     @classmethod
     def open(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        root_key: RootKeySource = None,
-        region: str = DEFAULT_REGION,
-        account: str = DEFAULT_ACCOUNT,
-        clock: Clock = system_clock,
-        random: RandomSource = system_random,
-        quotas: RequestQuotas | None = None,
-        limits: ResourceQuotas | None = None,
-        latency: Latency | None = None,
-        audit: Audit = None,
+        cls, path: str | os.PathLike[str], *, root_key: RootKeySource = None, **options: Unpack[Options]
     ) -> LocalKms:
         """Open the key store in the SQLite file ``path``; on first use the file and its root key are made.
 
@@ -151,57 +117,23 @@ class LocalKms(
                 :class:`~envelope_sdk.keyrings.Pkcs11RootKey`. Left out: the environment variable
                 ``ENVELOPE_KMS_ROOT_KEY`` (base64 of 32 bytes) if it is set, and otherwise the file ``<path>.rootkey``
                 next to the database. Keep a copy of it apart from that of the database: either alone is of no use.
-            region: the Region to be in.
-            account: twelve digits.
-            clock: returns the time, tz-aware.
-            random: the source of keys, ids and nonces; anything but the default is for tests.
-            quotas: how many requests a second there may be; as many as there are without.
-            limits: how many keys, aliases and so on there may be; as on AWS without.
-            latency: how much longer each call takes; it sleeps in the calling thread.
-            audit: the audit log that takes down every call: the path of one, or an open one, which stays open.
+            options: see :class:`~envelope_sdk.local_kms.Options`.
 
         Raises:
-            UsageError: the Region, account, path or root key cannot be one.
+            UsageError: the path, the root key or an option cannot be one.
             TypeError: the root key is none of these kinds; a plain string could be a path or a passphrase.
             KeyStoreError: the file is damaged, of another program or a later version, or cannot be written; the root
                 key is missing, not this file's, or open to others.
             KmsServiceError: DependencyTimeoutException: another process kept the file locked.
         """
-        Scope(account, region)
+        _scope(options)
         # Absolute, so that a later change of folder does no harm, and that SQLite's special names are names of files.
-        store = SqliteStore.open(Path(path).absolute(), root_key, random)
-        try:
-            return cls(
-                store,
-                region=region,
-                account=account,
-                clock=clock,
-                random=random,
-                quotas=quotas,
-                limits=limits,
-                latency=latency,
-                audit=audit,
-            )
-        except BaseException:
-            # The audit log cannot be opened.
-            store.close()
-            raise
+        store = SqliteStore.open(Path(path).absolute(), root_key, options.get("random", system_random))
+        return cls._over(store, options)
 
     @classmethod
     def open_postgresql(
-        cls,
-        url: str,
-        *,
-        root_key: RootKeySource,
-        schema: str = "envelope_kms",
-        region: str = DEFAULT_REGION,
-        account: str = DEFAULT_ACCOUNT,
-        clock: Clock = system_clock,
-        random: RandomSource = system_random,
-        quotas: RequestQuotas | None = None,
-        limits: ResourceQuotas | None = None,
-        latency: Latency | None = None,
-        audit: Audit = None,
+        cls, url: str, *, root_key: RootKeySource, schema: str = "envelope_kms", **options: Unpack[Options]
     ) -> LocalKms:
         """Open the key store in a PostgreSQL database, which servers on several hosts may share.
 
@@ -215,18 +147,10 @@ class LocalKms(
                 ``ENVELOPE_KMS_ROOT_KEY`` alone. Every host needs the same one. A file that is not there is made on
                 first use.
             schema: the schema that the tables are in; made on first use.
-            region: the Region to be in.
-            account: twelve digits.
-            clock: returns the time, tz-aware.
-            random: the source of keys, ids and nonces; anything but the default is for tests.
-            quotas: how many requests a second there may be; as many as there are without. To share them, too, give them
-                :class:`~envelope_sdk.local_kms.quotas.RedisBuckets`.
-            limits: how many keys, aliases and so on there may be; as on AWS without.
-            latency: how much longer each call takes; it sleeps in the calling thread.
-            audit: the audit log that takes down every call: the path of one, or an open one, which stays open.
+            options: see :class:`~envelope_sdk.local_kms.Options`.
 
         Raises:
-            UsageError: the Region, account, URL, schema or root key cannot be one, or there is no root key.
+            UsageError: the URL, the schema, the root key or an option cannot be one, or there is no root key.
             TypeError: the root key or the URL is of another kind.
             KeyStoreError: the database cannot be reached or used, its schema is of another program or a later version,
                 the root key is missing or not its own, or psycopg is not installed.
@@ -235,51 +159,29 @@ class LocalKms(
         """
         from envelope_sdk.local_kms.store.postgresql.store import PostgresqlStore
 
-        Scope(account, region)
-        store = PostgresqlStore.open(url, root_key, random, schema=schema)
-        try:
-            return cls(
-                store,
-                region=region,
-                account=account,
-                clock=clock,
-                random=random,
-                quotas=quotas,
-                limits=limits,
-                latency=latency,
-                audit=audit,
-            )
-        except BaseException:
-            # The audit log cannot be opened.
-            store.close()
-            raise
+        _scope(options)
+        store = PostgresqlStore.open(url, root_key, options.get("random", system_random), schema=schema)
+        return cls._over(store, options)
 
     @classmethod
-    def in_memory(
-        cls,
-        *,
-        region: str = DEFAULT_REGION,
-        account: str = DEFAULT_ACCOUNT,
-        clock: Clock = system_clock,
-        random: RandomSource = system_random,
-        quotas: RequestQuotas | None = None,
-        limits: ResourceQuotas | None = None,
-        latency: Latency | None = None,
-        audit: Audit = None,
-    ) -> LocalKms:
+    def in_memory(cls, **options: Unpack[Options]) -> LocalKms:
         """Make an empty KMS whose keys are gone when it is closed: for tests. Parameters as in :meth:`open`."""
-        store = SqliteStore.in_memory(random)
-        return cls(
-            store,
-            region=region,
-            account=account,
-            clock=clock,
-            random=random,
-            quotas=quotas,
-            limits=limits,
-            latency=latency,
-            audit=audit,
-        )
+        return cls._over(SqliteStore.in_memory(options.get("random", system_random)), options)
+
+    def in_region(self, region: str, *, account: str | None = None) -> Self:
+        """Return the same KMS as it is called in another Region: what one replicates there, the other finds.
+
+        Keys, clock and store are shared; it needs no closing of its own, and is closed with this one.
+
+        Args:
+            region: the Region to be in.
+            account: twelve digits; left out, the account of this one.
+
+        Raises:
+            UsageError: the Region or account cannot be one.
+        """
+        scope = Scope(self.account if account is None else account, region)
+        return self._seen_by(_root(scope), scope, {})
 
     def __enter__(self) -> Self:
         """Return the KMS itself."""
@@ -297,78 +199,6 @@ class LocalKms(
     def __reduce__(self) -> str:
         raise TypeError("an open key management service cannot be pickled or copied: open it again")
 
-    def rotate_root_key(self, root_key: RootKeySource = None) -> None:
-        """Put all keys under another root key, while they are used; ciphertexts are not touched.
-
-        The keys are wrapped anew in one transaction: a process that is killed leaves a store that opens with the old
-        root key or with the new one. Other processes that have the store open go on if they find the new root key
-        where they had the old one: a file that was replaced, a key of the same token. Otherwise their next call that
-        needs a key they do not have at hand is a :class:`~envelope_sdk.errors.KeyStoreError`, until they open the
-        store again.
-
-        Backups made before still need the old root key. Its file next to the database is kept, by the name
-        ``<path>.rootkey.1`` (``.2`` after the next rotation, and so on); so is a file named here that is replaced. To
-        remove it when no backup needs it any more is up to you.
-
-        Args:
-            root_key: where the new root key comes from, as in :meth:`open`. Left out, with no environment variable set:
-                a new one in the file ``<path>.rootkey``.
-
-        Raises:
-            UsageError: the new root key is the old one.
-            TypeError: the root key is of another kind.
-            KeyStoreError: the new root key cannot be had, or a key in the store is damaged. Nothing is changed then.
-            KmsServiceError: DependencyTimeoutException: another process kept the store locked.
-        """
-        self._service.store.rotate_root_key(root_key)
-
-    def backup(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
-        """Write a copy of the store to a file, while it is used; whatever was answered before is in it.
-
-        **The root key is not in it.** Keep a copy of that as well, in another place: without it the backup opens
-        nothing, and together they open everything.
-
-        Args:
-            path: the file to be; readable by its owner only. It appears once it is complete and on disk.
-            replace: whether a file that is there is replaced.
-
-        Raises:
-            UsageError: the file is there, or the store is one whose backups are made elsewhere: PostgreSQL, or memory.
-            KeyStoreError: the store cannot be read, or the file cannot be written.
-        """
-        self._service.store.backup(Path(path).absolute(), replace=replace)
-
-    @staticmethod
-    def restore(
-        backup: str | os.PathLike[str],
-        path: str | os.PathLike[str],
-        *,
-        root_key: RootKeySource = None,
-        replace: bool = False,
-        random: RandomSource = system_random,
-    ) -> Path | None:
-        """Make a backup the key store in the file ``path``; :meth:`open` opens it then, with the same root key.
-
-        Before it takes its place, the backup is read from end to end and every key in it unwrapped.
-
-        Args:
-            backup: what :meth:`backup` wrote; it is left as it is.
-            path: where the store is to be.
-            root_key: that which the store was under when the backup was made; left out, as in :meth:`open`.
-            replace: whether a store that is there is put aside. No process must have it open.
-            random: as in :meth:`open`.
-
-        Returns:
-            The new name of the file that was put aside, if one was.
-
-        Raises:
-            UsageError: there is a file already, or a path cannot be one.
-            TypeError: the root key is of another kind.
-            KeyStoreError: the backup is damaged, of another program or a later version; the root key is not its own;
-                or the store that is there is open. Nothing is changed then.
-        """
-        return restore_backup(Path(backup).absolute(), Path(path).absolute(), root_key, random, replace=replace)
-
     def boto3_client(self, service: str = "kms", *, region_name: str | None = None, **options: Any) -> Any:
         """Return a real boto3 client whose requests are answered here, without a socket.
 
@@ -384,25 +214,53 @@ class LocalKms(
         Raises:
             UsageError: another service.
         """
-        from envelope_sdk.local_kms.authentication import Anybody
+        from envelope_sdk.local_kms.authentication import Always, Anybody
         from envelope_sdk.local_kms.boto3_client import boto3_client
         from envelope_sdk.local_kms.gateway import Gateway
 
-        gateway = Gateway(self._service, Anybody(self.account, self.region))
+        whole = self._owned is not None
+        who = Anybody(self.account, self.region) if whole else Always(self._caller, self.account, self.region)
+        gateway = Gateway(self._service, who)
         return boto3_client(gateway, self.account, region_name or self.region, service, **options)
 
     def close(self) -> None:
-        """Close the store and forget all keys, as well as Python can. Closing twice is no error."""
-        self._service.close()
-        if self._own_log is not None:
-            self._own_log.close()
+        """Close the store and forget all keys, as well as Python can. Closing twice is no error.
+
+        What :meth:`acting_as` and :meth:`in_region` returned closes nothing: it is closed with the KMS it was made
+        from.
+        """
+        if self._owned is not None:
+            self._owned.close()
+
+    @classmethod
+    def _over(cls, store: Store, options: Options) -> LocalKms:
+        try:
+            return cls(store, **options)
+        except BaseException:
+            # The audit log cannot be opened, for instance.
+            store.close()
+            raise
+
+    def _seen_by(self, caller: Caller, scope: Scope, way: Mapping[str, Any]) -> Self:
+        view = type(self).__new__(type(self))
+        view._service, view._latency, view._owned = self._service, self._latency, None
+        view._stand(scope, caller, way)
+        return view
+
+    def _stand(self, scope: Scope, caller: Caller, way: Mapping[str, Any]) -> None:
+        self.region = scope.region
+        self.account = scope.account
+        self._scope = scope
+        self._caller = caller
+        self._way = way
 
     def _call(self, operation: str, **parameters: object) -> dict[str, Any]:
         request_id = str(uuid.uuid4())
         if self._latency is not None:
             self._latency.wait()
         try:
-            answer = self._service.call(operation, parameters, Requester(self._scope, self._root, request_id))
+            requester = Requester(self._scope, self._caller, request_id, **self._way)
+            answer = self._service.call(operation, parameters, requester)
         except KmsServiceError as error:
             error.response["ResponseMetadata"]["RequestId"] = request_id
             raise
@@ -413,3 +271,11 @@ class LocalKms(
             "RetryAttempts": 0,
         }
         return answer
+
+
+def _root(scope: Scope) -> Caller:
+    return Caller.parse(f"arn:{scope.partition}:iam::{scope.account}:root")
+
+
+def _scope(options: Options) -> Scope:
+    return Scope(options.get("account", DEFAULT_ACCOUNT), options.get("region", DEFAULT_REGION))

@@ -1,4 +1,4 @@
-"""Key material of every kind: made when a key is created, and read when it is used.
+"""Key material of every kind: made when a key is created, or imported, and read when it is used.
 
 Of a symmetric key the material is the secret itself; of an HMAC key it is the key's spec, a colon and the secret; of
 every other key it is the private key as an unencrypted PKCS#8 structure in DER. The store wraps each alike, and so
@@ -34,6 +34,7 @@ __all__ = [
     "KeyPair",
     "check_available",
     "hmac_secret",
+    "imported_secret",
     "load_key_pair",
     "new_key_pair",
     "new_secret",
@@ -65,6 +66,7 @@ _SEEDED: Final[Mapping[str, tuple[str, str, int]]] = {
     "ML_KEM_768": ("mlkem", "MLKEM768PrivateKey", 64),
     "ML_KEM_1024": ("mlkem", "MLKEM1024PrivateKey", 64),
 }
+_SEQUENCE: Final = b"\x30"
 _SPECS_BY_CURVE: Final = {curve.name: spec for spec, curve in CURVES.items()}
 
 
@@ -116,8 +118,24 @@ def secret_from(spec: str, content: bytes) -> bytearray:
     except (ValueError, TypeError):
         pair = None
     if pair is None or not _is_of(spec, pair):
-        raise ValueError(f"the material of a key {spec} is its private key, PKCS#8 in DER, unencrypted: this is not")
+        raise _no_private_key(spec)
     return bytearray(private_der(cast("KeyPair", pair)))
+
+
+def imported_secret(spec: str, content: bytes) -> bytearray:
+    """Return what :func:`secret_from` does, of material that a caller imports; of older forms of private keys none.
+
+    Raises:
+        KmsServiceError: IncorrectKeyMaterialException: it is no material of such a key.
+    """
+    try:
+        if spec != SYMMETRIC and spec not in _HMAC_LENGTHS and not _is_pkcs8(content):
+            raise _no_private_key(spec)
+        return secret_from(spec, content)
+    except (ValueError, KmsServiceError, Warning) as error:
+        # Whether there are keys of this spec was asked when the key was made: what is unsupported is something else.
+        text = str(error) if isinstance(error, ValueError) else str(_no_private_key(spec))
+    raise faults.incorrect_material(f"{text[0].upper()}{text[1:]}.")
 
 
 def new_key_pair(spec: str, random: RandomSource) -> KeyPair:
@@ -185,6 +203,20 @@ def load_key_pair(spec: str, secret: bytearray) -> Any:
     if pair is None or not _is_of(spec, pair):
         raise _mixed_up(spec)
     return pair
+
+
+def _no_private_key(spec: str) -> ValueError:
+    return ValueError(f"the material of a key {spec} is its private key, PKCS#8 in DER, unencrypted: this is not")
+
+
+def _is_pkcs8(data: bytes) -> bool:
+    """Return whether ``data`` begins like PKCS#8 (RFC 5958 section 2): a version, and then an algorithm.
+
+    The older forms of RSA and EC private keys, which ``cryptography`` reads as well, have a number or bytes there.
+    """
+    header = 2 if data[1:2] < b"\x80" else 2 + (data[1] & 0x7F)
+    version, algorithm = data[header : header + 3], data[header + 3 : header + 4]
+    return data[:1] == _SEQUENCE and version[:2] == b"\x02\x01" and algorithm == _SEQUENCE
 
 
 def _from_seed(spec: str, random: RandomSource) -> KeyPair:

@@ -82,10 +82,16 @@ _KINDS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     "ML_KEM_1024": _ML_KEM,
 }
 
-KEY_SPECS: Final = tuple(_KINDS)
-"""``KeySpec`` of CreateKey, in the model's order."""
+_RECORDED: Final = (
+    *("RSA_2048", "ECC_NIST_P384", "ECC_NIST_P256", "ECC_NIST_P521", "HMAC_384", "RSA_3072", "ECC_SECG_P256K1"),
+    *("RSA_4096", "SYMMETRIC_DEFAULT", "HMAC_256", "HMAC_224", "HMAC_512"),
+)
+"""The order in which AWS was recorded to print specs."""
 
-OLD_KEY_SPECS: Final = tuple(_OLD_KINDS)
+KEY_SPECS: Final = (*_RECORDED, *(spec for spec in _KINDS if spec not in _RECORDED))
+"""``KeySpec`` of CreateKey, in AWS's order; those newer than the record in the model's."""
+
+OLD_KEY_SPECS: Final = tuple(spec for spec in KEY_SPECS if spec in _OLD_KINDS)
 """``CustomerMasterKeySpec``, the older name, which newer specs have not."""
 
 

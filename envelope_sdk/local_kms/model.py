@@ -272,8 +272,10 @@ class LastUsage:
         operation: for instance ``Decrypt``.
         used: when, UTC.
         event_id: of the audit log's event.
+        request_id: of the call.
     """
 
     operation: str
     used: datetime
     event_id: str
+    request_id: str

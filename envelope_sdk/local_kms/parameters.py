@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from envelope_sdk.errors import KmsServiceError
@@ -22,16 +23,24 @@ __all__ = [
     "DRY_RUN_MODIFIERS",
     "ENCAPSULATION_ALGORITHMS",
     "ENCRYPTION_ALGORITHMS",
+    "EXPIRATION_MODELS",
     "GRANT_OPERATIONS",
+    "IMPORT_TYPES",
+    "INCLUDE_KEY_MATERIAL",
     "KEY_AGREEMENT_ALGORITHMS",
     "KEY_USAGES",
     "MAC_ALGORITHMS",
+    "MAX_DESCRIPTION",
     "MAX_GRANT_TOKEN",
     "MAX_KEY_ID",
     "MAX_PUBLIC_KEY",
+    "MAX_TAG_KEY",
     "MESSAGE_TYPES",
     "ORIGINS",
+    "RESOURCE_OWNERS",
     "SIGNING_ALGORITHMS",
+    "WRAPPING_ALGORITHMS",
+    "WRAPPING_KEY_SPECS",
     "Parameters",
 ]
 
@@ -39,9 +48,18 @@ MAX_KEY_ID: Final = 2048
 """Characters of a ``KeyId`` (KeyIdType)."""
 
 KEY_USAGES: Final = (
-    *("SIGN_VERIFY", "ENCRYPT_DECRYPT", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT", "ENCAPSULATE_DECAPSULATE"),
+    *("ENCRYPT_DECRYPT", "SIGN_VERIFY", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT", "ENCAPSULATE_DECAPSULATE"),
 )
 """``KeyUsage`` of CreateKey."""
+
+MAX_DESCRIPTION: Final = 8192
+"""Characters of a ``Description`` (DescriptionType)."""
+
+MAX_TAG_KEY: Final = 128
+"""Characters of a ``TagKey`` (TagKeyType)."""
+
+RESOURCE_OWNERS: Final = ("SELF", "OTHER_ACCOUNTS_VIA_RAM")
+"""``ResourceOwners`` of ListKeys."""
 
 ORIGINS: Final = ("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE")
 """``Origin`` of CreateKey."""
@@ -71,7 +89,7 @@ SIGNING_ALGORITHMS: Final = (
 MESSAGE_TYPES: Final = ("RAW", "DIGEST", "EXTERNAL_MU")
 """``MessageType`` of Sign and Verify."""
 
-MAC_ALGORITHMS: Final = ("HMAC_SHA_224", "HMAC_SHA_256", "HMAC_SHA_384", "HMAC_SHA_512")
+MAC_ALGORITHMS: Final = ("HMAC_SHA_384", "HMAC_SHA_256", "HMAC_SHA_224", "HMAC_SHA_512")
 """``MacAlgorithm`` of GenerateMac and VerifyMac."""
 
 KEY_AGREEMENT_ALGORITHMS: Final = ("ECDH",)
@@ -91,11 +109,32 @@ GRANT_OPERATIONS: Final = (
 MAX_GRANT_TOKEN: Final = 8192
 """Characters of a grant token (GrantTokenType)."""
 
+INCLUDE_KEY_MATERIAL: Final = ("ALL_KEY_MATERIAL", "ROTATIONS_ONLY")
+"""``IncludeKeyMaterial`` of ListKeyRotations."""
+
+WRAPPING_ALGORITHMS: Final = (
+    *("RSAES_PKCS1_V1_5", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "RSA_AES_KEY_WRAP_SHA_1"),
+    *("RSA_AES_KEY_WRAP_SHA_256", "SM2PKE"),
+)
+"""``WrappingAlgorithm`` of GetParametersForImport."""
+
+WRAPPING_KEY_SPECS: Final = ("RSA_2048", "RSA_3072", "RSA_4096", "SM2")
+"""``WrappingKeySpec`` of GetParametersForImport."""
+
+EXPIRATION_MODELS: Final = ("KEY_MATERIAL_EXPIRES", "KEY_MATERIAL_DOES_NOT_EXPIRE")
+"""``ExpirationModel`` of ImportKeyMaterial."""
+
+IMPORT_TYPES: Final = ("NEW_KEY_MATERIAL", "EXISTING_KEY_MATERIAL")
+"""``ImportType`` of ImportKeyMaterial."""
+
 MAX_PUBLIC_KEY: Final = 8192
 """Bytes of a ``PublicKey`` (PublicKeyType)."""
 
 _MAX_POLICY: Final = 131072
-_POLICY: Final = re.compile("[\t\n\r\u0020-\u00ff]+")
+_POLICY: Final = re.compile(r"[\u0009\u000A\u000D\u0020-\u00FF]+")
+_RECIPIENT_ALGORITHMS: Final = ("RSAES_OAEP_SHA_256",)
+_MAX_ATTESTATION: Final = 262144
+_MAX_TAG_VALUE: Final = 256
 _MAX_GRANT_TOKENS: Final = 10
 _NUMBER_BITS: Final = 31
 _NO_STRINGS: Final[Mapping[str, str]] = {}
@@ -104,21 +143,35 @@ _NO_STRINGS: Final[Mapping[str, str]] = {}
 class Parameters:
     """The parameters of one call: each is taken by name and checked, and :meth:`done` reports what failed."""
 
-    __slots__ = ("_left", "_problems")
+    __slots__ = ("_left", "_parts", "_path", "_problems", "_rules")
 
     def __init__(self, values: Mapping[str, object]) -> None:
         """Take the parameters as the caller gave them; ``None`` stands for a parameter left out."""
         self._left = dict(values)
         self._problems: list[str] = []
+        self._rules: list[str] = []
+        self._path = ""
+        self._parts: tuple[Parameters, ...] = ()
 
     def done(self) -> None:
         """Raise what failed: constraints (ValidationException), or a parameter that nothing has asked for."""
         if self._problems:
             count = f"{len(self._problems)} validation error{'' if len(self._problems) == 1 else 's'} detected"
             raise faults.validation(f"{count}: {'; '.join(self._problems)}")
-        for name, value in self._left.items():
-            if value is not None:
-                raise faults.unsupported(f"{name} is not supported by the local KMS.")
+        if self._rules:
+            raise faults.validation(self._rules[0])
+        for part in (self, *self._parts):
+            for name, value in part._left.items():
+                if value is not None:
+                    raise faults.unsupported(f"{name} is not supported by the local KMS.")
+
+    def given(self, name: str) -> bool:
+        """Return whether a parameter is given that nothing has asked for yet."""
+        return self._left.get(name) is not None
+
+    def refuse(self, message: str) -> None:
+        """Have :meth:`done` raise ValidationException of this text, once all keep to the model."""
+        self._rules.append(message)
 
     def text(
         self,
@@ -128,17 +181,26 @@ class Parameters:
         minimum: int = 1,
         pattern: re.Pattern[str] | None = None,
         required: bool = False,
+        secret: bool = False,
     ) -> str | None:
-        """Take a string of ``minimum`` to ``maximum`` characters that fits ``pattern`` as a whole."""
+        """Take a string of ``minimum`` to ``maximum`` characters that fits ``pattern`` as a whole.
+
+        Args:
+            name: the member's.
+            maximum: its most characters.
+            minimum: its fewest.
+            pattern: as the model spells it, which is what the text of a failure shows.
+            required: whether it has to be given.
+            secret: whether the text of a failure is not to repeat it.
+        """
         value = self._take(name, required=required)
         if value is None:
             return None
         text = _string(value, name)
-        self._check_length(name, f"Value '{text}'", len(text), minimum, maximum)
+        shown = "Value" if secret else f"Value '{text}'"
+        self._check_length(name, shown, len(text), minimum, maximum)
         if pattern is not None and not pattern.fullmatch(text):
-            self._problem(
-                f"Value '{text}'", name, f"Member must satisfy regular expression pattern: ^{pattern.pattern}$"
-            )
+            self._problem(shown, name, f"Member must satisfy regular expression pattern: {pattern.pattern}")
         return text
 
     def key_id(self, name: str = "KeyId") -> str:
@@ -160,16 +222,25 @@ class Parameters:
             self._problem(f"Value '{text}'", name, rule)
         return text
 
-    def choices(self, name: str, allowed: Sequence[str], *, required: bool = False) -> list[str]:
-        """Take a list of any of a few strings. Left out it is empty."""
+    def choices(
+        self,
+        name: str,
+        allowed: Sequence[str],
+        *,
+        minimum: int = 0,
+        maximum: int | None = None,
+        required: bool = False,
+    ) -> list[str]:
+        """Take a list of ``minimum`` to ``maximum`` of a few strings. Left out it is empty."""
         if self._left.get(name) is None:
             # Nearly every call: it is to cost nothing.
             self._take(name, required=required)
             return []
         chosen = self.strings(name)
+        self._check_length(name, _shown(chosen), len(chosen), minimum, len(chosen) if maximum is None else maximum)
         if any(item not in allowed for item in chosen):
             rule = f"Member must satisfy constraint: [Member must satisfy enum value set: [{', '.join(allowed)}]]"
-            self._problem(f"Value '[{', '.join(chosen)}]'", name, rule)
+            self._problem(_shown(chosen), name, rule)
         return chosen
 
     def data(self, name: str, maximum: int, *, required: bool = True) -> bytes:
@@ -213,6 +284,22 @@ class Parameters:
             raise faults.serialization(f"{name} has to be True or False.")
         return value
 
+    def moment(self, name: str) -> datetime | None:
+        """Take a time, to the millisecond: a ``datetime``, local unless it says otherwise, or seconds since 1970."""
+        value = self._take(name)
+        if value is None:
+            return None
+        try:
+            if isinstance(value, datetime):
+                moment = value.astimezone(UTC)
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                moment = datetime.fromtimestamp(value, UTC)
+            else:
+                raise faults.serialization(f"{name} has to be a time.")
+        except (OverflowError, OSError, ValueError):
+            raise faults.serialization(f"{name} has to be a time that the calendar has.") from None
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
     def context(self, name: str) -> Mapping[str, str]:
         """Take an encryption context: strings by strings. Left out it is empty.
 
@@ -226,40 +313,60 @@ class Parameters:
         pairs = cast("Mapping[object, object]", value)
         return {_string(key, name): _string(item, name) for key, item in pairs.items()}
 
-    def structure(self, name: str) -> Mapping[str, object] | None:
-        """Take a structure, whose members are the caller's to check."""
-        value = self._take(name)
-        if value is None:
-            return None
-        if not isinstance(value, Mapping):
-            raise faults.serialization(f"{name} has to be a structure.")
-        return cast("Mapping[str, object]", value)
-
-    def tags(self, name: str) -> list[tuple[str, str]]:
+    def tags(self, name: str, *, required: bool = False) -> list[tuple[str, str]]:
         """Take a list of ``{"TagKey": ..., "TagValue": ...}``, in order."""
-        tags: list[tuple[str, str]] = []
-        for number, item in enumerate(self._list(name), 1):
-            if not isinstance(item, Mapping):
-                raise faults.serialization(f"{name} has to be a list of TagKey and TagValue.")
-            tag = cast("Mapping[str, object]", item)
-            key, value = (_string(tag.get(part), f"{name}.{part}") for part in ("TagKey", "TagValue"))
-            self._check_length(f"{name}.{number}.member.tagKey", f"Value '{key}'", len(key), 1, 128)
-            self._check_length(f"{name}.{number}.member.tagValue", f"Value '{value}'", len(value), 0, 256)
-            tags.append((key, value))
-        return tags
+        parts = self.structures(name, required=required)
+        return [
+            (
+                part.text("TagKey", MAX_TAG_KEY, required=True) or "",
+                part.text("TagValue", _MAX_TAG_VALUE, minimum=0, required=True) or "",
+            )
+            for part in parts
+        ]
 
-    def strings(self, name: str) -> list[str]:
+    def strings(self, name: str, *, required: bool = False) -> list[str]:
         """Take a list of strings. Left out it is empty."""
-        return [_string(item, name) for item in self._list(name)]
+        return [_string(item, name) for item in self._list(name, required=required)]
+
+    def bounded_strings(
+        self, name: str, minimum: int, maximum: int, *, most: int | None = None, required: bool = False
+    ) -> list[str]:
+        """Take a list of up to ``most`` strings of ``minimum`` to ``maximum`` characters. Left out it is empty."""
+        strings = self.strings(name, required=required)
+        if most is not None:
+            self._check_length(name, _shown(strings), len(strings), 0, most)
+        if not all(minimum <= len(string) <= maximum for string in strings):
+            rules = (
+                f"Member must have length less than or equal to {maximum}",
+                f"Member must have length greater than or equal to {minimum}",
+            )
+            self._problem(_shown(strings), name, f"Member must satisfy constraint: [{', '.join(rules)}]")
+        return strings
+
+    def structure(self, name: str, *, required: bool = False) -> Parameters | None:
+        """Take a structure: its members are taken from what is returned, and reported with the others."""
+        value = self._take(name, required=required)
+        return None if value is None else self._part(value, name, _member(name))
+
+    def structures(self, name: str, *, required: bool = False) -> list[Parameters]:
+        """Take a list of structures. Left out it is empty."""
+        items = enumerate(self._list(name, required=required), 1)
+        return [self._part(item, name, f"{_member(name)}.{number}.member") for number, item in items]
+
+    def check_recipient(self) -> None:
+        """Check ``Recipient``, and leave it to be refused: answers for AWS Nitro enclaves are not made here."""
+        value = self._left.get("Recipient")
+        if value is None:
+            return
+        recipient = self._part(value, "Recipient", "recipient")
+        recipient.choice("KeyEncryptionAlgorithm", _RECIPIENT_ALGORITHMS)
+        recipient.data("AttestationDocument", _MAX_ATTESTATION, required=False)
 
     def grant_tokens(self) -> None:
         """Take ``GrantTokens``. What they say is for whoever decides on permissions."""
         if "GrantTokens" not in self._left:
             return
-        tokens = self.strings("GrantTokens")
-        self._check_length("GrantTokens", "Value", len(tokens), 0, _MAX_GRANT_TOKENS)
-        for token in tokens:
-            self._check_length("GrantTokens", "Value", len(token), 1, MAX_GRANT_TOKEN)
+        self.bounded_strings("GrantTokens", 1, MAX_GRANT_TOKEN, most=_MAX_GRANT_TOKENS)
 
     def _take(self, name: str, *, required: bool = False) -> Any:
         value = self._left.pop(name, None)
@@ -267,13 +374,23 @@ class Parameters:
             self._problem("Value null", name, "Member must not be null")
         return value
 
-    def _list(self, name: str) -> Sequence[object]:
-        value = self._take(name)
+    def _list(self, name: str, *, required: bool = False) -> Sequence[object]:
+        value = self._take(name, required=required)
         if value is None:
             return ()
         if not isinstance(value, list | tuple):
             raise faults.serialization(f"{name} has to be a list.")
         return cast("Sequence[object]", value)
+
+    def _part(self, value: object, name: str, path: str) -> Parameters:
+        if not isinstance(value, Mapping):
+            raise faults.serialization(f"{name} has to map names of members to values.")
+        part = Parameters(cast("Mapping[str, object]", value))
+        part._path = f"{self._path}{path}."
+        part._problems = self._problems
+        part._rules = self._rules
+        self._parts = (*self._parts, part)
+        return part
 
     def _check_length(self, name: str, shown: str, length: int, minimum: int, maximum: int) -> None:
         if length < minimum:
@@ -282,9 +399,16 @@ class Parameters:
             self._problem(shown, name, f"Member must have length less than or equal to {maximum}")
 
     def _problem(self, shown: str, name: str, rule: str) -> None:
-        # AWS names members in lowerCamelCase.
-        member = name[0].lower() + name[1:]
-        self._problems.append(f"{shown} at '{member}' failed to satisfy constraint: {rule}")
+        self._problems.append(f"{shown} at '{self._path}{_member(name)}' failed to satisfy constraint: {rule}")
+
+
+def _member(name: str) -> str:
+    # AWS names members in lowerCamelCase.
+    return name[0].lower() + name[1:]
+
+
+def _shown(strings: Sequence[str]) -> str:
+    return f"Value '[{', '.join(strings)}]'"
 
 
 def _string(value: object, name: str) -> str:

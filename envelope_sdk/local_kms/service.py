@@ -7,37 +7,47 @@ and a ``Journal`` (see :mod:`~envelope_sdk.local_kms.call`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
-from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
-from envelope_sdk.local_kms import faults
+from envelope_sdk.errors import KeyStoreError, KmsServiceError, LocalKmsError, UsageError
+from envelope_sdk.local_kms import due, faults
 from envelope_sdk.local_kms.access.authority import PolicyAuthority
 from envelope_sdk.local_kms.call import (
     COUNTED_BY_KEY,
     Authority,
     Call,
     Journal,
+    Journals,
     Quotas,
     Requester,
     ServiceEvent,
     Surroundings,
     Unlimited,
-    UsageRecords,
 )
 from envelope_sdk.local_kms.catalogue import Catalogue, View
 from envelope_sdk.local_kms.limits import ResourceQuotas
+from envelope_sdk.local_kms.metering.costs import Costs, costs
+from envelope_sdk.local_kms.metering.counting import Metering
+from envelope_sdk.local_kms.metering.prices import AWS_PRICES, Prices
 from envelope_sdk.local_kms.operations import (
     agreement,
     aliases,
     crypto,
+    custom_key_stores,
     data_key_pairs,
     grants,
+    imports,
     keys,
+    multi_region,
     policies,
+    rotation,
     signing,
+    tags,
+    usage,
 )
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.primitives.entropy import RandomSource, system_random
@@ -50,16 +60,24 @@ Clock = Callable[[], datetime]
 OPERATIONS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = MappingProxyType(
     {
         "CancelKeyDeletion": keys.cancel_key_deletion,
+        "ConnectCustomKeyStore": custom_key_stores.connect_custom_key_store,
         "CreateAlias": aliases.create_alias,
+        "CreateCustomKeyStore": custom_key_stores.create_custom_key_store,
         "CreateGrant": grants.create_grant,
         "CreateKey": keys.create_key,
         "Decapsulate": agreement.decapsulate,
         "Decrypt": crypto.decrypt,
         "DeleteAlias": aliases.delete_alias,
+        "DeleteImportedKeyMaterial": imports.delete_imported_key_material,
+        "DeleteCustomKeyStore": custom_key_stores.delete_custom_key_store,
         "DeriveSharedSecret": agreement.derive_shared_secret,
+        "DescribeCustomKeyStores": custom_key_stores.describe_custom_key_stores,
         "DescribeKey": keys.describe_key,
         "DisableKey": keys.disable_key,
+        "DisableKeyRotation": rotation.disable_key_rotation,
+        "DisconnectCustomKeyStore": custom_key_stores.disconnect_custom_key_store,
         "EnableKey": keys.enable_key,
+        "EnableKeyRotation": rotation.enable_key_rotation,
         "Encapsulate": agreement.encapsulate,
         "Encrypt": crypto.encrypt,
         "GenerateDataKey": crypto.generate_data_key,
@@ -68,21 +86,33 @@ OPERATIONS: Final[Mapping[str, Callable[[Call], dict[str, Any]]]] = MappingProxy
         "GenerateDataKeyWithoutPlaintext": crypto.generate_data_key_without_plaintext,
         "GenerateMac": signing.generate_mac,
         "GenerateRandom": crypto.generate_random,
+        "GetKeyLastUsage": usage.get_key_last_usage,
         "GetKeyPolicy": policies.get_key_policy,
+        "GetKeyRotationStatus": rotation.get_key_rotation_status,
+        "GetParametersForImport": imports.get_parameters_for_import,
         "GetPublicKey": signing.get_public_key,
+        "ImportKeyMaterial": imports.import_key_material,
         "ListAliases": aliases.list_aliases,
         "ListGrants": grants.list_grants,
         "ListKeyPolicies": policies.list_key_policies,
+        "ListKeyRotations": rotation.list_key_rotations,
         "ListKeys": keys.list_keys,
+        "ListResourceTags": tags.list_resource_tags,
         "ListRetirableGrants": grants.list_retirable_grants,
         "PutKeyPolicy": policies.put_key_policy,
         "ReEncrypt": crypto.re_encrypt,
+        "ReplicateKey": multi_region.replicate_key,
         "RetireGrant": grants.retire_grant,
         "RevokeGrant": grants.revoke_grant,
+        "RotateKeyOnDemand": rotation.rotate_key_on_demand,
         "ScheduleKeyDeletion": keys.schedule_key_deletion,
         "Sign": signing.sign,
+        "TagResource": tags.tag_resource,
+        "UntagResource": tags.untag_resource,
         "UpdateAlias": aliases.update_alias,
+        "UpdateCustomKeyStore": custom_key_stores.update_custom_key_store,
         "UpdateKeyDescription": keys.update_key_description,
+        "UpdatePrimaryRegion": multi_region.update_primary_region,
         "Verify": signing.verify,
         "VerifyMac": signing.verify_mac,
     }
@@ -109,7 +139,6 @@ class Service:
         journal: Journal | None = None,
         grant_propagation: timedelta = timedelta(),
         limits: ResourceQuotas | None = None,
-        usage: UsageRecords | None = None,
     ) -> None:
         """Take the store, where time and randomness come from, and what stands around every call.
 
@@ -118,14 +147,16 @@ class Service:
         """
         self._store = store
         self._clock = clock
-        self._journal: Journal = journal or Unlimited()
+        self._metering = Metering(store)
+        # What cannot be audited is not charged for.
+        self._journal: Journal = self._metering if journal is None else Journals(journal, self._metering)
         self._around = Surroundings(
             store=store,
             random=random,
             authority=authority or PolicyAuthority(),
             quotas=quotas or Unlimited(),
             limits=limits or ResourceQuotas(),
-            usage=usage,
+            usage=self._metering,
             grant_propagation=grant_propagation,
         )
         self._catalogue = Catalogue(store)
@@ -137,6 +168,16 @@ class Service:
     def store(self) -> Store:
         """The store below."""
         return self._store
+
+    @property
+    def clock(self) -> Clock:
+        """What returns the time, tz-aware."""
+        return self._clock
+
+    @property
+    def random(self) -> RandomSource:
+        """The source of key material, ids and nonces."""
+        return self._around.random
 
     def call(self, operation: str, parameters: Mapping[str, object], requester: Requester) -> dict[str, Any]:
         """Do one operation.
@@ -164,14 +205,32 @@ class Service:
         except KmsServiceError as error:
             raise KmsServiceError(error.code, error.message, operation=operation, status=error.status) from None
 
-    def settle(self) -> None:
-        """Do what has fallen due: erase keys whose day has come. Calls do so too; this is for when there are none.
+    def settle(self, now: datetime | None = None) -> Sequence[ServiceEvent]:
+        """Do everything that has fallen due: deletions, expiries of imported key material, automatic rotations.
+
+        Every call does so first. This is for a server that nobody may call for a while; it also writes down what was
+        used.
+
+        Args:
+            now: up to when, UTC; left out, up to the clock's time.
+
+        Returns:
+            What has happened, each with the date at which it was due.
 
         Raises:
             KmsServiceError: DependencyTimeoutException: others kept the store locked.
             KeyStoreError: the store cannot be used.
         """
-        self._current(self._now())
+        now = self._now() if now is None else now
+        next_due = self._catalogue.view().next_due()
+        events = [] if next_due is None or next_due > now else self._settle(now)
+        self._metering.flush()
+        return events
+
+    def costs(self, month: str, *, prices: Prices = AWS_PRICES, free_tier: bool = False) -> Costs:
+        """Return what the keys and requests of a month would have cost on AWS; see ``metering.costs``."""
+        self._metering.flush()
+        return costs(self._store, month, self._now(), prices=prices, free_tier=free_tier)
 
     def check(self) -> None:
         """Look whether the store can be read.
@@ -181,10 +240,19 @@ class Service:
         """
         self._catalogue.view()
 
+    def preview(self, operation: str, parameters: Mapping[str, object], requester: Requester) -> Call:
+        """Return a call as it would begin: to ask what would be allowed. Nothing is done, counted or recorded."""
+        return Call(operation, parameters, requester, self._now(), self._catalogue.view(), self._around)
+
     def close(self) -> None:
-        """Forget all keys and close the store."""
+        """Write down what was used, forget all keys, and close the store."""
+        with suppress(LocalKmsError, UsageError):
+            self._metering.flush()
         self._catalogue.close()
         self._store.close()
+
+    def _settle(self, now: datetime) -> Sequence[ServiceEvent]:
+        return due.settle(self._store, now, self._around.random, self._journal.record_service_event)
 
     def _run(self, function: Callable[[Call], dict[str, Any]], call: Call) -> dict[str, Any]:
         self._journal.prepare(call)
@@ -219,13 +287,10 @@ class Service:
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def _current(self, now: datetime) -> View:
-        """Return the keys as they are at ``now``: those whose day has come are erased first."""
+        """Return the keys as they are at ``now``: what has fallen due is done first."""
         view = self._catalogue.view()
         next_due = view.next_due()
         if next_due is None or next_due > now:
             return view
-        with self._store.write() as transaction:
-            for key in transaction.erase_keys(now):
-                # Before it is committed: what cannot be recorded does not happen.
-                self._journal.record_service_event(ServiceEvent("DeleteKey", key, now))
+        self._settle(now)
         return self._catalogue.view()

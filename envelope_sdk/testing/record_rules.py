@@ -134,12 +134,12 @@ def keeps_access(subject: StoreSubject) -> None:
 def keeps_figures(subject: StoreSubject) -> None:
     """Counts and last uses."""
     with subject.store() as store:
-        later = LastUsage("Decrypt", NOW + _DAY, "event-2")
+        later = LastUsage("Decrypt", NOW + _DAY, "event-2", "request-2")
         with store.write() as change:
             change.add_usage("2026-01", {(HERE, "mrk-1", "symmetric"): 2, (HERE, "", "requests"): 1})
             change.add_usage("2026-01", {(HERE, "mrk-1", "symmetric"): 3})
             change.add_usage("2026-02", {(HERE, "mrk-1", "symmetric"): 7})
-            for usage in (later, LastUsage("Encrypt", NOW, "event-1")):
+            for usage in (later, LastUsage("Encrypt", NOW, "event-1", "request-1")):
                 change.put_last_usage(HERE, "mrk-1", usage)
             change.put_last_usage(HERE, "nowhere", later)
         with store.read() as look:

@@ -69,9 +69,11 @@ SURFACE = {
     "envelope_sdk.testing": [
         "KEYRING_RULES",
         "MANAGER_RULES",
+        "STORE_RULES",
         "ContractViolation",
         "check_keyring",
         "check_manager",
+        "check_store",
     ],
     "envelope_sdk.errors": [
         "AuthenticationError",

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
-from botocore.config import Config
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from testkit.boto3_shaped import Boto3Shaped
 
 from envelope_sdk import AlgorithmSuite, Client
 from envelope_sdk.keyrings import KmsEcdhKeyring, KmsRsaKeyring
@@ -19,17 +16,6 @@ pytestmark = pytest.mark.interop
 PLAINTEXT = b"the same to both"
 UNSIGNED = AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
 CONTEXT = {"purpose": "interop", "größe": "ñandú 😀"}
-
-
-class Boto3Shaped:
-    """A local KMS with what a boto3 client tells of itself, which the other side asks for."""
-
-    def __init__(self, kms: LocalKms) -> None:
-        self._kms = kms
-        self.meta = SimpleNamespace(region_name=kms.region, config=Config())
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._kms, name)
 
 
 @pytest.fixture(scope="module")

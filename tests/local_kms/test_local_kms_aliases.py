@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from envelope_sdk.local_kms import LocalKms
+from envelope_sdk.local_kms.managed import PREDEFINED
 
 _ARN = "arn:aws:kms:us-east-1:000000000000:"
 
@@ -16,7 +17,7 @@ _ARN = "arn:aws:kms:us-east-1:000000000000:"
 def test_an_alias_is_listed_with_its_key(kms: LocalKms, key_id: str) -> None:
     kms.create_alias(AliasName="alias/a", TargetKeyId=key_id)
     now = datetime(2026, 1, 1, 12, 0, 0, 123000, tzinfo=UTC)
-    assert kms.list_aliases()["Aliases"] == [
+    assert kms.list_aliases()["Aliases"][0:1] == [
         {
             "AliasName": "alias/a",
             "AliasArn": _ARN + "alias/a",
@@ -32,7 +33,7 @@ def test_an_alias_moved_keeps_its_creation_date(kms: LocalKms, key_id: str, cloc
     kms.create_alias(AliasName="alias/a", TargetKeyId=key_id)
     clock.advance(hours=1)
     kms.update_alias(AliasName="alias/a", TargetKeyId=other)
-    (entry,) = kms.list_aliases()["Aliases"]
+    (entry,) = kms.list_aliases(KeyId=other)["Aliases"]
     assert entry["TargetKeyId"] == other
     assert (entry["LastUpdatedDate"] - entry["CreationDate"]).total_seconds() == 3600
 
@@ -172,9 +173,7 @@ def test_pages_cover_every_item_once(kms: LocalKms, count: int, limit: int, size
     made = {kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(count)}
     for number, key_id in enumerate(made):
         kms.create_alias(AliasName=f"alias/{number}", TargetKeyId=key_id)
-    for list_page, member in ((kms.list_keys, "Keys"), (kms.list_aliases, "Aliases")):
-        pages = _all_pages(list_page, member, Limit=limit)
-        assert [len(page) for page in pages] == sizes
+    assert [len(page) for page in _all_pages(kms.list_keys, "Keys", Limit=limit)] == sizes
     assert {entry["KeyId"] for page in _all_pages(kms.list_keys, "Keys", Limit=limit) for entry in page} == made
 
 
@@ -224,7 +223,29 @@ def test_a_page_has_from_one_to_a_thousand_items(kms: LocalKms, refused: Any, li
         kms.list_aliases(Limit=limit)
 
 
-def test_only_the_accounts_own_keys_are_listed(kms: LocalKms, key_id: str, refused: Any) -> None:
-    assert [entry["KeyId"] for entry in kms.list_keys(ResourceOwners=["SELF"])["Keys"]] == [key_id]
-    with refused("UnsupportedOperationException"):
-        kms.list_keys(ResourceOwners=["OTHER_ACCOUNTS_VIA_RAM"])
+@pytest.mark.parametrize("owners", [["SELF"], ["SELF", "OTHER_ACCOUNTS_VIA_RAM"], ["OTHER_ACCOUNTS_VIA_RAM", "SELF"]])
+def test_the_accounts_own_keys_are_listed(kms: LocalKms, key_id: str, owners: list[str]) -> None:
+    assert [entry["KeyId"] for entry in kms.list_keys(ResourceOwners=owners)["Keys"]] == [key_id]
+
+
+def test_no_other_account_shares_keys_through_ram(kms: LocalKms, key_id: str) -> None:
+    answer = kms.list_keys(ResourceOwners=["OTHER_ACCOUNTS_VIA_RAM"])
+    assert (answer["Keys"], answer["Truncated"]) == ([], False)
+
+
+@pytest.mark.parametrize("owners", [[], ["EVERYBODY"], ["SELF"] * 3])
+def test_owners_that_cannot_be_are_refused(kms: LocalKms, refused: Any, owners: list[str]) -> None:
+    with refused("ValidationException"):
+        kms.list_keys(ResourceOwners=owners)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 100])
+def test_pages_of_aliases_cover_each_once_in_order_with_awss_own_among_them(kms: LocalKms, limit: int) -> None:
+    for name in ("alias/a", "alias/aws-like", "alias/b", "alias/z"):
+        kms.create_alias(AliasName=name, TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+    kms.describe_key(KeyId="alias/aws/kinesis")
+    pages = _all_pages(kms.list_aliases, "Aliases", Limit=limit)
+    names = [entry["AliasName"] for page in pages for entry in page]
+    assert names == sorted({*names, *PREDEFINED})
+    assert len(names) == len(PREDEFINED) + 4
+    assert all(len(page) == limit for page in pages[:-1])

@@ -227,6 +227,19 @@ def test_grants_show_their_terms_and_no_token() -> None:
     assert b"secret-token" not in encoded(event)
 
 
+def test_a_grant_retired_by_its_token_is_named_by_its_id(
+    audited: LocalKms, path: Path, last: Callable[[], dict[str, Any]]
+) -> None:
+    key_id = audited.create_key()["KeyMetadata"]["KeyId"]
+    root = "arn:aws:iam::000000000000:root"
+    grant = audited.create_grant(KeyId=key_id, GranteePrincipal=root, RetiringPrincipal=root, Operations=["Decrypt"])
+    audited.retire_grant(GrantToken=grant["GrantToken"])
+
+    assert last()["additionalEventData"] == {"grantId": grant["GrantId"]}
+    assert last()["requestParameters"] is None
+    assert grant["GrantToken"].encode() not in path.read_bytes()
+
+
 def test_every_parameter_of_the_model_is_either_shown_or_hidden() -> None:
     names = {name for operation in _MODEL.operation_names for name in _shape(operation)}
 

@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,8 +18,9 @@ from hypothesis import strategies as st
 from envelope_sdk.errors import KeyStoreError, UsageError
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.audit import AuditLog, Head, Verification, read_events, verify
-from envelope_sdk.local_kms.audit.chain import MAX_LINE, line_of, parse_line
-from envelope_sdk.local_kms.audit.files import LogFile, head_path, parts
+from envelope_sdk.local_kms.audit.chain import LINE_START, MAX_LINE, START, line_of, parse_line
+from envelope_sdk.local_kms.audit.files import LogFile
+from envelope_sdk.local_kms.audit.parts import head_path, parts
 
 EVENT = b'{"eventName":"ListKeys","eventTime":"2026-11-22T00:00:00Z"}'
 
@@ -288,8 +288,37 @@ def test_a_torn_line_with_lines_after_it_is_tampering(path: Path) -> None:
 def test_a_log_whose_last_line_is_none_is_not_gone_on_with(path: Path) -> None:
     _write(path, 1)
     path.write_bytes(path.read_bytes() + b"damaged\n")
-    with pytest.raises(KeyStoreError, match=r"the last line of the audit log .* is damaged"):
+    with pytest.raises(KeyStoreError, match="its last line is damaged"):
         AuditLog(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"SQLite format 3\x00 and more", b"a\nfile\nof lines\n", b"a\nfile\nof", b'{"chain":1}', b"\x00" * 100]
+)
+def test_a_file_of_another_kind_is_left_as_it_is(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(KeyStoreError, match="is no audit log"):
+        AuditLog(path)
+
+    assert path.read_bytes() == content
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("length", [1, len(LINE_START), 60])
+def test_a_torn_first_line_is_cut_off(path: Path, length: int) -> None:
+    path.write_bytes(line_of(START, EVENT)[0][:length])
+    _write(path, 1)
+
+    assert (verify([path]).events, verify([path]).problems) == (1, ())
+
+
+def test_a_database_is_not_taken_for_its_own_log(database: Path) -> None:
+    with LocalKms.open(database) as kms:
+        key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    with pytest.raises(KeyStoreError, match="is no audit log"):
+        LocalKms.open(database, audit=database)
+    with LocalKms.open(database) as kms:
+        assert kms.describe_key(KeyId=key_id)
 
 
 # --- rotation --------------------------------------------------------------------------------------------------------
@@ -371,37 +400,78 @@ def test_threads_share_a_log(path: Path, durable: bool) -> None:
     assert (verify([path]).events, verify([path]).problems) == (400, ())
 
 
-class _SlowDisk(LogFile):
-    """A disk that takes its time, so that others queue up meanwhile; it counts how often it is asked."""
+def test_an_event_is_on_disk_before_it_is_answered(path: Path) -> None:
+    on_disk: list[int] = []
+    file = LogFile(path, durable=True, max_size=600, sync=lambda _: on_disk.append(verify([path]).events))
+    answered: list[tuple[int, int]] = []
+    for _ in range(5):
+        answered.append((file.append(EVENT).sequence, on_disk[-1]))
 
-    syncs = 0
-    ready: threading.Event
+    assert answered == [(count, count) for count in range(1, 6)]
 
-    def _write_lines(self, events: Any) -> list[Head]:
-        if self.syncs:
-            # The first of those who wait: all others come before it goes on.
-            self.ready.wait(10)
-        self.syncs += 1
-        return super()._write_lines(events)
+
+def test_without_durability_nobody_waits_for_the_disk(path: Path) -> None:
+    synced: list[int] = []
+    file = LogFile(path, durable=False, max_size=1 << 20, sync=synced.append)
+    file.append(EVENT)
+
+    assert synced == []
 
 
 def test_those_who_wait_share_one_trip_to_the_disk(path: Path) -> None:
-    file = _SlowDisk(path, durable=True, max_size=1 << 20)
-    file.ready = threading.Event()
-    file.append(EVENT)
-    first = threading.Thread(target=file.append, args=(EVENT,))
-    first.start()
-    others = [threading.Thread(target=file.append, args=(EVENT,)) for _ in range(7)]
-    for thread in others:
-        thread.start()
-    while len(file._waiting) < 7:
-        assert first.is_alive()
-    file.ready.set()
-    for thread in [first, *others]:
-        thread.join()
-    file.close()
+    trips: list[int] = []
+    release = threading.Event()
 
-    assert (file.syncs, verify([path]).events) == (3, 9)
+    def sync(_: int) -> None:
+        trips.append(1)
+        release.wait(10)
+
+    file = LogFile(path, durable=True, max_size=1 << 20, sync=sync)
+    threads = [threading.Thread(target=file.append, args=(EVENT,)) for _ in range(9)]
+    for thread in threads:
+        thread.start()
+    # The first is at the disk; the others queue up behind it.
+    while len(file._waiting) < 8:
+        assert threads[0].is_alive()
+    release.set()
+    for thread in threads:
+        thread.join()
+
+    assert (len(trips), verify([path]).events) == (2, 9)
+
+
+def test_a_disk_that_fails_fails_all_who_wait(path: Path) -> None:
+    def sync(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    file = LogFile(path, durable=True, max_size=1 << 20, sync=sync)
+    errors: list[OSError] = []
+
+    def work() -> None:
+        try:
+            file.append(EVENT)
+        except OSError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(errors) == 5
+
+
+def test_a_rotated_file_is_never_written_over(path: Path) -> None:
+    _write(path, 3, max_size=1)
+    older = {part: part.read_bytes() for part in parts(path)[:-1]}
+    # The log as it was when there was one event, put back from a backup.
+    path.write_bytes(older[parts(path)[0]])
+    head_path(path).unlink()
+    _write(path, 1, max_size=1)
+
+    assert {part: part.read_bytes() for part in older} == older
+    assert path.with_name("audit.jsonl.000000000000001-2").exists()
 
 
 def test_logs_open_twice_agree_on_one_chain(path: Path) -> None:
@@ -493,8 +563,8 @@ class _Interrupted(LogFile):
     def interrupt(self) -> None:
         """Nothing, unless a test says otherwise."""
 
-    def _write(self, lines: bytes, size: int) -> None:
-        super()._write(lines, size)
+    def _write(self, lines: bytes) -> None:
+        super()._write(lines)
         self.interrupt()
 
 

@@ -153,7 +153,7 @@ def test_each_column_is_checked_when_it_is_read(database: Path, change: str, rea
         connection.execute("INSERT INTO identities VALUES ('000000000000', 'arn:aws:iam::000000000000:user/u', 1, '')")
         connection.execute("INSERT INTO access_keys VALUES ('A', '000000000000', 'arn', 1, 1, '', x'00')")
         connection.execute(f"INSERT INTO usage_counts VALUES ({row}, 'k', '2026-01', 'c', 1)")
-        connection.execute(f"INSERT INTO last_usage VALUES ({row}, 'k', 'Decrypt', 1, 'e')")
+        connection.execute(f"INSERT INTO last_usage VALUES ({row}, 'k', 'Decrypt', 1, 'e', 'r')")
         connection.execute(
             f"INSERT INTO materials VALUES ({row}, 'm', 'k', 1, 'CURRENT', 1, 'AUTOMATIC', 'd', 1, x'00')"
         )

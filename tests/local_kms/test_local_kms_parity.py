@@ -59,7 +59,9 @@ def test_a_method_requires_what_the_model_requires(operation: str) -> None:
 
 @_needs_new_model
 def test_the_script_calls_every_operation(kms: LocalKms) -> None:
-    left_out = set() if available("ML_KEM_768") else {"Encapsulate", "Decapsulate"}
+    left_out = {operation for operation in OPERATIONS if "CustomKeyStore" in operation}
+    if not available("ML_KEM_768"):
+        left_out |= {"Encapsulate", "Decapsulate"}
     assert {operation for operation, _ in whole_script(kms)} == set(OPERATIONS) - left_out
 
 

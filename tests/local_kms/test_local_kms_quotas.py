@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from envelope_sdk.local_kms.limits import ResourceQuotas
 from envelope_sdk.local_kms.policy import Caller
 from envelope_sdk.local_kms.quotas import Latency, LocalBuckets, RequestQuotas, Throttle, quota_names
 from envelope_sdk.local_kms.quotas.figures import OPERATION_RATES, SYMMETRIC
+from envelope_sdk.local_kms.store.sqlite import SqliteStore
 
 THROTTLED = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
 
@@ -44,6 +46,17 @@ class Ticks:
 
     def advance(self, seconds: float) -> None:
         self.now += round(seconds * 10**9)
+
+
+@dataclass
+class Interrupting:
+    """A clock that lets other threads go first, in the middle of whatever it is asked in."""
+
+    clock: Ticks
+
+    def __call__(self) -> int:
+        time.sleep(0)
+        return self.clock()
 
 
 @dataclass
@@ -120,7 +133,7 @@ def test_a_clock_that_goes_back_gives_no_tokens(ticks: Ticks) -> None:
 
 
 def test_threads_get_exactly_what_a_bucket_holds(ticks: Ticks) -> None:
-    buckets = LocalBuckets(ticks)
+    buckets = LocalBuckets(Interrupting(ticks))
     got: list[bool] = []
 
     def take() -> None:
@@ -220,6 +233,20 @@ def test_data_key_pairs_count_by_their_own_spec() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "spec",
+    ["RSA_1024", "x" * 10_000, 10**5000, None, b"RSA_2048"],
+    ids=["unknown", "long", "number", "none", "bytes"],
+)
+def test_pairs_of_no_spec_count_like_other_calls(kms: LocalKms, spec: Any) -> None:
+    kms, notes = _kms_and_notes()
+    key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    with pytest.raises(KmsServiceError):
+        kms.generate_data_key_pair(KeyId=key_id, KeyPairSpec=spec)
+
+    assert notes.taken[-1][0].endswith("/Cryptographic operations (symmetric)")
+
+
 def test_a_call_is_counted_once_though_it_uses_two_keys() -> None:
     kms, notes = _kms_and_notes()
     one, two = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
@@ -301,6 +328,19 @@ def test_what_was_throttled_was_not_done(ticks: Ticks) -> None:
             kms.create_key()
 
         assert len(kms.list_keys()["Keys"]) == 1
+
+
+def test_a_change_is_counted_before_it_keeps_others_from_changing(
+    store: SqliteStore, kms: LocalKms, key_id: str, refused: Refused
+) -> None:
+    class Never:
+        def take(self, name: str, rate: float, burst: float) -> bool:
+            with store.write():
+                return False
+
+    # In the middle of a change of its own, this thread could not have begun another.
+    with LocalKms(store, quotas=RequestQuotas(buckets=Never())) as limited_kms, refused("ThrottlingException"):
+        limited_kms.disable_key(KeyId=key_id)
 
 
 def test_a_second_later_there_is_room_again(ticks: Ticks, refused: Refused) -> None:

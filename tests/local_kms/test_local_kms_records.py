@@ -136,6 +136,17 @@ def test_a_secret_that_was_erased_can_be_put_back(filled: Store) -> None:
         assert material.secret == b"2" * 32
 
 
+def test_what_is_sealed_opens_for_its_purpose_alone(store: Store) -> None:
+    with store.read() as look:
+        sealed = look.seal("a purpose", b"secret")
+        assert b"secret" not in sealed
+        assert look.unseal("a purpose", sealed) == b"secret"
+        assert look.unseal("another purpose", sealed) is None
+        assert look.unseal("a purpose", sealed[:-1]) is None
+        assert look.unseal("a purpose", b"") is None
+        assert look.seal("a purpose", b"secret") != sealed
+
+
 def test_what_is_due_first_of_rotations_and_expiries_is_told(filled: Store) -> None:
     with filled.read() as look:
         assert look.next_due() == NOW + timedelta(days=3)
@@ -176,6 +187,43 @@ def test_grants_are_read_as_they_were_put_and_gone_once_removed(filled: Store) -
         assert look.grants(HERE, "mrk-1") == [GRANT]
 
 
+def test_the_owner_of_a_material_is_found_whatever_its_account(filled: Store) -> None:
+    others = [Scope(account, HERE.region) for account in ("000000000000", "999999999999")]
+    with filled.write() as transaction:
+        for place, scope in enumerate(others):
+            transaction.add_key(replace(KEY, scope=scope, key_id=f"key-{place}"), {})
+            record = replace(FIRST, key_id=f"key-{place}", material_id=f"c{place}")
+            transaction.add_material(scope, record, b"3" * 32)
+        transaction.update_material(others[1], replace(record, present=False))
+
+    with filled.read() as look:
+        assert look.owner_of(HERE.region, FIRST.material_id) == (HERE, "mrk-1")
+        assert look.owner_of(HERE.region, "c0") == (others[0], "key-0")
+        assert look.owner_of(HERE.region, "c1") == (others[1], "key-1")
+        assert look.owner_of(THERE.region, FIRST.material_id) is None
+        assert look.owner_of(HERE.region, "none") is None
+
+
+def test_a_store_without_keys_owns_nothing(store: Store) -> None:
+    with store.read() as look:
+        assert look.owner_of(HERE.region, "aa") is None
+
+
+def test_the_grants_that_somebody_may_retire_are_those_of_all_accounts(filled: Store) -> None:
+    other = Scope("000000000000", HERE.region)
+    theirs = replace(GRANT, scope=other)
+    with filled.write() as transaction:
+        transaction.add_key(replace(KEY, scope=other), {})
+        transaction.put_grant(GRANT)
+        transaction.put_grant(theirs)
+
+    retiring = GRANT.retiring or ""
+    with filled.read() as look:
+        assert look.retirable(HERE.region, retiring, ("", "", ""), 9) == [theirs, GRANT]
+        assert look.retirable(HERE.region, retiring, (other.account, "mrk-1", "g1"), 9) == [GRANT]
+        assert look.retirable(THERE.region, retiring, ("", "", ""), 9) == []
+
+
 def test_the_grants_that_somebody_may_retire_come_in_pages(filled: Store) -> None:
     grants = [replace(GRANT, grant_id=f"g{number}") for number in range(3)]
     with filled.write() as transaction:
@@ -214,10 +262,10 @@ def test_usage_adds_up(store: Store) -> None:
 
 
 def test_the_last_use_stays_the_last(filled: Store) -> None:
-    last = LastUsage("Decrypt", NOW, "event")
+    last = LastUsage("Decrypt", NOW, "event", "request")
     with filled.write() as transaction:
         transaction.put_last_usage(HERE, "mrk-1", last)
-        transaction.put_last_usage(HERE, "mrk-1", LastUsage("Encrypt", NOW - timedelta(seconds=1), "earlier"))
+        transaction.put_last_usage(HERE, "mrk-1", LastUsage("Encrypt", NOW - timedelta(seconds=1), "earlier", "r"))
         transaction.put_last_usage(HERE, "no such key", last)
 
     with filled.read() as look:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from testkit.key_material import wrap
 from testkit.kms_kinds import available
 
 
@@ -34,6 +35,9 @@ def _script(client: Any) -> Generator[tuple[str, dict[str, Any]]]:
     yield "GetKeyPolicy", client.get_key_policy(KeyId=key_id, PolicyName="default")
     yield "ListKeyPolicies", client.list_key_policies(KeyId=key_id)
     yield from _grants_script(client, key_id)
+    yield "TagResource", client.tag_resource(KeyId=key_id, Tags=[{"TagKey": "c", "TagValue": "d"}])
+    yield "ListResourceTags", client.list_resource_tags(KeyId=key_id)
+    yield "UntagResource", client.untag_resource(KeyId=key_id, TagKeys=["a", "e"])
     yield "UpdateKeyDescription", client.update_key_description(KeyId=key_id, Description="second")
     yield "DisableKey", client.disable_key(KeyId=key_id)
     yield "EnableKey", client.enable_key(KeyId=key_id)
@@ -84,6 +88,9 @@ def _own_script(kms: Any) -> Generator[tuple[str, dict[str, Any]]]:
     yield "ListRetirableGrants", kms.list_retirable_grants(RetiringPrincipal=root)
     rsa = kms.create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["KeyId"]
     symmetric = kms.create_key()["KeyMetadata"]["KeyId"]
+    yield "GetKeyLastUsage", kms.get_key_last_usage(KeyId=symmetric)
+    kms.encrypt(KeyId=symmetric, Plaintext=b"x")
+    yield "GetKeyLastUsage", kms.get_key_last_usage(KeyId=symmetric)
     yield "GetPublicKey", kms.get_public_key(KeyId=rsa)
     given = {"KeyId": rsa, "EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
     encrypted = kms.encrypt(**given, Plaintext=b"x")
@@ -106,8 +113,62 @@ def _own_script(kms: Any) -> Generator[tuple[str, dict[str, Any]]]:
     given = {"KeyId": symmetric, "KeyPairSpec": "ECC_NIST_P256"}
     yield "GenerateDataKeyPair", kms.generate_data_key_pair(**given)
     yield "GenerateDataKeyPairWithoutPlaintext", kms.generate_data_key_pair_without_plaintext(**given)
+    yield from _multi_region_script(kms)
+    yield "DescribeKey", kms.describe_key(KeyId="alias/aws/s3")
+    yield "ListAliases", kms.list_aliases()
+    yield from _rotation_script(kms, symmetric)
+    yield from _import_script(kms)
     if available("ML_KEM_768"):
         yield from _encapsulation_script(kms)
+
+
+def _rotation_script(kms: Any, key_id: str) -> Generator[tuple[str, dict[str, Any]]]:
+    yield "GetKeyRotationStatus", kms.get_key_rotation_status(KeyId=key_id)
+    yield "EnableKeyRotation", kms.enable_key_rotation(KeyId=key_id, RotationPeriodInDays=90)
+    yield "GetKeyRotationStatus", kms.get_key_rotation_status(KeyId=key_id)
+    yield "RotateKeyOnDemand", kms.rotate_key_on_demand(KeyId=key_id)
+    yield "ListKeyRotations", kms.list_key_rotations(KeyId=key_id)
+    yield "ListKeyRotations", kms.list_key_rotations(KeyId=key_id, IncludeKeyMaterial="ALL_KEY_MATERIAL", Limit=1)
+    yield "DisableKeyRotation", kms.disable_key_rotation(KeyId=key_id)
+
+
+def _import_script(kms: Any) -> Generator[tuple[str, dict[str, Any]]]:
+    made = kms.create_key(Origin="EXTERNAL")
+    yield "CreateKey", made
+    key_id = made["KeyMetadata"]["KeyId"]
+    yield "DeleteImportedKeyMaterial", kms.delete_imported_key_material(KeyId=key_id)
+    issued = kms.get_parameters_for_import(
+        KeyId=key_id, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048"
+    )
+    yield "GetParametersForImport", issued
+    expiry = issued["ParametersValidTo"]
+    yield (
+        "ImportKeyMaterial",
+        kms.import_key_material(
+            KeyId=key_id,
+            ImportToken=issued["ImportToken"],
+            EncryptedKeyMaterial=wrap(issued["PublicKey"], "RSAES_OAEP_SHA_256", bytes(32)),
+            ValidTo=expiry,
+            KeyMaterialDescription="first",
+        ),
+    )
+    yield "DescribeKey", kms.describe_key(KeyId=key_id)
+    given = {"KeyId": key_id, "IncludeKeyMaterial": "ALL_KEY_MATERIAL"}
+    yield "ListKeyRotations", kms.list_key_rotations(**given)
+    yield "DeleteImportedKeyMaterial", kms.delete_imported_key_material(KeyId=key_id)
+    yield "DescribeKey", kms.describe_key(KeyId=key_id)
+    yield "ListKeyRotations", kms.list_key_rotations(**given)
+
+
+def _multi_region_script(kms: Any) -> Generator[tuple[str, dict[str, Any]]]:
+    key_id = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    yield "ReplicateKey", kms.replicate_key(KeyId=key_id, ReplicaRegion="eu-west-1", Tags=[])
+    yield "DescribeKey", kms.describe_key(KeyId=key_id)
+    yield "ScheduleKeyDeletion", kms.schedule_key_deletion(KeyId=key_id)
+    yield "DescribeKey", kms.describe_key(KeyId=key_id)
+    yield "CancelKeyDeletion", kms.cancel_key_deletion(KeyId=key_id)
+    kms.enable_key(KeyId=key_id)
+    yield "UpdatePrimaryRegion", kms.update_primary_region(KeyId=key_id, PrimaryRegion="eu-west-1")
 
 
 def _encapsulation_script(kms: Any) -> Generator[tuple[str, dict[str, Any]]]:

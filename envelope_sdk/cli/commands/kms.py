@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import click
 
-from envelope_sdk.cli.commands import kms_upkeep
+from envelope_sdk.cli.commands import kms_access, kms_records, kms_upkeep
+from envelope_sdk.cli.commands.kms_simulate import simulate
 from envelope_sdk.cli.commands.serve import serve
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.options import store_option
@@ -41,7 +42,11 @@ def command(ctx: click.Context, kms_store: str | None, root_key: str | None) -> 
     ctx.obj = ctx.with_resource(closing(LocalStore(kms_store, root_key)))
 
 
-for _other in (kms_upkeep.rotate_root_key, kms_upkeep.backup, kms_upkeep.restore, serve):
+for _other in (
+    *(kms_access.users, kms_access.groups, kms_access.roles, kms_access.access_keys, simulate),
+    *(kms_upkeep.rotate_root_key, kms_upkeep.backup, kms_upkeep.restore),
+    *(kms_records.audit, kms_records.cost, serve),
+):
     command.add_command(_other)
 
 
@@ -137,7 +142,8 @@ def _delete_alias(store: LocalStore, alias: str) -> None:
 @click.pass_obj
 def _list_aliases(store: LocalStore, as_json: bool) -> None:
     """List all names."""
-    aliases = list(_pages(store.kms().list_aliases, "Aliases"))
+    # Those of AWS that have no key yet would be most of the list, and are of no use at a terminal.
+    aliases = [alias for alias in _pages(store.kms().list_aliases, "Aliases") if "TargetKeyId" in alias]
     if as_json:
         _print({"Aliases": aliases})
         return

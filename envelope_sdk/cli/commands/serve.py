@@ -29,7 +29,8 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, resolve_path=True)
 @click.option(
     "--auth",
     type=click.Choice(["none", "sigv4"]),
-    help="Who may call: anybody, or who signs with a known access key [default: sigv4 with --access-key-file].",
+    help="Who may call: anybody, or who signs with an access key, of local users ('envelope kms access-keys') or in "
+    "--access-key-file [default: none; sigv4 with the file].",
 )
 @click.option("--access-key-file", type=_FILE, metavar="FILE", help="Access keys, TOML; only its owner may read it.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
@@ -97,8 +98,6 @@ def _settings(store: str, options: dict[str, object]) -> Settings:
 
     named = dict(options)
     auth, access_keys = named.pop("auth"), named.pop("access_key_file")
-    if auth == "sigv4" and access_keys is None:
-        raise UsageError("signatures are checked against access keys: name their file (--access-key-file)")
     if auth == "none" and access_keys is not None:
         raise UsageError("access keys are of no use where anybody may call: leave out --auth none or the file")
     milliseconds = cast("float", named.pop("latency"))
@@ -112,10 +111,11 @@ def _settings(store: str, options: dict[str, object]) -> Settings:
         "allowed_origins": named.pop("allow_origin"),
     }
     fields: dict[str, object] = {**named, **renamed, "access_keys": access_keys, "store": store}
+    fields["stored_access_keys"] = auth == "sigv4" and access_keys is None
     # Each option has the type of its field: click has seen to it.
     return Settings(**fields)  # type: ignore[arg-type]
 
 
 def _announce(settings: Settings, url: str) -> None:
-    auth = "none" if settings.access_keys is None else "sigv4"
+    auth = "sigv4" if settings.signed else "none"
     say(f"local KMS at {url} (Region {settings.region}, account {settings.account}, auth {auth})")

@@ -19,7 +19,7 @@ from envelope_sdk.local_kms.catalogue import View, all_aliases
 from envelope_sdk.local_kms.identifiers import ALIAS_PREFIX
 from envelope_sdk.local_kms.kinds import ENCRYPT, SYMMETRIC
 from envelope_sdk.local_kms.model import Key, MultiRegionRole
-from envelope_sdk.local_kms.policy import CallerKind, ConditionValue, keys_of
+from envelope_sdk.local_kms.policy import DEFAULT_POLICY_NAME, CallerKind, ConditionValue, keys_of
 
 __all__ = ["BY_REQUEST", "Asked", "condition_values", "encryption_context"]
 
@@ -55,7 +55,7 @@ def condition_values(asked: Asked) -> dict[str, ConditionValue]:
 def encryption_context(call: Call, action: str) -> Mapping[str, str] | None:
     """Return the encryption context that a permission is asked for with; for CreateGrant the new grant's constraint."""
     if action == "CreateGrant":
-        constraints = call.parameters.get("Constraints") or {}
+        constraints: Any = call.parameters.get("Constraints") or {}
         equals, subset = (_pairs(constraints, f"EncryptionContext{name}") for name in ("Equals", "Subset"))
         return {**subset, **equals} or None
     name = _CONTEXTS.get(action, "EncryptionContext")
@@ -182,9 +182,10 @@ def _tags(asked: Asked) -> dict[str, ConditionValue]:
     if key is not None:
         for name, value in call.records.tags(key.scope, key.key_id).items():
             values[f"aws:ResourceTag/{name}"] = value
-    given: Any = call.parameters.get("Tags") or ()
-    names = [tag["TagKey"] for tag in given] + list(_strings("TagKeys")(asked) or ())  # type: ignore[arg-type]
-    for tag in given:
+    given: Any = call.parameters
+    names: list[str] = list(given.get("TagKeys") or ())
+    for tag in given.get("Tags") or ():
+        names.append(tag["TagKey"])
         values[f"aws:RequestTag/{tag['TagKey']}"] = tag["TagValue"]
     if names:
         values["aws:TagKeys"] = names
@@ -216,6 +217,7 @@ _VALUES: Final[Mapping[str, Callable[[Asked], _Value]]] = MappingProxyType(
         "kms:MessageType": _parameter("MessageType", "RAW"),
         "kms:MultiRegion": _multi_region,
         "kms:MultiRegionKeyType": _multi_region_type,
+        "kms:PolicyName": _parameter("PolicyName", DEFAULT_POLICY_NAME),
         "kms:PrimaryRegion": _parameter("PrimaryRegion"),
         # A fact of the operation: it alone knows both keys.
         "kms:ReEncryptOnSameKey": lambda _: None,

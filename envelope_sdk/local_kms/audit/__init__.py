@@ -8,7 +8,7 @@
     for event in read_events(["audit.jsonl"], Query(event="Decrypt", errors=True)): ...
 
 From the outside in: ``log`` (the journal), ``verification`` and ``queries``, ``events`` and ``members`` (what an event
-shows), ``files`` (appending and rotating), ``chain``.
+shows), ``files`` (appending and rotating), ``parts`` (their names), ``chain``.
 """
 
 from __future__ import annotations

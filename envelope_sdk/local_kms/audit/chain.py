@@ -12,10 +12,13 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["MAX_LINE", "START", "Head", "line_of", "parse_line"]
+__all__ = ["LINE_START", "MAX_LINE", "START", "Head", "line_of", "parse_line"]
 
 MAX_LINE: Final = 1 << 20
 """Bytes of a line at most, newline included."""
+
+LINE_START: Final = b'{"chain":{"sequence":'
+"""What every line begins with."""
 
 _HEAD: Final = re.compile(r"(\d{1,15}):([0-9a-f]{64})", re.ASCII)
 _LENGTH: Final = 96
@@ -59,8 +62,7 @@ def line_of(before: Head, event: bytes) -> tuple[bytes, Head]:
         event: a JSON object in one line.
     """
     sequence = before.sequence + 1
-    chain = f'{{"chain":{{"sequence":{sequence},"previous":"{before.digest}"}},'
-    line = chain.encode("ascii") + event[1:]
+    line = LINE_START + f'{sequence},"previous":"{before.digest}"}},'.encode("ascii") + event[1:]
     return line + b"\n", Head(sequence, hashlib.sha256(line).hexdigest())
 
 

@@ -36,6 +36,11 @@ _DEPTH: Final = 6
 _KEPT: Final = 1024
 _MAX_ALIAS: Final = 256
 _MATERIAL_IDS: Final = ("KeyMaterialId", "SourceKeyMaterialId", "DestinationKeyMaterialId")
+# Made once: a union of types costs more than looking at it.
+_BYTES: Final = (bytes, bytearray, memoryview)
+_PLAIN: Final = (str, int, float)
+_LISTS: Final = (list, tuple)
+_MAPPINGS: Final = (dict, Mapping)
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -69,9 +74,10 @@ def call_event(call: Call, answer: Mapping[str, Any] | None, error: KmsServiceEr
     event["eventType"] = "AwsApiCall"
     event["managementEvent"] = True
     event["recipientAccountId"] = requester.scope.account
-    if any(key.scope.account != requester.scope.account for key in call.keys):
-        # CloudTrail delivers such an event to both accounts, each with an id of its own, and this one in common.
-        event["sharedEventID"] = requester.event_id
+    for key in call.keys:
+        if key.scope.account != requester.scope.account:
+            # CloudTrail delivers such an event to both accounts, each with an id of its own, and this one in common.
+            event["sharedEventID"] = event["eventID"]
     event["eventCategory"] = "Management"
     return event
 
@@ -172,7 +178,7 @@ def _parameters(operation: str, parameters: Mapping[str, object]) -> dict[str, A
     shown = {
         _lower(name): _value(name, value, SHOWN)
         for name, value in parameters.items()
-        if name in SHOWN and value is not None and not isinstance(value, bytes | bytearray | memoryview)
+        if name in SHOWN and value is not None and not isinstance(value, _BYTES)
     }
     for name, value in DEFAULTS.get(operation, {}).items():
         shown.setdefault(name, value)
@@ -190,8 +196,8 @@ def _answered(operation: str, answer: Mapping[str, Any], keys: Sequence[Key]) ->
 
 def _additional(call: Call, answer: Mapping[str, Any] | None) -> dict[str, Any]:
     if call.operation == "RetireGrant":
-        grant = call.parameters.get("GrantId")
-        return {"grantId": grant} if isinstance(grant, str) else {}
+        # The grant may have been named by its token, which is not shown.
+        return {} if call.retired is None else {"grantId": call.retired.grant_id}
     if answer is None or call.operation not in READ_ONLY:
         return {}
     found = {_lower(name): answer[name] for name in _MATERIAL_IDS if answer.get(name)}
@@ -226,13 +232,13 @@ def _value(name: str, value: object, shown: frozenset[str] | None = None, depth:
         shown: the names within it that are shown; all, where it is an answer.
         depth: how deep to look.
     """
-    if isinstance(value, str | int | float) or value is None:
-        return _finite(value)
+    if value is None or isinstance(value, _PLAIN):
+        return value if isinstance(value, str) else _finite(value)
     if isinstance(value, datetime):
         return _date(value)
-    if depth and isinstance(value, list | tuple):
+    if depth and isinstance(value, _LISTS):
         return [_value(name, item, shown, depth - 1) for item in cast("Sequence[object]", value)]
-    if depth and isinstance(value, Mapping):
+    if depth and isinstance(value, _MAPPINGS):
         pairs = [(key, item) for key, item in cast("Mapping[object, object]", value).items() if isinstance(key, str)]
         if name in VERBATIM:
             return {key: _value(name, item, shown, 0) for key, item in pairs}
@@ -242,7 +248,7 @@ def _value(name: str, value: object, shown: frozenset[str] | None = None, depth:
     return f"({type(value).__name__})"
 
 
-def _finite(value: str | float | None) -> str | float | None:
+def _finite(value: float | None) -> str | float | None:
     # JSON has no infinities, and Python refuses to print the largest whole numbers.
     if isinstance(value, float) or (isinstance(value, int) and not -(1 << 63) <= value < 1 << 63):
         return f"({type(value).__name__})"

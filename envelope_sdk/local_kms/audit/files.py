@@ -14,41 +14,21 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from envelope_sdk.errors import KeyStoreError, UsageError
-from envelope_sdk.local_kms.audit.chain import MAX_LINE, START, Head, line_of, parse_line
+from envelope_sdk.local_kms.audit.chain import LINE_START, MAX_LINE, START, Head, line_of, parse_line
+from envelope_sdk.local_kms.audit.parts import head_path, parts, read_head
 
-__all__ = ["LogFile", "head_path", "parts", "read_head"]
+__all__ = ["LogFile"]
 
 _MODE: Final = 0o600
-_ROTATED: Final = re.compile(r"\.\d{15}", re.ASCII)
 _HEAD_LENGTH: Final = len(START.padded())
-
-
-def parts(path: Path) -> list[Path]:
-    """Return the files of the log ``path`` that are there, oldest first."""
-    rotated = sorted(found for found in path.parent.glob(f"{_escaped(path.name)}.*") if _is_rotated(path, found))
-    return [*rotated, path] if path.exists() else rotated
-
-
-def head_path(path: Path) -> Path:
-    """Return where the head of the log ``path`` is kept."""
-    return path.with_name(f"{path.name}.head")
-
-
-def read_head(path: Path) -> Head | None:
-    """Return the head kept beside the log ``path``; ``None`` where there is none, or it is damaged."""
-    try:
-        return Head.parse(head_path(path).read_bytes().decode("ascii"))
-    except (FileNotFoundError, UnicodeDecodeError):
-        return None
 
 
 class _Waiting:
@@ -73,13 +53,14 @@ class _Waiting:
 class LogFile:
     """The end of an audit log, open for appending. Safe to share between threads, not to be carried across ``fork``."""
 
-    def __init__(self, path: Path, *, durable: bool, max_size: int) -> None:
+    def __init__(self, path: Path, *, durable: bool, max_size: int, sync: Callable[[int], None] = os.fdatasync) -> None:
         """Open the log, making it where there is none.
 
         Args:
             path: the file; its folder exists.
             durable: whether lines are on disk before :meth:`append` returns.
             max_size: bytes after which a new file is begun.
+            sync: puts what was written to an open file on disk.
 
         Raises:
             OSError: it cannot be opened.
@@ -88,6 +69,7 @@ class LogFile:
         self._path = path
         self._durable = durable
         self._max_size = max_size
+        self._sync = sync
         self._waiting: deque[_Waiting] = deque()
         # Its lock is reentrant: a signal handler may come while it is held.
         self._changed = threading.Condition(threading.RLock())
@@ -97,16 +79,18 @@ class LogFile:
         self._file = -1
         self._size = -1
         self._head = START
-        self._heads = os.open(head_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        self._heads = -1
         try:
-            # Before there is a file, so that there is never one without a head.
-            self._keep(START)
+            if not path.exists():
+                # Before there is a file, so that there is never one without a head.
+                self._open_head()
             self._lock()
             self._unlock()
-            self._keep(self._head)
+            self._open_head()
         except BaseException:
             self._release()
-            os.close(self._heads)
+            if self._heads >= 0:
+                os.close(self._heads)
             raise
 
     @property
@@ -197,16 +181,15 @@ class LogFile:
                 lines.append(line)
                 heads.append(head)
             content = b"".join(lines)
-            # Unknown until the head is known, too: after an interrupt both are read from the file.
-            size, self._size = self._size, -1
-            self._write(content, size)
+            self._write(content)
+            # The size last: whoever is interrupted before it finds another one, and reads both from the file.
             self._head = head
-            self._size = size + len(content)
+            self._size += len(content)
         finally:
             self._unlock()
         if self._durable:
             # Unlocked: other processes write meanwhile. What they wrote before these lines gets to the disk with them.
-            os.fdatasync(self._file)
+            self._sync(self._file)
         self._keep(head)
         return heads
 
@@ -238,18 +221,29 @@ class LogFile:
         if made:
             _sync_folder(self._path.parent)
 
+    def _open_head(self) -> None:
+        if self._heads < 0:
+            self._heads = os.open(head_path(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        self._keep(self._head)
+
     def _release(self) -> None:
         """Close the file, and with it the lock; what is in it is on disk first."""
         if self._file >= 0:
             try:
-                os.fdatasync(self._file)
+                self._sync(self._file)
             finally:
                 os.close(self._file)
                 self._file = -1
 
     def _rotate(self) -> None:
-        os.fdatasync(self._file)
-        self._path.rename(self._path.with_name(f"{self._path.name}.{self._head.sequence:015}"))
+        self._sync(self._file)
+        number = 1
+        name = target = f"{self._path.name}.{self._head.sequence:015}"
+        while self._path.with_name(target).exists():
+            # A log that was put back from a backup, and has come to the same number again.
+            number += 1
+            target = f"{name}-{number}"
+        self._path.rename(self._path.with_name(target))
         _sync_folder(self._path.parent)
         # Those who wait for the lock will see that the log is another file now.
         self._release()
@@ -270,13 +264,16 @@ class LogFile:
         size = os.fstat(self._file).st_size
         tail = os.pread(self._file, 2 * MAX_LINE, max(0, size - 2 * MAX_LINE))
         whole = tail.rfind(b"\n") + 1
+        head = _head_of(tail[:whole], self._path)
         if whole < len(tail):
+            if head is None and not tail.startswith(LINE_START[: len(tail)]):
+                raise KeyStoreError(f"{self._path} is no audit log, and is left as it is")
             size -= len(tail) - whole
             os.ftruncate(self._file, size)
         self._size = size
-        return _head_of(tail[:whole], self._path)
+        return head
 
-    def _write(self, lines: bytes, size: int) -> None:
+    def _write(self, lines: bytes) -> None:
         try:
             written = 0
             while written < len(lines):
@@ -284,7 +281,7 @@ class LogFile:
                 written += os.write(self._file, lines[written:] if written else lines)
         except BaseException:
             with suppress(OSError):
-                os.ftruncate(self._file, size)
+                os.ftruncate(self._file, self._size)
             raise
 
     def _keep(self, head: Head) -> None:
@@ -296,14 +293,6 @@ class LogFile:
                 os.pwrite(self._heads, head.padded(), 0)
         finally:
             fcntl.flock(self._heads, fcntl.LOCK_UN)
-
-
-def _is_rotated(path: Path, found: Path) -> bool:
-    return _ROTATED.fullmatch(found.name.removeprefix(path.name)) is not None
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", name)
 
 
 def _last_head(path: Path) -> Head | None:
@@ -319,8 +308,8 @@ def _head_of(lines: bytes, path: Path) -> Head | None:
     parsed = parse_line(lines[lines.rfind(b"\n", 0, -1) + 1 :])
     if parsed is None:
         raise KeyStoreError(
-            f"the last line of the audit log {path} is damaged: look at it with 'envelope kms audit verify', keep a "
-            "copy of the file, and move it away; the chain goes on without it"
+            f"{path} is no audit log, or its last line is damaged: look at it with 'envelope kms audit verify'; if it "
+            "is one, move it away, and the chain goes on in a new file"
         )
     return parsed[1]
 

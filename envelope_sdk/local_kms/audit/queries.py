@@ -11,7 +11,7 @@ from typing import Any
 
 from envelope_sdk.errors import KeyStoreError
 from envelope_sdk.local_kms.audit.chain import parse_line
-from envelope_sdk.local_kms.audit.files import parts
+from envelope_sdk.local_kms.audit.parts import parts
 
 __all__ = ["Query", "read_events"]
 
@@ -47,12 +47,13 @@ class Query:
         )
 
     def _names_key(self, event: Mapping[str, Any], key: str) -> bool:
-        names = [resource.get("ARN", "") for resource in event.get("resources") or ()]
-        names += [str(value) for value in (event.get("requestParameters") or {}).values() if isinstance(value, str)]
+        parameters: dict[str, Any] = event.get("requestParameters") or {}
+        names: list[str] = [resource.get("ARN", "") for resource in event.get("resources") or ()]
+        names += [value for value in parameters.values() if isinstance(value, str)]
         return any(key == name or name.endswith((f":key/{key}", f":{key}")) for name in names)
 
     def _names_principal(self, event: Mapping[str, Any], principal: str) -> bool:
-        identity = event.get("userIdentity") or {}
+        identity: dict[str, Any] = event.get("userIdentity") or {}
         names = [str(identity.get(name, "")) for name in ("arn", "userName", "principalId", "invokedBy")]
         return any(principal == name or name.endswith((f"/{principal}", f":{principal}")) for name in names)
 

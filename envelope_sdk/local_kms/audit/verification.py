@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from envelope_sdk.local_kms.audit.chain import MAX_LINE, START, Head, parse_line
-from envelope_sdk.local_kms.audit.files import parts, read_head
+from envelope_sdk.local_kms.audit.parts import is_part, parts, read_head
 
 __all__ = ["Problem", "Verification", "verify"]
 
@@ -68,9 +70,10 @@ def verify(paths: Iterable[str | os.PathLike[str]], *, heads: Iterable[Head] = (
     given = [Path(path) for path in paths]
     kept = [head for head in map(read_head, given) if head is not None]
     chain = _Chain(first, {head.sequence: head for head in (*kept, *heads)})
-    for path in _in_order(given):
-        for number, line in enumerate(_lines(path), 1):
-            chain.follow(path, number, line)
+    with ExitStack() as files:
+        for path, file in _in_order(given, files):
+            for number, line in enumerate(_lines(file), 1):
+                chain.follow(path, number, line)
     chain.end(given)
     return Verification(chain.events, chain.head if chain.events else None, chain.torn, tuple(chain.problems))
 
@@ -111,7 +114,7 @@ class _Chain:
         known = max(self._known, default=0)
         if known > self.head.sequence:
             self.problems.append(Problem(last, None, f"{_events(self.head.sequence + 1, known)} at the end"))
-        elif not self._known and any(not path.suffix[1:].isdigit() for path in given):
+        elif not self._known and not all(is_part(path) for path in given):
             text = "no head is kept beside it: whether events are missing at the end cannot be told"
             self.problems.append(Problem(last, None, text))
 
@@ -139,20 +142,27 @@ def _events(first: int, last: int) -> str:
     return f"event {first} is missing" if first == last else f"events {first} to {last} are missing"
 
 
-def _in_order(given: Sequence[Path]) -> list[Path]:
-    """Return all files, by the number of their first event; those without one, in the order given, at the end."""
-    found = list(dict.fromkeys(part for path in given for part in (parts(path) or [path])))
-    return sorted(found, key=_first)
+def _in_order(given: Sequence[Path], files: ExitStack) -> list[tuple[Path, BinaryIO]]:
+    """Open all files, and return them by the number of their first event, those without one at the end."""
+    while True:
+        names = _names(given)
+        opened = [(path, files.enter_context(path.open("rb"))) for path in names]
+        # If the log has been rotated meanwhile, one of them may be another file than its name says.
+        if _names(given) == names:
+            return sorted(opened, key=lambda item: _first(item[1]))
 
 
-def _first(path: Path) -> float:
-    line = next(_lines(path), b"")
-    parsed = parse_line(line)
+def _names(given: Sequence[Path]) -> list[Path]:
+    return list(dict.fromkeys(part for path in given for part in (parts(path) or [path])))
+
+
+def _first(file: BinaryIO) -> float:
+    parsed = parse_line(file.readline(MAX_LINE))
+    file.seek(0)
     return float("inf") if parsed is None else parsed[0].sequence
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _lines(file: BinaryIO) -> Iterator[bytes]:
     """Yield the lines, none of them longer than a line can be."""
-    with path.open("rb") as file:
-        while line := file.readline(MAX_LINE):
-            yield line
+    while line := file.readline(MAX_LINE):
+        yield line

@@ -45,6 +45,9 @@ class AliasMethods(Methods):
     ) -> dict[str, Any]:
         """List aliases (ListAliases), 50 a page unless ``Limit`` says otherwise, at most 100.
 
+        Without ``KeyId`` that includes ``alias/aws/...``, those of AWS managed keys; they have a ``TargetKeyId`` once
+        there is a key, which is made when somebody first describes or uses it.
+
         Raises:
             KmsServiceError: NotFoundException, InvalidArnException, InvalidMarkerException, ValidationException.
         """

@@ -33,12 +33,13 @@ class KeyMethods(Methods):
     ) -> dict[str, Any]:
         """Make a key (CreateKey), symmetric unless ``KeySpec`` and ``KeyUsage`` ask for another; it is on disk then.
 
-        A key of RSA takes a while: a tenth of a second for 2048 bits, a second or several for 4096.
+        A key of RSA takes a while: a tenth of a second for 2048 bits, a second or several for 4096. With
+        ``Origin="EXTERNAL"`` nothing is made: the key waits for
+        :meth:`~envelope_sdk.local_kms.LocalKms.import_key_material`.
 
         Raises:
             KmsServiceError: ValidationException, TagException, MalformedPolicyDocumentException,
-                UnsupportedOperationException (a KeySpec that cannot be made here, another Origin, or a custom key
-                store).
+                UnsupportedOperationException (a KeySpec that cannot be made here, or a custom key store).
         """
         return self._call(
             "CreateKey",
@@ -62,6 +63,16 @@ class KeyMethods(Methods):
             KmsServiceError: NotFoundException, InvalidArnException.
         """
         return self._call("DescribeKey", KeyId=KeyId, GrantTokens=GrantTokens)
+
+    def get_key_last_usage(self, *, KeyId: str) -> dict[str, Any]:
+        """Return how and when a key, named by id or ARN, was last used for cryptography (GetKeyLastUsage).
+
+        Uses from before a file was opened by a version that notes them are not known; ``TrackingStartDate`` says so.
+
+        Raises:
+            KmsServiceError: NotFoundException, InvalidArnException.
+        """
+        return self._call("GetKeyLastUsage", KeyId=KeyId)
 
     def list_keys(
         self, *, Limit: int | None = None, Marker: str | None = None, ResourceOwners: Sequence[str] | None = None
@@ -91,6 +102,8 @@ class KeyMethods(Methods):
 
     def schedule_key_deletion(self, *, KeyId: str, PendingWindowInDays: int | None = None) -> dict[str, Any]:
         """Have a key erased, for good, in 7 to 30 days (ScheduleKeyDeletion; 30 unless told otherwise).
+
+        For a multi-Region primary key these days begin when the last of its replicas is erased.
 
         Raises:
             KmsServiceError: NotFoundException, InvalidArnException, KMSInvalidStateException, ValidationException.

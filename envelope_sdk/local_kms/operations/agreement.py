@@ -32,6 +32,7 @@ def derive_shared_secret(call: Call) -> dict[str, Any]:
     algorithm = parameters.choice("KeyAgreementAlgorithm", KEY_AGREEMENT_ALGORITHMS, required=True) or ""
     data = parameters.data("PublicKey", MAX_PUBLIC_KEY)
     parameters.grant_tokens()
+    parameters.check_recipient()
     dry_run = parameters.flag("DryRun")
     parameters.done()
     key = check_use(call, call.key(name, call.view), AGREE, algorithm)
@@ -68,6 +69,7 @@ def decapsulate(call: Call) -> dict[str, Any]:
     enclosed = parameters.data("SharedSecretCiphertextBlob", MAX_BLOB)
     algorithm = _algorithm(parameters)
     parameters.grant_tokens()
+    parameters.check_recipient()
     dry_run = parameters.flag("DryRun")
     parameters.done()
     key = check_use(call, call.key(name, call.view), ENCAPSULATE, algorithm)

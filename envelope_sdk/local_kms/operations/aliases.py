@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.call import Call, KeySource
 from envelope_sdk.local_kms.identifiers import ALIAS_PREFIX
+from envelope_sdk.local_kms.managed import PREDEFINED, RESERVED
 from envelope_sdk.local_kms.model import Alias, Key
-from envelope_sdk.local_kms.operations.pages import read_page
+from envelope_sdk.local_kms.operations.pages import Page, read_page
 from envelope_sdk.local_kms.parameters import MAX_KEY_ID, Parameters
 from envelope_sdk.local_kms.store.contract import ReadTransaction
 
 __all__ = ["create_alias", "delete_alias", "list_aliases", "update_alias"]
 
 _MAX_ALIAS: Final = 256
-_ALIAS_PATTERN: Final = re.compile(r"[a-zA-Z0-9:/_-]+")
-_RESERVED: Final = "alias/aws/"
+_ALIAS_PATTERN: Final = re.compile(r"^[a-zA-Z0-9:/_-]+$")
 _DEFAULT_LIMIT: Final = 50
 _MOST: Final = 100
 _PREFIX_TEXT: Final = (
@@ -76,7 +77,7 @@ def delete_alias(call: Call) -> dict[str, Any]:
 
 
 def list_aliases(call: Call) -> dict[str, Any]:
-    """List aliases in the order of their names, of one key or all. AWS's own, ``alias/aws/...``, do not exist here."""
+    """List aliases in the order of their names, of one key or all: with all, also AWS's own that have no key yet."""
     parameters = Parameters(call.parameters)
     key_name = parameters.text("KeyId", MAX_KEY_ID)
     read = read_page(parameters, "aliases", _DEFAULT_LIMIT, _MOST)
@@ -87,6 +88,8 @@ def list_aliases(call: Call) -> dict[str, Any]:
     key_id = None if key_name is None else _listed_key(call, key_name)
     with call.store.read() as transaction:
         found = transaction.aliases(call.scope, page.after, page.limit + 1, key_id)
+        if key_id is None:
+            found = _with_predefined(call, transaction, page, found)
     return page.answer("Aliases", found, lambda alias: alias.name, _entry)
 
 
@@ -97,7 +100,16 @@ def _listed_key(call: Call, name: str) -> str:
     return key.key_id
 
 
+def _with_predefined(call: Call, transaction: ReadTransaction, page: Page, found: Sequence[Alias]) -> Sequence[Alias]:
+    """Return a page of aliases, and among them those that AWS has in every account before they have a key."""
+    names = [name for name in PREDEFINED if name > page.after and transaction.alias(call.scope, name) is None]
+    unused = [Alias(call.scope, name, "", call.now, call.now) for name in names]
+    return sorted([*found, *unused], key=lambda alias: alias.name)[: page.limit + 1]
+
+
 def _entry(alias: Alias) -> dict[str, Any]:
+    if not alias.key_id:
+        return {"AliasName": alias.name, "AliasArn": alias.scope.alias_arn(alias.name)}
     return {
         "AliasName": alias.name,
         "AliasArn": alias.scope.alias_arn(alias.name),
@@ -122,7 +134,7 @@ def _name_and_target(call: Call) -> tuple[str, str]:
 def _check_name(name: str) -> None:
     if not name.startswith(ALIAS_PREFIX):
         raise faults.validation(_PREFIX_TEXT)
-    if name.startswith(_RESERVED):
+    if name.startswith(RESERVED):
         raise faults.reserved_alias()
 
 

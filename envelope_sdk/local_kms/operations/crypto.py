@@ -11,6 +11,7 @@ from envelope_sdk.local_kms.call import Call
 from envelope_sdk.local_kms.ciphertext import MAX_BLOB, MAX_PLAINTEXT, Blob, Purpose, parse
 from envelope_sdk.local_kms.kinds import ENCRYPT, SYMMETRIC
 from envelope_sdk.local_kms.model import Key
+from envelope_sdk.local_kms.operations.custom_key_stores import refuse_custom_key_store, takes_custom_key_store
 from envelope_sdk.local_kms.operations.rsa_encryption import check_plaintext, rsa_decrypt, rsa_encrypt
 from envelope_sdk.local_kms.operations.using import check_use, open_under, seal_under, stop_if
 from envelope_sdk.local_kms.parameters import (
@@ -96,6 +97,7 @@ def decrypt(call: Call) -> dict[str, Any]:
     given = _given(parameters)
     context = parameters.context("EncryptionContext")
     parameters.grant_tokens()
+    parameters.check_recipient()
     name = parameters.text("KeyId", MAX_KEY_ID)
     algorithm = parameters.choice("EncryptionAlgorithm", ENCRYPTION_ALGORITHMS) or SYMMETRIC
     parameters.done()
@@ -154,10 +156,13 @@ def generate_random(call: Call) -> dict[str, Any]:
     """Return 1 to 1024 random bytes."""
     parameters = Parameters(call.parameters)
     length = parameters.number("NumberOfBytes", 1, _MAX_RANDOM)
+    custom = takes_custom_key_store(parameters)
+    parameters.check_recipient()
     parameters.done()
     if length is None:
         raise faults.validation("NumberOfBytes is required.")
     call.permit(None)
+    refuse_custom_key_store(wanted=custom)
     return {"Plaintext": call.random(length)}
 
 
@@ -168,6 +173,7 @@ def _data_key(call: Call, purpose: Purpose) -> tuple[Key, bytes, bytes]:
     number = parameters.number("NumberOfBytes", 1, _MAX_RANDOM)
     spec = parameters.choice("KeySpec", DATA_KEY_SPECS)
     parameters.grant_tokens()
+    parameters.check_recipient()
     dry_run = parameters.flag("DryRun")
     parameters.done()
     length = number if spec is None else _DATA_KEY_LENGTHS[spec]

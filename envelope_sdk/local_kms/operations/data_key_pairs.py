@@ -33,6 +33,7 @@ def _data_key_pair(call: Call, purpose: Purpose) -> tuple[dict[str, Any], bytes]
     name = parameters.key_id()
     spec = parameters.choice("KeyPairSpec", DATA_KEY_PAIR_SPECS, required=True) or ""
     parameters.grant_tokens()
+    parameters.check_recipient()
     dry_run = parameters.flag("DryRun")
     parameters.done()
     key = check_use(call, call.key(name, call.view), ENCRYPT, SYMMETRIC)

@@ -34,12 +34,12 @@ GRANT_ID: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 MAX_GRANT_ID: Final = 128
 """Characters of a ``GrantId`` (GrantIdType)."""
 
-SERVICE_NAME: Final = re.compile(r"([A-Za-z0-9\-]+)\.([A-Za-z0-9\-]+)(\.[A-Za-z0-9\-]+)+", re.ASCII)
+SERVICE_NAME: Final = re.compile(r"^([A-Za-z0-9\-]+)\.([A-Za-z0-9\-]+)(\.[A-Za-z0-9\-]+)+$", re.ASCII)
 """The name of an AWS service (ServicePrincipalType)."""
 
-_PRINCIPAL: Final = re.compile(r"[\w+=,.@:/-]+", re.ASCII)
-_NAME: Final = re.compile(r"[a-zA-Z0-9:/_-]+", re.ASCII)
-_SOURCE_ARN: Final = re.compile(r"arn:aws[a-z0-9-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]{12}:.+", re.ASCII)
+_PRINCIPAL: Final = re.compile(r"^[\w+=,.@:/-]+$", re.ASCII)
+_NAME: Final = re.compile(r"^[a-zA-Z0-9:/_-]+$", re.ASCII)
+_SOURCE_ARN: Final = re.compile(r"^arn:aws[a-z0-9-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]{12}:.+$", re.ASCII)
 _MAX_PRINCIPAL: Final = 256
 _MAX_SERVICE: Final = 128
 _MAX_NAME: Final = 256
@@ -83,24 +83,16 @@ class WantedGrant:
 
 
 def take_principal(parameters: Parameters, role: str) -> NamedPrincipal:
-    """Take ``<role>Principal`` or ``<role>ServicePrincipal``, of which there may be one.
-
-    Raises:
-        KmsServiceError: ValidationException: there are both.
-    """
+    """Take ``<role>Principal`` or ``<role>ServicePrincipal``, of which there may be one."""
     principal = parameters.text(f"{role}Principal", _MAX_PRINCIPAL, pattern=_PRINCIPAL)
     service = parameters.text(f"{role}ServicePrincipal", _MAX_SERVICE, pattern=SERVICE_NAME)
     if principal is not None and service is not None:
-        raise faults.validation(f"{role}Principal and {role}ServicePrincipal cannot be given both.")
+        parameters.refuse(f"{role}Principal and {role}ServicePrincipal cannot be given both.")
     return NamedPrincipal(service if principal is None else principal, service is not None)
 
 
 def take_grant(parameters: Parameters) -> WantedGrant:
-    """Take the parameters that say what a grant is.
-
-    Raises:
-        KmsServiceError: ValidationException: they do not go together.
-    """
+    """Take the parameters that say what a grant is."""
     grantee = take_principal(parameters, "Grantee")
     retiring = take_principal(parameters, "Retiring")
     operations = parameters.choices("Operations", GRANT_OPERATIONS, required=True)
@@ -108,14 +100,14 @@ def take_grant(parameters: Parameters) -> WantedGrant:
     name = parameters.text("Name", _MAX_NAME, pattern=_NAME) or ""
     constraints = {} if given is None else _constraints(given)
     if grantee.name is None:
-        raise faults.validation("Either GranteePrincipal or GranteeServicePrincipal has to be given.")
+        parameters.refuse("Either GranteePrincipal or GranteeServicePrincipal has to be given.")
     if grantee.is_service and ("SourceArn" not in constraints or retiring.name is None):
-        raise faults.validation(
+        parameters.refuse(
             "A GranteeServicePrincipal needs a SourceArn constraint, and a RetiringPrincipal or "
             "RetiringServicePrincipal."
         )
     terms = GrantTerms(tuple(dict.fromkeys(operations)), name, constraints, grantee.is_service, retiring.is_service)
-    return WantedGrant(grantee.name, retiring.name, terms)
+    return WantedGrant(grantee.name or "", retiring.name, terms)
 
 
 def check_fits(key: Key, terms: GrantTerms) -> None:
@@ -135,22 +127,20 @@ def check_fits(key: Key, terms: GrantTerms) -> None:
         raise faults.validation(f"A grant of {key.arn} cannot constrain an encryption context: the key takes none.")
 
 
-def _constraints(given: Mapping[str, object]) -> dict[str, Any]:
-    parameters = Parameters(given)
+def _constraints(parameters: Parameters) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in ("EncryptionContextEquals", "EncryptionContextSubset"):
-        if given.get(name) is not None:
+        if parameters.given(name):
             found[name] = dict(parameters.context(name))
-            _check_pairs(name, found[name])
+            _check_pairs(parameters, name, found[name])
     source = parameters.text("SourceArn", 512, minimum=20, pattern=_SOURCE_ARN)
     if source is not None:
         found["SourceArn"] = source
-    parameters.done()
     return found
 
 
-def _check_pairs(name: str, pairs: Mapping[str, str]) -> None:
+def _check_pairs(parameters: Parameters, name: str, pairs: Mapping[str, str]) -> None:
     if len(pairs) > _MAX_PAIRS:
-        raise faults.validation(f"The constraint {name} has more than {_MAX_PAIRS} pairs.")
+        parameters.refuse(f"The constraint {name} has more than {_MAX_PAIRS} pairs.")
     if sum(len(key) + len(value) for key, value in pairs.items()) > _MAX_CONTEXT:
-        raise faults.validation(f"The constraint {name} has more than {_MAX_CONTEXT} characters.")
+        parameters.refuse(f"The constraint {name} has more than {_MAX_CONTEXT} characters.")

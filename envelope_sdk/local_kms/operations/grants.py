@@ -92,9 +92,7 @@ def list_retirable_grants(call: Call) -> dict[str, Any]:
     if principal is None:
         raise faults.validation("Either RetiringPrincipal or RetiringServicePrincipal has to be given.")
     _check_service_filter(call, "Retiring", is_service=retiring.is_service)
-    if not retiring.is_service and f"::{call.scope.account}:" not in principal:
-        raise not_let_in(call.requester.caller, call.operation, principal)
-    call.permit(None, resource=principal)
+    _permit_listing(call, principal, is_service=retiring.is_service)
     account, _, rest = page.after.partition("/")
     key_id, _, grant_id = rest.partition("/")
     with call.store.read() as transaction:
@@ -209,6 +207,16 @@ def _check_principal(call: Call, principal: str | None, transaction: WriteTransa
 def _check_service_filter(call: Call, role: str, *, is_service: bool) -> None:
     if is_service and call.requester.caller.account:
         raise faults.validation(f"{role}ServicePrincipal can only be used by AWS services.")
+
+
+def _permit_listing(call: Call, principal: str, *, is_service: bool) -> None:
+    """Permit it to those who may, for principals of their own account; and to services for themselves."""
+    caller = call.requester.caller
+    if is_service and principal == caller.arn:
+        return
+    if is_service or f"::{call.scope.account}:" not in principal:
+        raise not_let_in(caller, call.operation, principal)
+    call.permit(None, resource=principal)
 
 
 def _place(record: GrantRecord) -> str:

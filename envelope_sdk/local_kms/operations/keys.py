@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -9,18 +10,24 @@ from typing import Any, Final
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.access.key_policies import new_key_policy
 from envelope_sdk.local_kms.call import Call
+from envelope_sdk.local_kms.due import resume
 from envelope_sdk.local_kms.identifiers import Scope, new_key_id
-from envelope_sdk.local_kms.key_pairs import new_secret
-from envelope_sdk.local_kms.kinds import ENCRYPT, KEY_SPECS, OLD_KEY_SPECS, SYMMETRIC, algorithm_lists, named, usages
-from envelope_sdk.local_kms.model import Key, KeyState, MaterialRecord, MultiRegionRole
+from envelope_sdk.local_kms.key_pairs import check_available, new_secret
+from envelope_sdk.local_kms.kinds import ENCRYPT, KEY_SPECS, MAC, OLD_KEY_SPECS, SYMMETRIC, usages
+from envelope_sdk.local_kms.materials import EXTERNAL, add_first, complete, expiration, new_material_id
+from envelope_sdk.local_kms.model import Key, KeyState, MultiRegionRole
+from envelope_sdk.local_kms.operations.custom_key_stores import refuse_custom_key_store, takes_custom_key_store
+from envelope_sdk.local_kms.operations.metadata import key_metadata
 from envelope_sdk.local_kms.operations.pages import read_page
-from envelope_sdk.local_kms.parameters import KEY_USAGES, ORIGINS, Parameters
+from envelope_sdk.local_kms.operations.tags import checked_tags
+from envelope_sdk.local_kms.parameters import KEY_USAGES, MAX_DESCRIPTION, ORIGINS, RESOURCE_OWNERS, Parameters
+from envelope_sdk.local_kms.replicas import has_replicas
 from envelope_sdk.local_kms.store.contract import ReadTransaction
 from envelope_sdk.primitives.aead import wipe
-from envelope_sdk.primitives.entropy import RandomSource
 
 __all__ = [
     "cancel_key_deletion",
+    "check_key_quota",
     "create_key",
     "describe_key",
     "disable_key",
@@ -30,7 +37,6 @@ __all__ = [
     "update_key_description",
 ]
 
-_MAX_DESCRIPTION: Final = 8192
 _DEFAULT_LIMIT: Final = 100
 _MIN_WINDOW: Final = 7
 _MAX_WINDOW: Final = 30
@@ -47,10 +53,11 @@ class _Wanted:
     tags: dict[str, str]
     spec: str
     usage: str
+    origin: str
 
 
 def create_key(call: Call) -> dict[str, Any]:
-    """Make a key and its first material; both are on disk before the answer names them."""
+    """Make a key and its first material, unless that is to be imported; both are on disk before the answer."""
     wanted = _wanted(call)
     call.permit(None)
     scope = call.scope
@@ -58,7 +65,7 @@ def create_key(call: Call) -> dict[str, Any]:
     if wanted.tags:
         call.permit(None, "TagResource", scope.key_arn(key_id))
     policy = new_key_policy(call, scope.key_arn(key_id), wanted.policy, bypass=wanted.bypass)
-    material_id = _new_material_id(call.random)
+    imported = wanted.origin == EXTERNAL
     key = Key(
         scope=scope,
         key_id=key_id,
@@ -66,24 +73,24 @@ def create_key(call: Call) -> dict[str, Any]:
         description=wanted.description,
         usage=wanted.usage,
         spec=wanted.spec,
-        origin="AWS_KMS",
-        state=KeyState.ENABLED,
+        origin=wanted.origin,
+        state=KeyState.PENDING_IMPORT if imported else KeyState.ENABLED,
         role=MultiRegionRole.PRIMARY if wanted.multi_region else None,
         primary_region=scope.region if wanted.multi_region else None,
         policy=policy,
-        material_id=material_id,
+        material_id=None if imported else new_material_id(call.random),
     )
-    secret = new_secret(key.spec, call.random)
+    secret = bytearray() if imported else new_secret(key.spec, call.random)
     try:
         with call.store.write() as transaction:
-            _check_quota(call, transaction)
+            check_key_quota(call, scope, transaction)
             transaction.add_key(key, wanted.tags)
-            record = MaterialRecord(key_id=key.key_id, material_id=material_id, created=call.now)
-            transaction.add_material(scope, record, secret)
+            if not imported:
+                add_first(transaction, key, secret)
     finally:
         wipe(memoryview(secret))
     call.keys = (key,)
-    return {"KeyMetadata": _metadata(key)}
+    return {"KeyMetadata": key_metadata(key)}
 
 
 def describe_key(call: Call) -> dict[str, Any]:
@@ -92,21 +99,24 @@ def describe_key(call: Call) -> dict[str, Any]:
     name = parameters.key_id()
     parameters.grant_tokens()
     parameters.done()
-    return {"KeyMetadata": _metadata(call.key(name, call.view))}
+    key = call.key(name, call.view)
+    expiring = expiration(call.view.materials(key.scope, key.key_id)) if key.origin == EXTERNAL else {}
+    return {"KeyMetadata": key_metadata(key, call.view.related(key)) | expiring}
 
 
 def list_keys(call: Call) -> dict[str, Any]:
     """List the keys of the Region in the order of their ids."""
     parameters = Parameters(call.parameters)
     read = read_page(parameters, "keys", _DEFAULT_LIMIT, 1000)
-    owners = parameters.strings("ResourceOwners")
+    owners = parameters.choices("ResourceOwners", RESOURCE_OWNERS, minimum=1, maximum=2)
     parameters.done()
     page = read()
-    if any(owner != "SELF" for owner in owners):
-        raise faults.unsupported("ResourceOwners other than SELF are not supported by the local KMS.")
     call.permit(None)
-    with call.store.read() as transaction:
-        found = transaction.keys(call.scope, page.after, page.limit + 1)
+    found: Sequence[Key] = ()
+    # What other accounts share through AWS Resource Access Manager is nothing: there is none here.
+    if not owners or "SELF" in owners:
+        with call.store.read() as transaction:
+            found = transaction.keys(call.scope, page.after, page.limit + 1)
     return page.answer("Keys", found, lambda key: key.key_id, lambda key: {"KeyId": key.key_id, "KeyArn": key.arn})
 
 
@@ -134,20 +144,21 @@ def schedule_key_deletion(call: Call) -> dict[str, Any]:
         raise faults.validation(f"There is no date {window} days from now.") from None
     with call.store.write() as transaction:
         key = call.key(name, transaction, aliases=False)
-        transaction.update_key(replace(key, state=KeyState.PENDING_DELETION, deletion=deletion))
-    return {
-        "KeyId": key.arn,
-        "DeletionDate": deletion,
-        "KeyState": KeyState.PENDING_DELETION.value,
-        "PendingWindowInDays": window,
-    }
+        if has_replicas(transaction, key):
+            going = replace(key, state=KeyState.PENDING_REPLICA_DELETION, deletion_days=window)
+        else:
+            going = replace(key, state=KeyState.PENDING_DELETION, deletion=deletion)
+        transaction.update_key(going)
+    answer: dict[str, Any] = {"KeyId": key.arn, "KeyState": going.state.value, "PendingWindowInDays": window}
+    return answer if going.deletion is None else answer | {"DeletionDate": going.deletion}
 
 
 def cancel_key_deletion(call: Call) -> dict[str, Any]:
-    """Keep a key after all. It comes back disabled, as on AWS."""
+    """Keep a key after all. It comes back disabled, as on AWS, or still without its material."""
     with call.store.write() as transaction:
         key = call.key(_only_key_id(call), transaction, aliases=False)
-        transaction.update_key(replace(key, state=KeyState.DISABLED, deletion=None))
+        state = KeyState.DISABLED if complete(transaction, key) else KeyState.PENDING_IMPORT
+        transaction.update_key(replace(key, state=state, deletion=None, deletion_days=None))
     return {"KeyId": key.arn}
 
 
@@ -155,7 +166,7 @@ def update_key_description(call: Call) -> dict[str, Any]:
     """Replace a key's description."""
     parameters = Parameters(call.parameters)
     name = parameters.key_id()
-    description = parameters.text("Description", _MAX_DESCRIPTION, minimum=0, required=True)
+    description = parameters.text("Description", MAX_DESCRIPTION, minimum=0, required=True)
     parameters.done()
     with call.store.write() as transaction:
         key = call.key(name, transaction, aliases=False)
@@ -177,49 +188,21 @@ def _switch(call: Call, state: KeyState) -> dict[str, Any]:
         # An unavailable key stays so; AWS answers success all the same.
         if key.state is not KeyState.UNAVAILABLE:
             transaction.update_key(replace(key, state=state))
+            if state is KeyState.ENABLED:
+                resume(transaction, key, call.now, call.random)
     return {}
 
 
-def _check_quota(call: Call, transaction: ReadTransaction) -> None:
-    present = transaction.count_keys(call.scope)
+def check_key_quota(call: Call, scope: Scope, transaction: ReadTransaction) -> None:
+    """Raise LimitExceededException where an account has as many keys in a Region as it may have."""
+    present = transaction.count_keys(scope)
     if present >= call.limits.keys:
         raise faults.limit_exceeded("KMS keys", call.limits.keys, present)
 
 
-def _metadata(key: Key) -> dict[str, Any]:
-    """Return ``KeyMetadata`` as AWS answers it for this key."""
-    metadata: dict[str, Any] = {
-        "AWSAccountId": key.scope.account,
-        "KeyId": key.key_id,
-        "Arn": key.arn,
-        "CreationDate": key.created,
-        "Enabled": key.state is KeyState.ENABLED,
-        "Description": key.description,
-        "KeyUsage": key.usage,
-        "KeyState": key.state.value,
-        "Origin": key.origin,
-        "KeyManager": "CUSTOMER",
-        **named(key.spec),
-        **algorithm_lists(key),
-        "MultiRegion": key.role is not None,
-    }
-    if key.material_id is not None and key.spec == SYMMETRIC:
-        metadata["CurrentKeyMaterialId"] = key.material_id
-    if key.deletion is not None:
-        metadata["DeletionDate"] = key.deletion
-    if key.role is not None and key.primary_region is not None:
-        primary = Scope(key.scope.account, key.primary_region)
-        metadata["MultiRegionConfiguration"] = {
-            "MultiRegionKeyType": key.role.value,
-            "PrimaryKey": {"Arn": primary.key_arn(key.key_id), "Region": key.primary_region},
-            "ReplicaKeys": [],
-        }
-    return metadata
-
-
 def _wanted(call: Call) -> _Wanted:
     parameters = Parameters(call.parameters)
-    description = parameters.text("Description", _MAX_DESCRIPTION, minimum=0)
+    description = parameters.text("Description", MAX_DESCRIPTION, minimum=0)
     policy = parameters.policy()
     usage = parameters.choice("KeyUsage", KEY_USAGES)
     spec = parameters.choice("KeySpec", KEY_SPECS)
@@ -227,16 +210,17 @@ def _wanted(call: Call) -> _Wanted:
     origin = parameters.choice("Origin", ORIGINS)
     bypass = parameters.flag("BypassPolicyLockoutSafetyCheck")
     multi_region = parameters.flag("MultiRegion")
+    custom = takes_custom_key_store(parameters)
     tags = parameters.tags("Tags")
     parameters.done()
     if spec is not None and old_spec is not None:
         raise faults.validation("You cannot specify KeySpec and CustomerMasterKeySpec in the same request.")
     spec = spec or old_spec or SYMMETRIC
     usage = _checked_usage(spec, usage)
-    if origin not in (None, "AWS_KMS"):
-        raise faults.unsupported(f"Origin {origin} is not supported by the local KMS yet; only AWS_KMS is.")
-    _check_tags(tags, call.limits.tags_per_key)
-    return _Wanted(description or "", policy, bypass, multi_region, dict(tags), spec, usage)
+    refuse_custom_key_store(wanted=custom or origin in ("AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"))
+    origin = _checked_origin(origin, spec, usage)
+    by_name = checked_tags(tags, call.limits.tags_per_key)
+    return _Wanted(description or "", policy, bypass, multi_region, by_name, spec, usage, origin)
 
 
 def _checked_usage(spec: str, usage: str | None) -> str:
@@ -253,20 +237,9 @@ def _checked_usage(spec: str, usage: str | None) -> str:
     return usage
 
 
-def _check_tags(tags: list[tuple[str, str]], most: int) -> None:
-    names = [name for name, _ in tags]
-    if len(set(names)) < len(names):
-        raise faults.tag("Duplicate tag keys")
-    if any(name.lower().startswith("aws:") for name in names):
-        raise faults.tag("Tags beginning with aws: are reserved")
-    if len(names) > most:
-        raise faults.tag("Too many tags")
-
-
-def _new_material_id(random: RandomSource) -> str:
-    """Return 64 hexadecimal digits.
-
-    The first two bits are 01, as in every AWS blob seen: that is what makes blobs begin ``AQIDAHh`` in base64.
-    """
-    first, *rest = random(32)
-    return bytes((first & 0x3F | 0x40, *rest)).hex()
+def _checked_origin(origin: str | None, spec: str, usage: str) -> str:
+    if origin in (None, "AWS_KMS"):
+        return "AWS_KMS"
+    if spec != SYMMETRIC and usage != MAC:
+        check_available(spec)
+    return EXTERNAL

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from envelope_sdk.errors import KmsServiceError
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.call import Call
 from envelope_sdk.local_kms.ciphertext import RANDOM_LENGTH, Blob, Purpose, open_blob, seal
 from envelope_sdk.local_kms.key_pairs import load_key_pair
 from envelope_sdk.local_kms.kinds import algorithms
+from envelope_sdk.local_kms.materials import EXTERNAL
 from envelope_sdk.local_kms.model import Key
 
 __all__ = ["check_use", "key_pair", "open_under", "seal_under", "stop_if", "with_secret"]
@@ -45,8 +47,7 @@ def with_secret(call: Call, key: Key, use: Callable[[bytearray], T]) -> T:
     if key.material_id is not None:
         found = call.view.with_material(key.scope, key.material_id, lambda material: [use(material.secret)])
     if found is None:
-        # Erased by another process since the key was found.
-        raise faults.key_not_found(key.arn)
+        raise _erased(key)
     return found[0]
 
 
@@ -62,14 +63,20 @@ def seal_under(call: Call, key: Key, purpose: Purpose, plaintext: bytes, context
     if key.material_id is not None:
         cipher = call.view.message_cipher(key.scope, key.material_id, random[_MESSAGE_ID])
     if key.material_id is None or cipher is None:
-        # Erased by another process since the key was found.
-        raise faults.key_not_found(key.arn)
+        raise _erased(key)
     return seal(cipher, purpose, bytes.fromhex(key.material_id), random, plaintext, context)
 
 
 def open_under(call: Call, key: Key, blob: Blob, context: Mapping[str, str]) -> bytes:
-    """Return the plaintext of a blob made under ``key``."""
+    """Return the plaintext of a blob, made with ``key``."""
     cipher = call.view.message_cipher(key.scope, blob.material_id.hex(), blob.message_id)
     if cipher is None:
-        raise faults.unknown_material(named=False)
+        raise _erased(key)
     return open_blob(cipher, blob, context)
+
+
+def _erased(key: Key) -> KmsServiceError:
+    """Return the error for material that another process has erased since the key was found."""
+    if key.origin == EXTERNAL:
+        return faults.invalid_state(key.arn, "pending import")
+    return faults.key_not_found(key.arn)

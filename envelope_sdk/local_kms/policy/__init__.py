@@ -18,7 +18,7 @@ From the outside in: ``lockout`` and ``explanation`` (what else is asked of a de
 from __future__ import annotations
 
 from envelope_sdk.local_kms.policy.callers import Caller, CallerKind
-from envelope_sdk.local_kms.policy.condition_keys import CONDITION_KEYS, ConditionKey, keys_of
+from envelope_sdk.local_kms.policy.condition_keys import CONDITION_KEYS, KEY_OPERATIONS, ConditionKey, keys_of
 from envelope_sdk.local_kms.policy.defaults import DEFAULT_POLICY_NAME, default_key_policy
 from envelope_sdk.local_kms.policy.documents import MAX_IDENTITY_POLICY, MAX_KEY_POLICY, Policy, PolicyKind
 from envelope_sdk.local_kms.policy.evaluation import Decision, Policies, evaluate, not_let_in
@@ -31,6 +31,7 @@ __all__ = [
     "CONDITION_KEYS",
     "DEFAULT_POLICY_NAME",
     "GRANT_OPERATIONS",
+    "KEY_OPERATIONS",
     "MAX_IDENTITY_POLICY",
     "MAX_KEY_POLICY",
     "Caller",

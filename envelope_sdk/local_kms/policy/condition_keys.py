@@ -132,6 +132,7 @@ CONDITION_KEYS: Final[tuple[ConditionKey, ...]] = (
     _key("kms:MessageType", "Sign Verify"),
     _key("kms:MultiRegion", _MADE_OR_USED, KeyType.BOOLEAN),
     _key("kms:MultiRegionKeyType", _MADE_OR_USED),
+    _key("kms:PolicyName", "GetKeyPolicy PutKeyPolicy"),
     _key("kms:PrimaryRegion", "UpdatePrimaryRegion"),
     _key("kms:ReEncryptOnSameKey", _RE_ENCRYPT, KeyType.BOOLEAN),
     _key("kms:ReplicaRegion", "ReplicateKey"),

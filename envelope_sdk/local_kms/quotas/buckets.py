@@ -54,8 +54,8 @@ class LocalBuckets:
         """Take one token."""
         most = burst * _SECOND
         with self._lock:
-            now = self._clock()
             found = self._buckets.get(name)
+            now = self._clock()
             if found is None:
                 if len(self._buckets) >= self._room:
                     self._forget_full(now)

@@ -35,10 +35,17 @@ SHARED_RATES: Final[Mapping[str, float]] = MappingProxyType(
 """Requests a second that all cryptographic operations with one kind of key may make together."""
 
 SYMMETRIC_RATES_BY_REGION: Final[Mapping[str, float]] = MappingProxyType(
-    dict.fromkeys(("us-east-1", "us-west-2", "eu-west-1"), 100_000)
-    | dict.fromkeys(
-        ("us-east-2", "ap-southeast-1", "ap-southeast-2", "ap-northeast-1", "eu-central-1", "eu-west-2"), 20_000
-    )
+    {
+        "us-east-1": 100_000,
+        "us-west-2": 100_000,
+        "eu-west-1": 100_000,
+        "us-east-2": 20_000,
+        "ap-southeast-1": 20_000,
+        "ap-southeast-2": 20_000,
+        "ap-northeast-1": 20_000,
+        "eu-central-1": 20_000,
+        "eu-west-2": 20_000,
+    }
 )
 """Where the first of them is larger."""
 

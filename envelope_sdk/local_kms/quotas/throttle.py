@@ -104,7 +104,8 @@ class Throttle:
         if operation in COUNTED_BY_KEY:
             kind = "" if key is None else key.spec
         elif operation in _PAIRS:
-            kind = str(call.parameters.get("KeyPairSpec"))
+            spec = call.parameters.get("KeyPairSpec")
+            kind = spec if isinstance(spec, str) and pair_quota(spec) in PAIR_RATES else ""
         else:
             kind = ""
         bucket = self._known.get((scope.account, scope.region, operation, kind))
@@ -137,9 +138,8 @@ def _quota(operation: str, kind: str) -> str:
     if operation in COUNTED_BY_KEY:
         return _kind(kind) if kind else _UNKNOWN_KEY.get(operation, SYMMETRIC)
     if operation in _PAIRS:
-        quota = pair_quota(kind)
         # A spec that there is none of is refused a moment later.
-        return quota if quota in PAIR_RATES else SYMMETRIC
+        return pair_quota(kind) if kind else SYMMETRIC
     return operation
 
 

@@ -18,7 +18,8 @@ except ImportError as error:
     raise ImportError("the server needs more: pip install 'envelope-sdk[server]'") from error
 
 from envelope_sdk.errors import UsageError
-from envelope_sdk.local_kms.access_keys import read_access_keys
+from envelope_sdk.local_kms.access.stored_credentials import StoredCredentials
+from envelope_sdk.local_kms.access_keys import Credentials, read_access_keys
 from envelope_sdk.local_kms.audit.log import AuditLog
 from envelope_sdk.local_kms.authentication import Anybody, Authentication, Signatories
 from envelope_sdk.local_kms.gateway import Gateway
@@ -123,8 +124,7 @@ class ServerProcess:
         self.settings = settings
         self.clock = MovableClock(clock) if settings.test_clock else None
         self._tls = _tls(settings)
-        # Signatures are dated by the callers' clocks, which nobody moves.
-        authentication = _authentication(settings, clock)
+        access_keys = None if settings.access_keys is None else read_access_keys(Path(settings.access_keys))
         self._audit = None if settings.audit is None else AuditLog(settings.audit)
         notes = KeyNotes(self._audit)
         try:
@@ -146,7 +146,13 @@ class ServerProcess:
         quick = self._audit is None and buckets is None and not store.remote
         app = App(
             self.service,
-            Gateway(self.service, authentication, failed=self._log.failure, quick=quick),
+            # Signatures are dated by the callers' clocks, which nobody moves.
+            Gateway(
+                self.service,
+                _authentication(settings, access_keys, store, clock),
+                failed=self._log.failure,
+                quick=quick,
+            ),
             threads=self._threads,
             origins=Origins(settings),
             log=self._log,
@@ -256,10 +262,10 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def _authentication(settings: Settings, clock: Clock) -> Authentication:
-    if settings.access_keys is None:
+def _authentication(settings: Settings, access_keys: Credentials | None, store: Store, clock: Clock) -> Authentication:
+    if not settings.signed:
         return Anybody(settings.account, settings.region)
-    return Signatories(Verifier(read_access_keys(Path(settings.access_keys)), clock))
+    return Signatories(Verifier(access_keys or StoredCredentials(store), clock))
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

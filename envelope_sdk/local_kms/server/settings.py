@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.local_kms.identifiers import Scope
-from envelope_sdk.local_kms.inprocess import DEFAULT_ACCOUNT, DEFAULT_REGION
+from envelope_sdk.local_kms.options import DEFAULT_ACCOUNT, DEFAULT_REGION
 from envelope_sdk.local_kms.quotas.latency import Latency
 from envelope_sdk.local_kms.quotas.throttle import RequestQuotas
 
@@ -34,7 +34,9 @@ class Settings:
         port: 0 for any that is free.
         region: that of requests that name none.
         account: that of requests that name none, where anybody may call.
-        access_keys: the file of access keys that requests are signed with; ``None`` where anybody may call.
+        access_keys: the file of access keys that requests are signed with.
+        stored_access_keys: whether those in the store are, of local users and sessions. Without either, anybody may
+            call.
         anonymous_remote: whether anybody may call from other machines too.
         allowed_hosts: names by which the server may be called besides those of the loopback interface.
         allowed_origins: web pages that may call it, as their browsers name them; ``*`` for all.
@@ -63,6 +65,7 @@ class Settings:
     region: str = DEFAULT_REGION
     account: str = DEFAULT_ACCOUNT
     access_keys: str | None = None
+    stored_access_keys: bool = False
     anonymous_remote: bool = False
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
@@ -94,6 +97,8 @@ class Settings:
             raise UsageError("a TLS key is of no use without its certificate")
         if self.test_clock and self.workers > 1:
             raise UsageError("a clock that tests move is one process's own: it cannot be had with several workers")
+        if self.access_keys is not None and self.stored_access_keys:
+            raise UsageError("access keys are looked up in a file or in the store, not in both")
         if min(self.workers, self.max_body, self.max_connections) < 1:
             raise UsageError("workers, bytes of a body and connections are at least 1")
         Latency(self.latency_seconds)
@@ -101,11 +106,16 @@ class Settings:
             RequestQuotas(scale=self.quota_scale)
         if self.grant_propagation_seconds < 0:
             raise UsageError("grants do not count before they are made: their delay is 0 seconds or more")
-        if not (is_loopback(self.host) or self.access_keys or self.anonymous_remote):
+        if not (is_loopback(self.host) or self.signed or self.anonymous_remote):
             raise UsageError(
                 f"at {self.host}, whoever reaches this machine could use every key: have requests signed (access keys) "
                 "or allow it explicitly (anonymous remote)"
             )
+
+    @property
+    def signed(self) -> bool:
+        """Whether requests have to be signed."""
+        return self.access_keys is not None or self.stored_access_keys
 
     @property
     def scheme(self) -> str:

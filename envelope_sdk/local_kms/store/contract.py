@@ -71,6 +71,19 @@ class ReadTransaction(Protocol):
         """
         ...
 
+    def seal(self, purpose: str, secret: bytes | bytearray) -> bytes:
+        """Return ``secret`` wrapped like key material, for somebody else to keep.
+
+        Args:
+            purpose: what it is for; what is sealed for something else does not open.
+            secret: the bytes.
+        """
+        ...
+
+    def unseal(self, purpose: str, sealed: bytes) -> bytearray | None:
+        """Return what :meth:`seal` took; ``None`` where it was altered, or sealed for something else, or elsewhere."""
+        ...
+
     def tags(self, scope: Scope, key_id: str) -> Mapping[str, str]:
         """Return a key's tags."""
         ...

@@ -72,7 +72,7 @@ _SINCE_3: Final = (
     ) WITHOUT ROWID""",
     """CREATE TABLE last_usage (
         account TEXT NOT NULL, region TEXT NOT NULL, key_id TEXT NOT NULL,
-        operation TEXT NOT NULL, used INTEGER NOT NULL, event_id TEXT NOT NULL,
+        operation TEXT NOT NULL, used INTEGER NOT NULL, event_id TEXT NOT NULL, request_id TEXT NOT NULL,
         PRIMARY KEY (account, region, key_id),
         FOREIGN KEY (account, region, key_id) REFERENCES keys ON DELETE CASCADE
     ) WITHOUT ROWID""",

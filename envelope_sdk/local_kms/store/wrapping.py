@@ -14,6 +14,7 @@ __all__ = ["MaterialWrapper"]
 
 _MATERIAL: Final = b"envelope-sdk local KMS material 1"
 _ACCESS_KEY: Final = b"envelope-sdk local KMS access key 1"
+_SEAL: Final = b"envelope-sdk local KMS seal 1:"
 _CHECK: Final = b"envelope-sdk local KMS root key check 1"
 
 
@@ -21,7 +22,7 @@ class MaterialWrapper:
     """Wraps and unwraps under one root key. Its repr shows nothing of it, and it cannot be pickled.
 
     Nonces are random: 2^32 wraps under one root key are safe (NIST SP 800-38D section 8.3), and every wrap is a key
-    created, rotated or imported, or an access key.
+    created, rotated or imported, an access key, or the parameters of an import.
     """
 
     __slots__ = ("_aead", "_random")
@@ -77,6 +78,19 @@ class MaterialWrapper:
                 f"the secret of access key {access_key_id} does not authenticate: the key store is damaged or was "
                 "altered; restore it from a backup"
             ) from None
+
+    def seal(self, purpose: str, secret: bytes | bytearray) -> bytes:
+        """Return nonce, ciphertext and tag of ``secret``, for somebody else to keep."""
+        nonce = self._random(IV_LENGTH)
+        return nonce + self._aead.encrypt(nonce, secret, _SEAL + purpose.encode())
+
+    def unseal(self, purpose: str, sealed: bytes) -> bytearray | None:
+        """Return what :meth:`seal` took; ``None`` where it was altered, or sealed for something else, or elsewhere."""
+        try:
+            nonce, content = sealed[:IV_LENGTH], sealed[IV_LENGTH:]
+            return bytearray(self._aead.decrypt(nonce, content, _SEAL + purpose.encode()))
+        except (InvalidTag, ValueError):
+            return None
 
     def check_value(self) -> bytes:
         """Return a value that only the same root key finds right."""

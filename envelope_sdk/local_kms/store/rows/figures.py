@@ -18,12 +18,14 @@ _ADD: Final = (
     "INSERT INTO usage_counts (account, region, key_id, month, class, count) VALUES (?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (account, region, key_id, month, class) DO UPDATE SET count = usage_counts.count + excluded.count"
 )
-_LAST: Final = "SELECT operation, used, event_id FROM last_usage WHERE account = ? AND region = ? AND key_id = ?"
+_LAST: Final = (
+    "SELECT operation, used, event_id, request_id FROM last_usage WHERE account = ? AND region = ? AND key_id = ?"
+)
 _PUT_LAST: Final = (
-    "INSERT INTO last_usage (account, region, key_id, operation, used, event_id)"
-    " SELECT account, region, key_id, ?, ?, ? FROM keys WHERE account = ? AND region = ? AND key_id = ?"
+    "INSERT INTO last_usage (account, region, key_id, operation, used, event_id, request_id)"
+    " SELECT account, region, key_id, ?, ?, ?, ? FROM keys WHERE account = ? AND region = ? AND key_id = ?"
     " ON CONFLICT (account, region, key_id) DO UPDATE SET operation = excluded.operation, used = excluded.used,"
-    " event_id = excluded.event_id WHERE excluded.used >= last_usage.used"
+    " event_id = excluded.event_id, request_id = excluded.request_id WHERE excluded.used >= last_usage.used"
 )
 
 
@@ -50,9 +52,9 @@ class FigureRows(Rows):
     def last_usage(self, scope: Scope, key_id: str) -> LastUsage | None:
         """Return when a key was last used."""
         row = self._connection.execute(_LAST, (scope.account, scope.region, key_id)).fetchone()
-        return None if row is None else LastUsage(text(row[0]), time(row[1]), text(row[2]))
+        return None if row is None else LastUsage(text(row[0]), time(row[1]), text(row[2]), text(row[3]))
 
     def put_last_usage(self, scope: Scope, key_id: str, usage: LastUsage) -> None:
         """Note the last use of a key."""
-        values = (usage.operation, number_of(usage.used), usage.event_id, scope.account, scope.region, key_id)
-        self._connection.execute(_PUT_LAST, values)
+        values = (usage.operation, number_of(usage.used), usage.event_id, usage.request_id)
+        self._connection.execute(_PUT_LAST, (*values, scope.account, scope.region, key_id))

@@ -30,9 +30,9 @@ _COLUMNS: Final = (
 _SELECT: Final = f"SELECT {_COLUMNS} FROM keys"  # noqa: S608 - constants only, as below
 _ONE: Final = f"{_SELECT} WHERE account = ? AND region = ? AND key_id = ?"
 _PAGE: Final = f"{_SELECT} WHERE account = ? AND region = ? AND key_id > ? ORDER BY key_id LIMIT ?"
-# By name: SQLite would walk through the keys themselves, policies and all.
-_COUNT: Final = "SELECT count(*) FROM keys INDEXED BY keys_by_id WHERE account = ? AND region = ?"
-_SCOPES: Final = "SELECT DISTINCT account, region FROM keys INDEXED BY keys_by_id ORDER BY account, region"
+# So that SQLite takes the index keys_by_id, which holds all of it, rather than walk through the keys, policies and all.
+_COUNT: Final = "SELECT count(*) FROM keys WHERE account = ? AND region || '' = ?"
+_SCOPES: Final = "SELECT DISTINCT account, region FROM keys ORDER BY account, region"
 _RELATED: Final = f"{_SELECT} WHERE account = ? AND key_id = ? ORDER BY region"
 _TO_ERASE: Final = f"{_SELECT} WHERE deletion <= ?"
 _TO_ROTATE: Final = f"{_SELECT} WHERE next_rotation <= ? ORDER BY next_rotation, account, region, key_id"

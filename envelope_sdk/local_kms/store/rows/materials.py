@@ -70,6 +70,14 @@ class MaterialRows(Rows):
         rows = self._connection.execute(_OF_KEY, (scope.account, scope.region, key_id))
         return [_record(row) for row in rows]
 
+    def seal(self, purpose: str, secret: bytes | bytearray) -> bytes:
+        """Wrap a secret for somebody else to keep."""
+        return self._wrapper.seal(purpose, secret)
+
+    def unseal(self, purpose: str, sealed: bytes) -> bytearray | None:
+        """Unwrap it."""
+        return self._wrapper.unseal(purpose, sealed)
+
     def due_expiries(self, due: datetime) -> Sequence[tuple[Scope, MaterialRecord]]:
         """Return the materials that expire by ``due``."""
         rows = self._connection.execute(_EXPIRED, (number_of(due),))
