@@ -64,6 +64,11 @@ class LocalStore:
         """What to call it in messages: the file, or that it is a database, whose URL may hold a password."""
         return str(self.path) if self._url is None else "the PostgreSQL database"
 
+    @property
+    def words(self) -> str:
+        """What names it to another process: the file, absolute, or the URL, which may hold a password."""
+        return self._url or str(self.path.absolute())
+
     def may_be_there(self) -> bool:
         """Return whether there is a store, as far as can be told without opening it."""
         return self._url is not None or self.path.exists()

@@ -5,33 +5,61 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from typing import Final
 
 from envelope_sdk.cli.local_store import LocalStore
-from envelope_sdk.cli.root_keys import SOURCE_VARIABLE, root_key_source
+from envelope_sdk.cli.root_keys import SOURCE_VARIABLE
+from envelope_sdk.errors import UsageError
+from envelope_sdk.keyrings.places import STORE_VARIABLE
+from envelope_sdk.local_kms.quotas import Buckets, PostgresqlBuckets, RedisBuckets
 from envelope_sdk.local_kms.server.settings import Settings
 from envelope_sdk.local_kms.server.workers import serve, work
-from envelope_sdk.local_kms.store.sqlite import SqliteStore
-from envelope_sdk.primitives.entropy import system_random
 
-__all__ = ["run"]
+__all__ = ["QUOTAS_VARIABLE", "run"]
+
+QUOTAS_VARIABLE: Final = "ENVELOPE_KMS_QUOTAS_AT"
+"""The environment variable that names the server that counts requests for several servers of keys."""
 
 
-def run(settings: Settings, files: LocalStore, ready: Callable[[str], None]) -> None:
-    """Serve the keys in ``files`` until a signal comes; ``ready`` is called with the address."""
+def run(settings: Settings, files: LocalStore, counted_at: str | None, ready: Callable[[str], None]) -> None:
+    """Serve until a signal comes.
+
+    Args:
+        settings: how to run.
+        files: where the keys are.
+        counted_at: the URL of the Redis or PostgreSQL server that counts requests, if they are not counted here.
+        ready: called with the address.
+    """
     serve(
         settings,
-        lambda: SqliteStore.open(Path(settings.store), files.root_key(), system_random),
+        files.open_store,
         ready,
+        buckets=_buckets(counted_at),
         worker=[sys.executable, "-m", __name__],
-        # Not among the arguments, which everybody can read.
-        variables={SOURCE_VARIABLE: files.root_key_words() or ""},
+        # Not among the arguments, which everybody can read: URLs may hold passwords.
+        variables={
+            SOURCE_VARIABLE: files.root_key_words() or "",
+            STORE_VARIABLE: files.words,
+            QUOTAS_VARIABLE: counted_at or "",
+        },
     )
 
 
-def _open(settings: Settings) -> SqliteStore:
-    return SqliteStore.open(Path(settings.store), root_key_source(os.environ.get(SOURCE_VARIABLE)), system_random)
+def _buckets(url: str | None) -> Buckets | None:
+    if not url:
+        return None
+    if url.startswith(("redis://", "rediss://", "redis+unix://")):
+        return RedisBuckets(url)
+    if url.startswith(("postgresql://", "postgres://")):
+        return PostgresqlBuckets(url)
+    raise UsageError("requests are counted at redis://... or postgresql://...")
 
 
 if __name__ == "__main__":
-    sys.exit(work(sys.argv[1:], _open))
+    sys.exit(
+        work(
+            sys.argv[1:],
+            lambda _: LocalStore(os.environ[STORE_VARIABLE]).open_store(),
+            lambda: _buckets(os.environ.get(QUOTAS_VARIABLE)),
+        )
+    )

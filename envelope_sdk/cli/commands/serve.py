@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import click
@@ -20,7 +19,9 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, resolve_path=True)
 
 
 @click.command("serve")
-@click.option("--store", metavar="FILE", help="File of the local KMS; made if it is not there [default: --kms-store].")
+@click.option(
+    "--store", metavar="FILE", help="File or postgresql:// URL; made if it is not there [default: --kms-store]."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8900, show_default=True, help="Port; 0 for a free one.")
 @click.option("--region", default="us-east-1", show_default=True, help="Region of requests that name none.")
@@ -49,6 +50,12 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, resolve_path=True)
     "--audit", type=click.Path(dir_okay=False, resolve_path=True), metavar="FILE", help="Take down every call there."
 )
 @click.option("--quotas", type=float, metavar="SCALE", help="Throttle as AWS does; 0.5 for half of its request quotas.")
+@click.option(
+    "--quotas-at",
+    metavar="URL",
+    envvar="ENVELOPE_KMS_QUOTAS_AT",
+    help="Count requests at redis://... or postgresql://..., with all servers that do so.",
+)
 @click.option("--latency", type=click.FloatRange(0), default=0.0, show_default=True, help="Milliseconds on each call.")
 @click.option(
     "--grant-propagation",
@@ -74,12 +81,14 @@ def serve(usual: LocalStore, /, store: str | None, **options: object) -> None:
         from envelope_sdk.cli.serving import run
     except ImportError as error:
         raise UsageError(str(error)) from None
-    settings = _settings(files.path, options)
-    files.make_folder()
-    run(settings, files, lambda url: _announce(settings, url))
+    counted_at = cast("str | None", options.pop("quotas_at"))
+    settings = _settings(files.name, options)
+    if counted_at and settings.quota_scale is None:
+        raise UsageError("there are no quotas to count for: give --quotas, for instance 1")
+    run(settings, files, counted_at, lambda url: _announce(settings, url))
 
 
-def _settings(store: Path, options: dict[str, object]) -> Settings:
+def _settings(store: str, options: dict[str, object]) -> Settings:
     """Return how to run, from the options by their names.
 
     Raises:
@@ -101,7 +110,7 @@ def _settings(store: Path, options: dict[str, object]) -> Settings:
         "allowed_hosts": named.pop("allow_host"),
         "allowed_origins": named.pop("allow_origin"),
     }
-    fields: dict[str, object] = {**named, **renamed, "access_keys": access_keys, "store": str(store.absolute())}
+    fields: dict[str, object] = {**named, **renamed, "access_keys": access_keys, "store": store}
     fields["stored_access_keys"] = auth == "sigv4" and access_keys is None
     # Each option has the type of its field: click has seen to it.
     return Settings(**fields)  # type: ignore[arg-type]

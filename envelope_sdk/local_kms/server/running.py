@@ -23,6 +23,7 @@ from envelope_sdk.local_kms.access_keys import Credentials, read_access_keys
 from envelope_sdk.local_kms.audit.log import AuditLog
 from envelope_sdk.local_kms.authentication import Anybody, Authentication, Signatories
 from envelope_sdk.local_kms.gateway import Gateway
+from envelope_sdk.local_kms.quotas.buckets import Buckets
 from envelope_sdk.local_kms.quotas.latency import Latency
 from envelope_sdk.local_kms.quotas.throttle import RequestQuotas, Throttle
 from envelope_sdk.local_kms.server.app import App
@@ -41,6 +42,12 @@ __all__ = ["ServerProcess", "listen", "new_event_loop", "url_of"]
 _THREADS = 4
 _BACKLOG = 2048
 _SWEEP_SECONDS = 1.0
+
+
+def _throttle(scale: float | None, buckets: Buckets | None) -> Throttle | None:
+    if scale is None:
+        return None
+    return Throttle(RequestQuotas(scale=scale) if buckets is None else RequestQuotas(scale=scale, buckets=buckets))
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -97,6 +104,7 @@ class ServerProcess:
         settings: Settings,
         open_store: Callable[[], Store],
         *,
+        buckets: Buckets | None = None,
         clock: Clock = system_clock,
         log: Callable[[str], None] = write_line,
     ) -> None:
@@ -105,6 +113,7 @@ class ServerProcess:
         Args:
             settings: how to run.
             open_store: returns the store, which is closed in the end.
+            buckets: who counts requests, where quotas are shared with other servers.
             clock: returns the time, tz-aware.
             log: takes lines of the log.
 
@@ -120,11 +129,12 @@ class ServerProcess:
         self._audit = None if settings.audit is None else AuditLog(settings.audit)
         notes = KeyNotes(self._audit)
         try:
+            store = open_store()
             self.service = Service(
-                open_store(),
+                store,
                 clock=self.clock or clock,
                 journal=notes,
-                quotas=None if settings.quota_scale is None else Throttle(RequestQuotas(scale=settings.quota_scale)),
+                quotas=_throttle(settings.quota_scale, buckets),
                 grant_propagation=timedelta(seconds=settings.grant_propagation_seconds),
             )
         except BaseException:
@@ -133,15 +143,16 @@ class ServerProcess:
         self._log = Log(settings.log_format, notes, log)
         self._threads = ThreadPoolExecutor(_THREADS, "envelope-kms")
         self._stopping = False
+        # A record of each call, durable, takes as long as a write to the store; other machines may take as long.
+        quick = self._audit is None and buckets is None and not store.remote
         self.app = App(
             self.service,
-            # Signatures are dated by the callers' clocks, which nobody moves. A record of each call, durable, takes as
-            # long as a write to the store.
+            # Signatures are dated by the callers' clocks, which nobody moves.
             Gateway(
                 self.service,
-                _authentication(settings, access_keys, self.service.store, clock),
+                _authentication(settings, access_keys, store, clock),
                 failed=self._log.failure,
-                quick=self._audit is None,
+                quick=quick,
             ),
             threads=self._threads,
             origins=Origins(settings),

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
 from envelope_sdk.errors import EnvelopeError, KeyStoreError
+from envelope_sdk.local_kms.quotas.buckets import Buckets
 from envelope_sdk.local_kms.server.logs import write_line
 from envelope_sdk.local_kms.server.metrics import FIGURES_VARIABLE, forget_worker
 from envelope_sdk.local_kms.server.running import ServerProcess, listen, url_of
@@ -40,6 +41,7 @@ def serve(
     open_store: Callable[[], Store],
     ready: Callable[[str], None],
     *,
+    buckets: Buckets | None = None,
     worker: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
 ) -> None:
@@ -49,6 +51,7 @@ def serve(
         settings: how to run.
         open_store: returns the store.
         ready: called with the address once requests are answered.
+        buckets: who counts requests, where quotas are shared with other servers.
         worker: the command that runs a worker, for settings that want several.
         variables: of the workers' environment, beside those here.
 
@@ -59,7 +62,7 @@ def serve(
     try:
         url = url_of(settings, opened)
         # Whatever cannot work is found out here, once, rather than by each worker.
-        process = ServerProcess(settings, open_store)
+        process = ServerProcess(settings, open_store, buckets=buckets)
         if settings.workers == 1:
             process.run(opened, lambda: ready(url), prepare=lambda: _stop_on_signals(process))
             return
@@ -169,12 +172,17 @@ def _close_pipes(worker: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def work(arguments: Sequence[str], open_store: Callable[[Settings], Store]) -> int:
+def work(
+    arguments: Sequence[str],
+    open_store: Callable[[Settings], Store],
+    open_buckets: Callable[[], Buckets | None] = lambda: None,
+) -> int:
     """Run as a worker.
 
     Args:
         arguments: those of the command line.
         open_store: returns the store that settings name.
+        open_buckets: returns who counts requests, where quotas are shared with other servers.
 
     Returns:
         What to end with.
@@ -185,7 +193,7 @@ def work(arguments: Sequence[str], open_store: Callable[[Settings], Store]) -> i
     opened.setblocking(False)
     try:
         settings = Settings.from_json(arguments[1])
-        process = ServerProcess(settings, lambda: open_store(settings))
+        process = ServerProcess(settings, lambda: open_store(settings), buckets=open_buckets())
     except EnvelopeError as error:
         write_line(f"a worker cannot start: {error}")
         return 1

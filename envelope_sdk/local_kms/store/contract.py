@@ -234,6 +234,11 @@ class WriteTransaction(ReadTransaction, Protocol):
 class Store(Protocol):
     """A place for keys, shared by threads and, if it lives on disk, by processes."""
 
+    @property
+    def remote(self) -> bool:
+        """Whether even a look may have to wait for another machine."""
+        ...
+
     def version(self) -> object:
         """Return a value that is another one after anybody, in this process or not, has changed the store."""
         ...

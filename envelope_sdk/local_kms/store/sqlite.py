@@ -112,6 +112,11 @@ class SqliteStore:
     def __reduce__(self) -> str:
         raise TypeError("an open key store cannot be pickled or copied: open it again")
 
+    @property
+    def remote(self) -> bool:
+        """Whether looks wait for another machine: they do not."""
+        return False
+
     def version(self) -> object:
         """Return a value that is another one after anybody has changed the store."""
         self._check_process()

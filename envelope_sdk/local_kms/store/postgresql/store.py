@@ -125,6 +125,11 @@ class PostgresqlStore:
     def __reduce__(self) -> str:
         raise TypeError("an open key store cannot be pickled or copied: open it again")
 
+    @property
+    def remote(self) -> bool:
+        """Whether looks wait for another machine: they do."""
+        return True
+
     def version(self) -> object:
         """Return a value that is another one after anybody has changed the store; one round trip."""
         with self._connections.lease(_VERSION) as (_, answer):
