@@ -45,9 +45,9 @@ from envelope_sdk.primitives.aead import wipe
 
 __all__ = ["delete_imported_key_material", "get_parameters_for_import", "import_key_material"]
 
-_DESCRIPTION: Final = re.compile(r"[a-zA-Z0-9:/_\s.-]+", re.ASCII)
+_DESCRIPTION: Final = re.compile(r"^[a-zA-Z0-9:/_\s.-]+$", re.ASCII)
 _MAX_DESCRIPTION: Final = 256
-_MATERIAL_ID: Final = re.compile(r"[a-f0-9]+", re.ASCII)
+_MATERIAL_ID: Final = re.compile(r"^[a-f0-9]+$", re.ASCII)
 _MATERIAL_ID_LENGTH: Final = 64
 _LONGEST: Final = timedelta(days=365)
 _EXPIRES, _DOES_NOT_EXPIRE = EXPIRATION_MODELS

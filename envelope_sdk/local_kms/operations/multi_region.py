@@ -17,13 +17,13 @@ from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.access.key_policies import new_key_policy
 from envelope_sdk.local_kms.call import Call, KeySource
 from envelope_sdk.local_kms.identifiers import Scope
+from envelope_sdk.local_kms.materials import replicate
 from envelope_sdk.local_kms.model import Key, KeyState, MultiRegionRole
 from envelope_sdk.local_kms.operations.keys import check_key_quota
 from envelope_sdk.local_kms.operations.metadata import key_metadata
 from envelope_sdk.local_kms.operations.tags import checked_tags
 from envelope_sdk.local_kms.parameters import MAX_DESCRIPTION, Parameters
 from envelope_sdk.local_kms.store.contract import WriteTransaction
-from envelope_sdk.primitives.aead import wipe
 
 __all__ = ["replicate_key", "update_primary_region"]
 
@@ -53,8 +53,7 @@ def replicate_key(call: Call) -> dict[str, Any]:
         check_key_quota(call, wanted.scope, transaction)
         replica = _replica(primary, wanted, policy, call.now)
         transaction.add_key(replica, wanted.tags)
-        if replica.material_id is not None:
-            _copy_materials(transaction, primary, replica.scope)
+        replicate(transaction, primary, replica.scope)
         related = transaction.related(primary.scope.account, primary.key_id)
     call.keys = (*call.keys, replica)
     metadata = key_metadata(replace(replica, state=KeyState.CREATING, material_id=None), related)
@@ -148,17 +147,6 @@ def _replica(primary: Key, wanted: _Wanted, policy: str, now: datetime) -> Key:
         rotation_days=None,
         next_rotation=None,
     )
-
-
-def _copy_materials(transaction: WriteTransaction, primary: Key, scope: Scope) -> None:
-    for record in transaction.materials(primary.scope, primary.key_id):
-        material = transaction.material(primary.scope, record.material_id)
-        if material is None:
-            continue
-        try:
-            transaction.add_material(scope, record, material.secret)
-        finally:
-            wipe(memoryview(material.secret))
 
 
 def _placed_anew(key: Key, former: Key, region: str) -> Key:
