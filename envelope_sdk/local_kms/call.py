@@ -417,5 +417,7 @@ class Call:
     def _check_reference(self, reference: Reference, name: str, *, aliases: bool) -> None:
         if reference.region != self.scope.region:
             raise faults.not_found(f"Invalid arn {reference.region}")
-        if not reference.well_formed or (reference.alias and not aliases):
+        if reference.alias and not aliases:
+            raise faults.alias_not_taken()
+        if not reference.well_formed:
             raise faults.malformed_key_id(name)

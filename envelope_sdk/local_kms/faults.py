@@ -15,6 +15,8 @@ __all__ = [
     "alias_exists",
     "alias_not_found",
     "automatic_rotation_soon",
+    "alias_not_taken",
+    "asymmetric_for_data_key",
     "disabled",
     "dependency_timeout",
     "dry_run",
@@ -101,8 +103,9 @@ def key_not_found(arn: str) -> KmsServiceError:
 
 
 def malformed_key_id(text: str) -> KmsServiceError:
-    """Neither a key id nor an alias name; also an alias where only keys are taken."""
-    return not_found(f"Invalid keyId '{text}'")
+    """Neither a key id nor an alias name. AWS quotes it where it is not within an ARN."""
+    shown = text.partition(":key/")[2] if text.startswith("arn:") else f"'{text}'"
+    return not_found(f"Invalid keyId {shown}")
 
 
 def alias_not_found(arn: str) -> KmsServiceError:
@@ -113,6 +116,11 @@ def alias_not_found(arn: str) -> KmsServiceError:
 def invalid_arn(text: str) -> KmsServiceError:
     """Not an ARN of a key or alias, for the operations whose model has this error."""
     return KmsServiceError("InvalidArnException", f"Invalid arn {text}")
+
+
+def alias_not_taken() -> KmsServiceError:
+    """An alias where only keys are taken."""
+    return KmsServiceError("InvalidArnException", "Key Aliases are not supported for this operation.")
 
 
 def alias_exists(arn: str) -> KmsServiceError:
@@ -203,6 +211,11 @@ def usage(arn: str, key_usage: str, operation: str) -> KmsServiceError:
     """The key is for something else."""
     message = f"{arn} key usage is {key_usage} which is not valid for {operation}."
     return KmsServiceError("InvalidKeyUsageException", message)
+
+
+def asymmetric_for_data_key() -> KmsServiceError:
+    """A data key under a key that is for encryption, but not symmetric."""
+    return KmsServiceError("InvalidKeyUsageException", "You cannot generate a data key with an asymmetric CMK")
 
 
 def algorithm_mismatch(algorithm: str, key_spec: str) -> KmsServiceError:

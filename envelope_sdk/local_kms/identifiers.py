@@ -88,7 +88,8 @@ class Reference:
         """Whether ``name`` could be the name of a key or alias at all."""
         if self.alias:
             return len(self.name) > len(ALIAS_PREFIX)
-        return is_key_id(self.name)
+        # AWS looks for keys with capital letters in their ids too, and finds none.
+        return is_key_id(self.name.lower())
 
 
 def is_key_id(text: str) -> bool:

@@ -4,7 +4,7 @@ AWS checks all constraints first and reports every one that fails in one text. A
 once, and so is a parameter that the operation does not have: nothing a caller says is ignored.
 
 Source of the numbers and enumerations: the service model (2014-11-01) as botocore 1.44 has it. AWS prints enumerations
-in an order of its own; this prints the model's.
+in an order of its own; where that is recorded this has it, and otherwise the model's.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = [
     "INCLUDE_KEY_MATERIAL",
     "KEY_AGREEMENT_ALGORITHMS",
     "KEY_USAGES",
+    "LISTED_DATA_KEY_SPECS",
     "MAC_ALGORITHMS",
     "MAX_DESCRIPTION",
     "MAX_GRANT_TOKEN",
@@ -64,7 +65,7 @@ RESOURCE_OWNERS: Final = ("SELF", "OTHER_ACCOUNTS_VIA_RAM")
 ORIGINS: Final = ("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE")
 """``Origin`` of CreateKey."""
 
-ENCRYPTION_ALGORITHMS: Final = ("SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE")
+ENCRYPTION_ALGORITHMS: Final = ("RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE", "SYMMETRIC_DEFAULT")
 """``EncryptionAlgorithm`` of Encrypt, Decrypt and ReEncrypt."""
 
 DRY_RUN_MODIFIERS: Final = ("IGNORE_CIPHERTEXT",)
@@ -72,6 +73,13 @@ DRY_RUN_MODIFIERS: Final = ("IGNORE_CIPHERTEXT",)
 
 DATA_KEY_SPECS: Final = ("AES_256", "AES_128")
 """``KeySpec`` of GenerateDataKey."""
+
+LISTED_DATA_KEY_SPECS: Final = (
+    *("RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1"),
+    *("ECC_NIST_EDWARDS25519", "SYMMETRIC_DEFAULT", "HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512", "SM2"),
+    *("ML_DSA_44", "ML_DSA_65", "ML_DSA_87"),
+)
+"""What AWS says that ``KeySpec`` of GenerateDataKey can be: other specs than it takes."""
 
 DATA_KEY_PAIR_SPECS: Final = (
     *("RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1", "SM2"),
@@ -82,7 +90,7 @@ DATA_KEY_PAIR_SPECS: Final = (
 SIGNING_ALGORITHMS: Final = (
     *("RSASSA_PSS_SHA_256", "RSASSA_PSS_SHA_384", "RSASSA_PSS_SHA_512", "RSASSA_PKCS1_V1_5_SHA_256"),
     *("RSASSA_PKCS1_V1_5_SHA_384", "RSASSA_PKCS1_V1_5_SHA_512", "ECDSA_SHA_256", "ECDSA_SHA_384", "ECDSA_SHA_512"),
-    *("SM2DSA", "ML_DSA_SHAKE_256", "ED25519_SHA_512", "ED25519_PH_SHA_512"),
+    *("ED25519_SHA_512", "ED25519_PH_SHA_512", "SM2DSA", "ML_DSA_SHAKE_256"),
 )
 """``SigningAlgorithm`` of Sign and Verify."""
 
@@ -137,6 +145,8 @@ _MAX_ATTESTATION: Final = 262144
 _MAX_TAG_VALUE: Final = 256
 _MAX_GRANT_TOKENS: Final = 10
 _NUMBER_BITS: Final = 31
+_SENSITIVE: Final = frozenset({"Message", "Plaintext"})
+"""Blobs that the model calls sensitive: AWS does not even say that they are null."""
 _NO_STRINGS: Final[Mapping[str, str]] = {}
 
 
@@ -205,20 +215,29 @@ class Parameters:
 
     def key_id(self, name: str = "KeyId") -> str:
         """Take the name of a key that has to be given."""
-        return self.text(name, MAX_KEY_ID, required=True) or ""
+        return self.optional_key_id(name, required=True) or ""
+
+    def optional_key_id(self, name: str = "KeyId", *, required: bool = False) -> str | None:
+        """Take the name of a key, of ASCII characters."""
+        text = self.text(name, MAX_KEY_ID, required=required)
+        if text is not None and not (text and text.isascii()):
+            self._problem(f"Value '{text}'", name, r"Member must satisfy regular expression pattern: ^\p{ASCII}+$")
+        return text
 
     def policy(self, *, required: bool = False) -> str | None:
         """Take ``Policy``, a key policy's text."""
         return self.text("Policy", _MAX_POLICY, pattern=_POLICY, required=required)
 
-    def choice(self, name: str, allowed: Sequence[str], *, required: bool = False) -> str | None:
-        """Take one of a few strings."""
+    def choice(
+        self, name: str, allowed: Sequence[str], *, listed: Sequence[str] = (), required: bool = False
+    ) -> str | None:
+        """Take one of a few strings; ``listed`` are those that the text of a failure names, if others."""
         value = self._take(name, required=required)
         if value is None:
             return None
         text = _string(value, name)
         if text not in allowed:
-            rule = f"Member must satisfy enum value set: [{', '.join(allowed)}]"
+            rule = f"Member must satisfy enum value set: [{', '.join(listed or allowed)}]"
             self._problem(f"Value '{text}'", name, rule)
         return text
 
@@ -245,7 +264,7 @@ class Parameters:
 
     def data(self, name: str, maximum: int, *, required: bool = True) -> bytes:
         """Take 1 to ``maximum`` bytes; the text of a failure does not repeat them. Left out they are none."""
-        value = self._take(name, required=required)
+        value = self._take(name, required=required, shown="Value" if name in _SENSITIVE else "Value null")
         if value is None:
             return b""
         if not isinstance(value, bytes | bytearray | memoryview):
@@ -368,10 +387,10 @@ class Parameters:
             return
         self.bounded_strings("GrantTokens", 1, MAX_GRANT_TOKEN, most=_MAX_GRANT_TOKENS)
 
-    def _take(self, name: str, *, required: bool = False) -> Any:
+    def _take(self, name: str, *, required: bool = False, shown: str = "Value null") -> Any:
         value = self._left.pop(name, None)
         if value is None and required:
-            self._problem("Value null", name, "Member must not be null")
+            self._problem(shown, name, "Member must not be null")
         return value
 
     def _list(self, name: str, *, required: bool = False) -> Sequence[object]:

@@ -22,24 +22,27 @@ _RAW: Final = "RAW"
 _DIGEST: Final = "DIGEST"
 _EXTERNAL_MU: Final = "EXTERNAL_MU"
 _ED25519_PH: Final = "ED25519_PH_SHA_512"
+_ML_DSA: Final = "ML_DSA_SHAKE_256"
 _HASHES: Final[Mapping[str, HashAlgorithm]] = {"SHA_256": SHA256(), "SHA_384": SHA384(), "SHA_512": SHA512()}
 _MESSAGE_TYPES: Final[Mapping[str, Sequence[str]]] = {
     "ED25519_SHA_512": (_RAW,),
     _ED25519_PH: (_DIGEST,),
-    "ML_DSA_SHAKE_256": (_RAW, _EXTERNAL_MU),
+    _ML_DSA: (_RAW, _EXTERNAL_MU),
 }
 _HASHED: Final = (_RAW, _DIGEST)
 _MU_LENGTH: Final = 64
 
 
-def check_message(algorithm: str, message_type: str, message: bytes) -> None:
-    """Raise what is wrong with a message to sign or verify.
+def check_message(spec: str, algorithm: str, message_type: str, message: bytes) -> None:
+    """Raise what is wrong with a message to sign or verify with a key of this spec.
 
     Raises:
         KmsServiceError: ValidationException; UnsupportedOperationException for what ``cryptography`` cannot do.
     """
     if message_type not in _MESSAGE_TYPES.get(algorithm, _HASHED):
-        raise faults.validation(f"Message type {message_type} is incompatible with algorithm {algorithm}.")
+        # AWS names the spec where specs share the algorithm.
+        culprit = f"key spec {spec}" if algorithm == _ML_DSA else f"algorithm {algorithm}"
+        raise faults.validation(f"Message type {message_type} is incompatible with {culprit}.")
     if message_type == _DIGEST and len(message) != _hash(algorithm).digest_size:
         raise faults.validation(f"Digest is invalid length for algorithm {algorithm}.")
     if message_type == _EXTERNAL_MU and len(message) != _MU_LENGTH:

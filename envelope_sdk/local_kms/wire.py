@@ -29,7 +29,7 @@ CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 
 _TARGET: Final = "TrentService."
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_CAPITAL: Final = frozenset({"AccessDeniedException", "UnsupportedOperationException"})
+_CAPITAL: Final = frozenset({"AccessDeniedException"})
 """Errors that AWS is seen to send with ``Message``; the others have ``message``. Clients read either."""
 
 

@@ -231,7 +231,9 @@ class TestDataKeyLengths:
     def test_an_unknown_spec_is_refused(self, kms: LocalKms, key_id: str, refused: Any, operation: str) -> None:
         text = (
             "1 validation error detected: Value 'AES_512' at 'keySpec' failed to satisfy constraint: "
-            "Member must satisfy enum value set: [AES_256, AES_128]"
+            "Member must satisfy enum value set: [RSA_2048, RSA_3072, RSA_4096, ECC_NIST_P256, ECC_NIST_P384, "
+            "ECC_NIST_P521, ECC_SECG_P256K1, ECC_NIST_EDWARDS25519, SYMMETRIC_DEFAULT, HMAC_224, HMAC_256, HMAC_384, "
+            "HMAC_512, SM2, ML_DSA_44, ML_DSA_65, ML_DSA_87]"
         )
         with refused("ValidationException", text):
             getattr(kms, operation)(KeyId=key_id, KeySpec="AES_512")

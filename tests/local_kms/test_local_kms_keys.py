@@ -287,11 +287,20 @@ class TestNames:
 
     def test_an_empty_name_fails_its_constraint(self, kms: LocalKms, refused: Any, operation: str) -> None:
         text = (
-            "1 validation error detected: Value '' at 'keyId' failed to satisfy constraint: "
-            "Member must have length greater than or equal to 1"
+            "2 validation errors detected: Value '' at 'keyId' failed to satisfy constraint: "
+            "Member must have length greater than or equal to 1; Value '' at 'keyId' failed to satisfy constraint: "
+            r"Member must satisfy regular expression pattern: ^\p{ASCII}+$"
         )
         with refused("ValidationException", text):
             getattr(kms, operation)(KeyId="")
+
+    def test_a_name_outside_ascii_fails_its_constraint(self, kms: LocalKms, refused: Any, operation: str) -> None:
+        text = (
+            "1 validation error detected: Value 'キー' at 'keyId' failed to satisfy constraint: "
+            r"Member must satisfy regular expression pattern: ^\p{ASCII}+$"
+        )
+        with refused("ValidationException", text):
+            getattr(kms, operation)(KeyId="キー")
 
     def test_none_fails_its_constraint(self, kms: LocalKms, refused: Any, operation: str) -> None:
         text = (
@@ -305,7 +314,7 @@ class TestNames:
 @pytest.mark.parametrize("form", ["alias/a", "arn:aws:kms:us-east-1:000000000000:alias/a"])
 def test_what_changes_a_key_takes_no_alias(kms: LocalKms, key_id: str, refused: Any, operation: str, form: str) -> None:
     kms.create_alias(AliasName="alias/a", TargetKeyId=key_id)
-    with refused("NotFoundException", f"Invalid keyId '{form}'"):
+    with refused("InvalidArnException", "Key Aliases are not supported for this operation."):
         getattr(kms, operation)(KeyId=form)
 
 

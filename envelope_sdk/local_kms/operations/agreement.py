@@ -14,7 +14,7 @@ from envelope_sdk.local_kms.ciphertext import MAX_BLOB
 from envelope_sdk.local_kms.key_pairs import CURVES
 from envelope_sdk.local_kms.kinds import AGREE, ENCAPSULATE
 from envelope_sdk.local_kms.model import Key
-from envelope_sdk.local_kms.operations.using import check_use, key_pair, stop_if
+from envelope_sdk.local_kms.operations.using import admit_to, key_pair, stop_if
 from envelope_sdk.local_kms.parameters import (
     ENCAPSULATION_ALGORITHMS,
     KEY_AGREEMENT_ALGORITHMS,
@@ -35,7 +35,7 @@ def derive_shared_secret(call: Call) -> dict[str, Any]:
     parameters.check_recipient()
     dry_run = parameters.flag("DryRun")
     parameters.done()
-    key = check_use(call, call.key(name, call.view), AGREE, algorithm)
+    key = admit_to(call, call.find(name, call.view), AGREE, algorithm)
     peer = _peer(key, data)
     secret: bytes = key_pair(call, key).exchange(ec.ECDH(), peer)
     stop_if(dry_run)
@@ -50,7 +50,7 @@ def encapsulate(call: Call) -> dict[str, Any]:
     parameters.grant_tokens()
     dry_run = parameters.flag("DryRun")
     parameters.done()
-    key = check_use(call, call.key(name, call.view), ENCAPSULATE, algorithm)
+    key = admit_to(call, call.find(name, call.view), ENCAPSULATE, algorithm)
     # Before a dry run ends: the ``cryptography`` installed may have no such keys.
     secret, enclosed = key_pair(call, key).public_key().encapsulate()
     stop_if(dry_run)
@@ -72,7 +72,7 @@ def decapsulate(call: Call) -> dict[str, Any]:
     parameters.check_recipient()
     dry_run = parameters.flag("DryRun")
     parameters.done()
-    key = check_use(call, call.key(name, call.view), ENCAPSULATE, algorithm)
+    key = admit_to(call, call.find(name, call.view), ENCAPSULATE, algorithm)
     try:
         secret: bytes = key_pair(call, key).decapsulate(enclosed)
     except ValueError:

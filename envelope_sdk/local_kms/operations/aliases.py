@@ -13,7 +13,7 @@ from envelope_sdk.local_kms.identifiers import ALIAS_PREFIX
 from envelope_sdk.local_kms.managed import PREDEFINED, RESERVED
 from envelope_sdk.local_kms.model import Alias, Key
 from envelope_sdk.local_kms.operations.pages import Page, read_page
-from envelope_sdk.local_kms.parameters import MAX_KEY_ID, Parameters
+from envelope_sdk.local_kms.parameters import Parameters
 from envelope_sdk.local_kms.store.contract import ReadTransaction
 
 __all__ = ["create_alias", "delete_alias", "list_aliases", "update_alias"]
@@ -79,7 +79,7 @@ def delete_alias(call: Call) -> dict[str, Any]:
 def list_aliases(call: Call) -> dict[str, Any]:
     """List aliases in the order of their names, of one key or all: with all, also AWS's own that have no key yet."""
     parameters = Parameters(call.parameters)
-    key_name = parameters.text("KeyId", MAX_KEY_ID)
+    key_name = parameters.optional_key_id()
     read = read_page(parameters, "aliases", _DEFAULT_LIMIT, _MOST)
     parameters.done()
     page = read()

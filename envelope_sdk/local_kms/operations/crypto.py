@@ -13,15 +13,14 @@ from envelope_sdk.local_kms.kinds import ENCRYPT, SYMMETRIC
 from envelope_sdk.local_kms.model import Key
 from envelope_sdk.local_kms.operations.custom_key_stores import refuse_custom_key_store, takes_custom_key_store
 from envelope_sdk.local_kms.operations.rsa_encryption import check_plaintext, rsa_decrypt, rsa_encrypt
-from envelope_sdk.local_kms.operations.using import check_use, open_under, seal_under, stop_if
+from envelope_sdk.local_kms.operations.using import admit_to, check_fit, open_under, seal_under, stop_if
 from envelope_sdk.local_kms.parameters import (
     DATA_KEY_SPECS,
     DRY_RUN_MODIFIERS,
     ENCRYPTION_ALGORITHMS,
-    MAX_KEY_ID,
+    LISTED_DATA_KEY_SPECS,
     Parameters,
 )
-from envelope_sdk.local_kms.states import check_state
 
 __all__ = [
     "decrypt",
@@ -80,7 +79,7 @@ def encrypt(call: Call) -> dict[str, Any]:
     algorithm = parameters.choice("EncryptionAlgorithm", ENCRYPTION_ALGORITHMS) or SYMMETRIC
     dry_run = parameters.flag("DryRun")
     parameters.done()
-    key = check_use(call, call.key(name, call.view), ENCRYPT, algorithm)
+    key = admit_to(call, call.find(name, call.view), ENCRYPT, algorithm)
     _check_context(algorithm, context)
     _check_length(key, algorithm, plaintext)
     stop_if(dry_run)
@@ -98,7 +97,7 @@ def decrypt(call: Call) -> dict[str, Any]:
     context = parameters.context("EncryptionContext")
     parameters.grant_tokens()
     parameters.check_recipient()
-    name = parameters.text("KeyId", MAX_KEY_ID)
+    name = parameters.optional_key_id()
     algorithm = parameters.choice("EncryptionAlgorithm", ENCRYPTION_ALGORITHMS) or SYMMETRIC
     parameters.done()
     source = _source(call, given, name, algorithm)
@@ -118,7 +117,7 @@ def re_encrypt(call: Call) -> dict[str, Any]:
     parameters = Parameters(call.parameters)
     given = _given(parameters)
     source_context = parameters.context("SourceEncryptionContext")
-    source_name = parameters.text("SourceKeyId", MAX_KEY_ID)
+    source_name = parameters.optional_key_id("SourceKeyId")
     destination_name = parameters.key_id("DestinationKeyId")
     context = parameters.context("DestinationEncryptionContext")
     source_algorithm = parameters.choice("SourceEncryptionAlgorithm", ENCRYPTION_ALGORITHMS) or SYMMETRIC
@@ -129,7 +128,7 @@ def re_encrypt(call: Call) -> dict[str, Any]:
     key = call.find(destination_name, call.view)
     call.facts = {"kms:ReEncryptOnSameKey": key.arn == source.key.arn}
     _admit_source(call, source, "ReEncryptFrom")
-    check_use(call, call.admit(key, "ReEncryptTo"), ENCRYPT, algorithm)
+    admit_to(call, key, ENCRYPT, algorithm, "ReEncryptTo")
     _check_context(source_algorithm, source_context)
     _check_context(algorithm, context)
     stop_if(given.ignored)
@@ -171,7 +170,7 @@ def _data_key(call: Call, purpose: Purpose) -> tuple[Key, bytes, bytes]:
     name = parameters.key_id()
     context = parameters.context("EncryptionContext")
     number = parameters.number("NumberOfBytes", 1, _MAX_RANDOM)
-    spec = parameters.choice("KeySpec", DATA_KEY_SPECS)
+    spec = parameters.choice("KeySpec", DATA_KEY_SPECS, listed=LISTED_DATA_KEY_SPECS)
     parameters.grant_tokens()
     parameters.check_recipient()
     dry_run = parameters.flag("DryRun")
@@ -179,7 +178,9 @@ def _data_key(call: Call, purpose: Purpose) -> tuple[Key, bytes, bytes]:
     length = number if spec is None else _DATA_KEY_LENGTHS[spec]
     if length is None or (number is not None and spec is not None):
         raise faults.validation("Please specify either number of bytes or key spec.")
-    key = check_use(call, call.key(name, call.view), ENCRYPT, SYMMETRIC)
+    key = admit_to(call, call.find(name, call.view), ENCRYPT, None)
+    if key.spec != SYMMETRIC:
+        raise faults.asymmetric_for_data_key()
     stop_if(dry_run)
     plaintext = call.random(length)
     return key, plaintext, seal_under(call, key, purpose, plaintext, context)
@@ -212,7 +213,7 @@ def _source(call: Call, given: _Given, name: str | None, algorithm: str) -> _Sou
     named = None if name is None else call.find(name, call.view)
     if given.ignored and named is None:
         raise faults.validation("The key has to be named where the ciphertext is ignored.")
-    if named is not None and (given.ignored or (algorithm, named.spec) != (SYMMETRIC, SYMMETRIC)):
+    if named is not None and (given.ignored or algorithm != SYMMETRIC):
         return _Source(named, algorithm, None, given.data)
     if algorithm != SYMMETRIC:
         raise faults.validation(f"A KeyId is required to decrypt with {algorithm}: the ciphertext names no key.")
@@ -239,7 +240,7 @@ def _maker(call: Call, blob: Blob) -> Key | None:
 
 
 def _admit_source(call: Call, source: _Source, action: str) -> None:
-    """Check that the caller may decrypt with the key, that it is fit for it, and that the blob is one of its own.
+    """Check that the caller may decrypt with the key, that the blob is one of its own, and that it is fit for it.
 
     Who names no key and may not use the one that the blob was made with does not learn that there is one.
     """
@@ -249,14 +250,11 @@ def _admit_source(call: Call, source: _Source, action: str) -> None:
         if source.named or error.code != "AccessDeniedException":
             raise
         raise faults.unknown_material(named=False) from None
-    check_state(call.operation, source.key)
-    check_use(call, source.key, ENCRYPT, source.algorithm)
-    if source.blob is None or source.maker is source.key:
-        return
-    if source.maker is None:
+    if source.blob is not None and source.maker is None:
         raise faults.unknown_material(named=True)
-    if source.maker.arn != source.key.arn:
+    if source.maker is not None and source.maker.arn != source.key.arn:
         raise faults.incorrect_key()
+    check_fit(call, source.key, ENCRYPT, source.algorithm)
 
 
 def _decrypted(call: Call, source: _Source, context: Mapping[str, str]) -> bytes:
@@ -279,4 +277,4 @@ def _check_length(key: Key, algorithm: str, plaintext: bytes) -> None:
 def _check_context(algorithm: str, context: Mapping[str, str]) -> None:
     """Refuse a context that RSA could not bind: a caller who gives one relies on it."""
     if context and algorithm != SYMMETRIC:
-        raise faults.validation("An encryption context cannot be given with an asymmetric key.")
+        raise faults.validation("EncryptionContext is not supported when encrypting/decrypting with asymmetric CMKs.")

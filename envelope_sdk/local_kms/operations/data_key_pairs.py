@@ -8,7 +8,7 @@ from envelope_sdk.local_kms.call import Call
 from envelope_sdk.local_kms.ciphertext import Purpose
 from envelope_sdk.local_kms.key_pairs import check_available, new_key_pair, private_der, public_der
 from envelope_sdk.local_kms.kinds import ENCRYPT, SYMMETRIC
-from envelope_sdk.local_kms.operations.using import check_use, seal_under, stop_if
+from envelope_sdk.local_kms.operations.using import admit_to, seal_under, stop_if
 from envelope_sdk.local_kms.parameters import DATA_KEY_PAIR_SPECS, Parameters
 
 __all__ = ["generate_data_key_pair", "generate_data_key_pair_without_plaintext"]
@@ -36,7 +36,7 @@ def _data_key_pair(call: Call, purpose: Purpose) -> tuple[dict[str, Any], bytes]
     parameters.check_recipient()
     dry_run = parameters.flag("DryRun")
     parameters.done()
-    key = check_use(call, call.key(name, call.view), ENCRYPT, SYMMETRIC)
+    key = admit_to(call, call.find(name, call.view), ENCRYPT, SYMMETRIC)
     check_available(spec)
     stop_if(dry_run)
     pair = new_key_pair(spec, call.random)

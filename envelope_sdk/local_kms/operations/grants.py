@@ -22,7 +22,7 @@ from envelope_sdk.local_kms.operations.grant_parameters import (
 )
 from envelope_sdk.local_kms.operations.pages import read_page
 from envelope_sdk.local_kms.operations.using import stop_if
-from envelope_sdk.local_kms.parameters import MAX_GRANT_TOKEN, MAX_KEY_ID, Parameters
+from envelope_sdk.local_kms.parameters import MAX_GRANT_TOKEN, Parameters
 from envelope_sdk.local_kms.policy import Caller, not_let_in
 from envelope_sdk.local_kms.store.contract import WriteTransaction
 
@@ -105,7 +105,7 @@ def retire_grant(call: Call) -> dict[str, Any]:
     """Remove a grant, named by its token or its key and id, on behalf of whom the grant lets do so."""
     parameters = Parameters(call.parameters)
     token = parameters.text("GrantToken", MAX_GRANT_TOKEN)
-    name = parameters.text("KeyId", MAX_KEY_ID)
+    name = parameters.optional_key_id()
     grant_id = parameters.text("GrantId", MAX_GRANT_ID)
     dry_run = parameters.flag("DryRun")
     parameters.done()

@@ -15,7 +15,7 @@ from envelope_sdk.local_kms.ciphertext import MAX_BLOB, MAX_PLAINTEXT
 from envelope_sdk.local_kms.key_pairs import hmac_secret, public_der
 from envelope_sdk.local_kms.kinds import MAC, SIGN, SYMMETRIC, algorithm_lists, named
 from envelope_sdk.local_kms.model import Key
-from envelope_sdk.local_kms.operations.using import check_use, key_pair, stop_if, with_secret
+from envelope_sdk.local_kms.operations.using import admit_to, key_pair, stop_if, with_secret
 from envelope_sdk.local_kms.parameters import MAC_ALGORITHMS, MESSAGE_TYPES, SIGNING_ALGORITHMS, Parameters
 
 __all__ = ["generate_mac", "get_public_key", "sign", "verify", "verify_mac"]
@@ -36,7 +36,7 @@ def get_public_key(call: Call) -> dict[str, Any]:
     parameters.done()
     key = call.key(name, call.view)
     if key.spec == SYMMETRIC or key.usage == MAC:
-        raise faults.unsupported(f"{key.arn} key spec is {key.spec} which is not valid for {call.operation}.")
+        raise faults.unsupported("")
     return {
         "KeyId": key.arn,
         "PublicKey": public_der(key_pair(call, key)),
@@ -79,7 +79,7 @@ def generate_mac(call: Call) -> dict[str, Any]:
     name, algorithm, message = _to_authenticate(parameters)
     dry_run = parameters.flag("DryRun")
     parameters.done()
-    key = check_use(call, call.key(name, call.view), MAC, algorithm)
+    key = admit_to(call, call.find(name, call.view), MAC, algorithm)
     mac = _hmac(call, key, algorithm, message)
     stop_if(dry_run)
     return {"KeyId": key.arn, "Mac": mac, "MacAlgorithm": algorithm}
@@ -92,7 +92,7 @@ def verify_mac(call: Call) -> dict[str, Any]:
     mac = parameters.data("Mac", MAX_BLOB)
     dry_run = parameters.flag("DryRun")
     parameters.done()
-    key = check_use(call, call.key(name, call.view), MAC, algorithm)
+    key = admit_to(call, call.find(name, call.view), MAC, algorithm)
     if not bytes_eq(mac, _hmac(call, key, algorithm, message)):
         raise faults.invalid_mac()
     stop_if(dry_run)
@@ -105,13 +105,15 @@ def _to_sign(parameters: Parameters) -> tuple[str, str, str, bytes]:
     message = parameters.data("Message", MAX_PLAINTEXT)
     message_type = parameters.choice("MessageType", MESSAGE_TYPES) or "RAW"
     parameters.grant_tokens()
-    algorithm = parameters.choice("SigningAlgorithm", SIGNING_ALGORITHMS, required=True) or ""
+    # Not of the enumeration, and yet AWS looks at the key first.
+    allowed = (*SIGNING_ALGORITHMS, SYMMETRIC)
+    algorithm = parameters.choice("SigningAlgorithm", allowed, listed=SIGNING_ALGORITHMS, required=True) or ""
     return name, algorithm, message_type, message
 
 
 def _signing_key(call: Call, name: str, algorithm: str, message_type: str, message: bytes) -> Key:
-    key = check_use(call, call.key(name, call.view), SIGN, algorithm)
-    signatures.check_message(algorithm, message_type, message)
+    key = admit_to(call, call.find(name, call.view), SIGN, algorithm)
+    signatures.check_message(key.spec, algorithm, message_type, message)
     return key
 
 

@@ -13,25 +13,42 @@ from envelope_sdk.local_kms.key_pairs import load_key_pair
 from envelope_sdk.local_kms.kinds import algorithms
 from envelope_sdk.local_kms.materials import EXTERNAL
 from envelope_sdk.local_kms.model import Key
+from envelope_sdk.local_kms.states import check_state
 
-__all__ = ["check_use", "key_pair", "open_under", "seal_under", "stop_if", "with_secret"]
+__all__ = ["admit_to", "check_fit", "key_pair", "open_under", "seal_under", "stop_if", "with_secret"]
 
 _MESSAGE_ID = slice(0, 16)
 
 T = TypeVar("T")
 
 
-def check_use(call: Call, key: Key, usage: str, algorithm: str) -> Key:
-    """Return ``key``, which has to be for ``usage`` and ``algorithm``.
+def admit_to(call: Call, key: Key, usage: str, algorithm: str | None, action: str | None = None) -> Key:
+    """Return ``key`` if the caller may use it, and it is for ``usage``, in a state to be used, and for ``algorithm``.
+
+    In this order, which is AWS's.
+
+    Args:
+        call: the call.
+        key: which one.
+        usage: its ``KeyUsage``.
+        algorithm: what it is to be used with; ``None`` leaves that to the caller.
+        action: the permission to ask for, if not that of the operation's name.
 
     Raises:
-        KmsServiceError: InvalidKeyUsageException.
+        KmsServiceError: AccessDeniedException, InvalidKeyUsageException, or the state's error.
     """
+    call.permit(key, action)
+    check_fit(call, key, usage, algorithm)
+    return key
+
+
+def check_fit(call: Call, key: Key, usage: str, algorithm: str | None) -> None:
+    """Raise as :func:`admit_to` does of a key that the caller is known to be allowed to use."""
     if key.usage != usage:
         raise faults.usage(key.arn, key.usage, call.operation)
-    if algorithm not in algorithms(key):
+    check_state(call.operation, key)
+    if algorithm is not None and algorithm not in algorithms(key):
         raise faults.algorithm_mismatch(algorithm, key.spec)
-    return key
 
 
 def stop_if(dry_run: bool) -> None:

@@ -210,7 +210,7 @@ _BAD: dict[str, tuple[str, dict[str, Any]]] = {
     "a grantee that is no principal": ("InvalidArnException", {"GranteePrincipal": "alice"}),
     "somebody to retire it who is none": ("InvalidArnException", {"RetiringPrincipal": f"arn:aws:iam::{OURS}:alice"}),
     "a name with spaces": ("ValidationException", {"Name": "my grant"}),
-    "an alias": ("NotFoundException", {"KeyId": "alias/a"}),
+    "an alias": ("InvalidArnException", {"KeyId": "alias/a"}),
     "a token that is none": ("InvalidGrantTokenException", {"GrantTokens": ["token"]}),
 }
 

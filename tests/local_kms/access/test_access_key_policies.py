@@ -323,7 +323,7 @@ def test_every_key_has_one_policy(kms: LocalKms, key_id: str, refused: Any) -> N
 @pytest.mark.parametrize("operation", ["get_key_policy", "list_key_policies"])
 def test_policies_are_not_found_by_alias(kms: LocalKms, key_id: str, operation: str, refused: Any) -> None:
     kms.create_alias(AliasName="alias/a", TargetKeyId=key_id)
-    with refused("NotFoundException", "Invalid keyId 'alias/a'"):
+    with refused("InvalidArnException", "Key Aliases are not supported for this operation."):
         getattr(kms, operation)(KeyId="alias/a")
 
 
