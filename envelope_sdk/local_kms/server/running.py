@@ -88,6 +88,7 @@ class ServerProcess:
     Attributes:
         settings: as given.
         service: the KMS.
+        app: what answers requests (ASGI 3), for those who serve it by a server of their own.
         clock: the one that callers may move, if they may.
     """
 
@@ -132,7 +133,7 @@ class ServerProcess:
         self._log = Log(settings.log_format, notes, log)
         self._threads = ThreadPoolExecutor(_THREADS, "envelope-kms")
         self._stopping = False
-        app = App(
+        self.app = App(
             self.service,
             # Signatures are dated by the callers' clocks, which nobody moves. A record of each call, durable, takes as
             # long as a write to the store.
@@ -152,7 +153,7 @@ class ServerProcess:
             latency=Latency(settings.latency_seconds) if settings.latency_seconds else None,
             clock=self.clock,
         )
-        self._server = _Uvicorn(self._configuration(app))
+        self._server = _Uvicorn(self._configuration(self.app))
 
     def run(
         self, opened: socket.socket, ready: Callable[[], None], *, prepare: Callable[[], None] | None = None
