@@ -204,7 +204,11 @@ _NOT_REPLICATED: list[tuple[dict[str, Any], str, str | None]] = [
     ({"ReplicaRegion": NORTH, "Policy": "not json"}, "MalformedPolicyDocumentException", None),
     ({"ReplicaRegion": NORTH, "Tags": [{"TagKey": "AWS:a", "TagValue": ""}]}, "TagException", None),
     ({"ReplicaRegion": NORTH, "Description": "x" * 8193}, "ValidationException", None),
-    ({"ReplicaRegion": NORTH, "KeyId": "alias/a"}, "NotFoundException", "Invalid keyId 'alias/a'"),
+    (
+        {"ReplicaRegion": NORTH, "KeyId": "alias/a"},
+        "InvalidArnException",
+        "Key Aliases are not supported for this operation.",
+    ),
 ]
 
 

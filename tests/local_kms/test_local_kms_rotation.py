@@ -383,7 +383,7 @@ def test_an_alias_is_not_taken_and_unknown_keys_are_not_found(
     kms: LocalKms, key_id: str, refused: Any, method: str
 ) -> None:
     kms.create_alias(AliasName="alias/a", TargetKeyId=key_id)
-    with refused("NotFoundException", "Invalid keyId 'alias/a'"):
+    with refused("InvalidArnException", "Key Aliases are not supported for this operation."):
         getattr(kms, method)(KeyId="alias/a")
     with refused("InvalidArnException"):
         getattr(kms, method)(KeyId="arn:aws:sns:us-east-1:000000000000:key/x")

@@ -118,5 +118,5 @@ def test_reserved_tags_are_not_removed(kms: LocalKms, key_id: str, refused: Any)
 def test_no_alias_is_taken(kms: LocalKms, key_id: str, refused: Any, operation: str) -> None:
     kms.create_alias(AliasName="alias/a", TargetKeyId=key_id)
     given: dict[str, Any] = {"tag_resource": {"Tags": []}, "untag_resource": {"TagKeys": []}}.get(operation, {})
-    with refused("NotFoundException", "Invalid keyId 'alias/a'"):
+    with refused("InvalidArnException", "Key Aliases are not supported for this operation."):
         getattr(kms, operation)(KeyId="alias/a", **given)

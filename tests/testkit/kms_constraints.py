@@ -35,6 +35,14 @@ _FITTING = {
 }
 # Limits that are the service's, narrower than the model's.
 NARROWER = {("ScheduleKeyDeletion", "PendingWindowInDays"): (7, 30)}
+# Where the service names other members of an enumeration than the model has.
+_LISTED = {
+    "DataKeySpec": (
+        *("RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1"),
+        *("ECC_NIST_EDWARDS25519", "SYMMETRIC_DEFAULT", "HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512", "SM2"),
+        *("ML_DSA_44", "ML_DSA_65", "ML_DSA_87"),
+    ),
+}
 # What the model does not require, because dry runs need none, or since there are two ways to say it.
 _AS_GOOD_AS_REQUIRED = {
     "CreateGrant": ("GranteePrincipal",),
@@ -79,7 +87,8 @@ def violations(operation: str) -> Iterator[Violation]:
     shape, base = input_of(operation), valid(operation)
     for name in shape.required_members:
         rest = {key: value for key, value in base.items() if key != name}
-        null = f"Value null at '{_camel(name)}' failed to satisfy constraint: Member must not be null"
+        shown = "Value" if shape.members[name].metadata.get("sensitive") else "Value null"
+        null = f"{shown} at '{_camel(name)}' failed to satisfy constraint: Member must not be null"
         yield Violation(f"{operation} {name} missing", operation, rest, [null])
     for name, member in shape.members.items():
         bounds = NARROWER.get((operation, name))
@@ -252,7 +261,11 @@ def _bound_rules(what: str, size: int, low: int | None, high: int | None) -> lis
 def _text_rules(shape: Shape, value: Any) -> list[str]:
     rules: list[str] = []
     if "enum" in shape.metadata and value not in shape.metadata["enum"]:
-        rules.append(f"Member must satisfy enum value set: [{', '.join(shape.metadata['enum'])}]")
+        rules.append(
+            f"Member must satisfy enum value set: [{', '.join(_LISTED.get(shape.name, shape.metadata['enum']))}]"
+        )
+    if shape.name == "KeyIdType" and not (value and value.isascii()):
+        rules.append(r"Member must satisfy regular expression pattern: ^\p{ASCII}+$")
     pattern = shape.metadata.get("pattern")
     if pattern and not re.fullmatch(pattern, value):
         rules.append(f"Member must satisfy regular expression pattern: {pattern}")
