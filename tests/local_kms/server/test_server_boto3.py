@@ -61,7 +61,9 @@ def test_every_operation_is_answered_as_the_model_has_it(kms: Any) -> None:
         shape = _MODEL.operation_model(operation).output_shape
         assert shape is not None or not answer
         assert shape is None or not ParamValidator().validate(answer, shape).has_errors()
-    assert done == set(OPERATIONS) - (set() if available("ML_KEM_768") else {"Encapsulate", "Decapsulate"})
+    left_out = {operation for operation in OPERATIONS if "CustomKeyStore" in operation}
+    left_out |= set() if available("ML_KEM_768") else {"Encapsulate", "Decapsulate"}
+    assert done == set(OPERATIONS) - left_out
 
 
 def test_a_key_s_dates_are_times_to_the_millisecond(kms: Any) -> None:
