@@ -84,7 +84,7 @@ def test_a_symmetric_key_has_no_public_half(envelope: Any, key_id: str) -> None:
     ran = envelope("kms", "get-public-key", key_id)
 
     assert (ran.code == 0, ran.out, len(ran.lines)) == (False, b"", 1)
-    assert ran.lines[0].startswith("envelope: UnsupportedOperationException: ")
+    assert ran.lines == ["envelope: UnsupportedOperationException"]
 
 
 @pytest.mark.parametrize("command", ["disable-key", "enable-key", "schedule-key-deletion", "cancel-key-deletion"])
