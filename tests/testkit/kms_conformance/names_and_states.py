@@ -36,7 +36,7 @@ def cases() -> Iterator[Case]:
 
 def _spoiled(operation: str) -> Iterator[tuple[str, Callable[[Lab, str], str], str]]:
     foreign = "InvalidArnException" if operation in _MODEL_INVALID_ARN else "NotFoundException"
-    by_alias = "ok" if operation in TAKES_ALIASES else "NotFoundException"
+    by_alias = "ok" if operation in TAKES_ALIASES else "InvalidArnException"
     if operation == "CreateAlias":
         by_alias = "ValidationException"
     if operation != "CancelKeyDeletion":
