@@ -29,6 +29,7 @@ from envelope_sdk.local_kms.methods.tags import TagMethods
 from envelope_sdk.local_kms.methods.upkeep import UpkeepMethods
 from envelope_sdk.local_kms.options import DEFAULT_ACCOUNT, DEFAULT_REGION, Options, open_service
 from envelope_sdk.local_kms.policy import Caller
+from envelope_sdk.local_kms.service import system_clock
 from envelope_sdk.local_kms.store.contract import Store
 from envelope_sdk.local_kms.store.sources import RootKeySource
 from envelope_sdk.local_kms.store.sqlite import SqliteStore
@@ -99,6 +100,7 @@ class LocalKms(
         scope = _scope(options)
         with ExitStack() as opened:
             self._service = open_service(store, options, opened)
+            _plant(store, options, scope)
             self._owned: ExitStack | None = opened.pop_all()
         self._latency = options.get("latency")
         self._stand(scope, _root(scope), {})
@@ -271,6 +273,16 @@ class LocalKms(
             "RetryAttempts": 0,
         }
         return answer
+
+
+def _plant(store: Store, options: Options, scope: Scope) -> None:
+    seed = options.get("seed")
+    if seed is None:
+        return
+    from envelope_sdk.local_kms.seeding import Seed, plant
+
+    clock, random = options.get("clock", system_clock), options.get("random", system_random)
+    plant(store, Seed.load(seed, scope), clock=clock, random=random)
 
 
 def _root(scope: Scope) -> Caller:

@@ -40,6 +40,8 @@ class Options(TypedDict, total=False):
         limits: how many keys, aliases and so on there may be; as on AWS without.
         latency: how much longer each call takes; it sleeps in the calling thread.
         audit: the audit log that takes down every call: the path of one, or an open one, which stays open.
+        seed: a file of keys, aliases, policies and users that have to be there: see
+            :mod:`~envelope_sdk.local_kms.seeding`.
         grant_propagation: seconds until a new grant counts for callers who do not give its token: up to five minutes
             with AWS, none here unless told otherwise.
     """
@@ -52,6 +54,7 @@ class Options(TypedDict, total=False):
     limits: ResourceQuotas | None
     latency: Latency | None
     audit: AuditLog | str | os.PathLike[str] | None
+    seed: str | os.PathLike[str] | None
     grant_propagation: float
 
 

@@ -182,7 +182,7 @@ def test_what_is_not_said_is_as_the_settings_have_it() -> None:
     known = {field.name for field in fields(Settings)}
     for option in command.params:
         name = names.get(option.name or "", option.name or "")
-        if name not in ("auth", "store", "quotas_at"):
+        if name not in ("auth", "store", "quotas_at", "seed"):
             assert name in known
             default = option.to_info_dict()["default"]
             assert (default or getattr(usual, name)) == getattr(usual, name)

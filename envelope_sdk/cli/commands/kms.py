@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from envelope_sdk.cli.commands import kms_access, kms_records, kms_upkeep
+from envelope_sdk.cli.commands.kms_seed import seed
 from envelope_sdk.cli.commands.kms_simulate import simulate
 from envelope_sdk.cli.commands.serve import serve
 from envelope_sdk.cli.local_store import LocalStore
@@ -44,7 +45,7 @@ def command(ctx: click.Context, kms_store: str | None, root_key: str | None) -> 
 
 for _other in (
     *(kms_access.users, kms_access.groups, kms_access.roles, kms_access.access_keys, simulate),
-    *(kms_upkeep.rotate_root_key, kms_upkeep.backup, kms_upkeep.restore),
+    *(seed, kms_upkeep.rotate_root_key, kms_upkeep.backup, kms_upkeep.restore),
     *(kms_records.audit, kms_records.cost, serve),
 ):
     command.add_command(_other)

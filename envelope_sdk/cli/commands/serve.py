@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import click
 
+from envelope_sdk.cli.commands.kms_seed import plant_file
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.terminal import say
 from envelope_sdk.errors import UsageError
@@ -64,6 +65,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, resolve_path=True)
     show_default=True,
     help="Seconds until a new grant counts without its token.",
 )
+@click.option("--seed", type=_FILE, metavar="FILE", help="Make the keys, policies and users named there at start.")
 @click.option("--test-clock", is_flag=True, help="Let callers move the clock: POST /_envelope/clock.")
 @click.option("--max-body", type=click.IntRange(1), default=2**20, show_default=True, help="Bytes of a request's body.")
 @click.option(
@@ -81,10 +83,13 @@ def serve(usual: LocalStore, /, store: str | None, **options: object) -> None:
         from envelope_sdk.cli.serving import run
     except ImportError as error:
         raise UsageError(str(error)) from None
+    seed = cast("str | None", options.pop("seed"))
     counted_at = cast("str | None", options.pop("quotas_at"))
     settings = _settings(files.name, options)
     if counted_at and settings.quota_scale is None:
         raise UsageError("there are no quotas to count for: give --quotas, for instance 1")
+    if seed is not None:
+        plant_file(files, seed, settings.region, settings.account)
     run(settings, files, counted_at, lambda url: _announce(settings, url))
 
 

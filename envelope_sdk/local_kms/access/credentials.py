@@ -94,9 +94,9 @@ class KeyIssuer:
         """Return ``prefix`` and ``length`` letters and digits."""
         return prefix + base64.b32encode(self._random(20)).decode()[:length]
 
-    def issue(self, caller: Caller) -> IssuedKey:
-        """Make a key for a user or root."""
-        key_id, secret = self.new_id("AKIA", 16), self._new_secret()
+    def issue(self, caller: Caller, key_id: str | None = None, secret: str | None = None) -> IssuedKey:
+        """Make a key for a user or root, of whatever is given."""
+        key_id, secret = key_id or self.new_id("AKIA", 16), secret or self._new_secret()
         self._put(key_id, caller, secret, None, None)
         return IssuedKey(key_id, secret)
 

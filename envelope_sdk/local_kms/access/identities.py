@@ -225,8 +225,15 @@ class Identities:
             transaction.put_identity(replace(identity, document=replace(document_of(identity), groups=wanted).text()))
 
     @_called("CreateAccessKey")
-    def create_access_key(self, arn: str) -> IssuedKey:
+    def create_access_key(
+        self, arn: str, *, access_key_id: str | None = None, secret_access_key: str | None = None
+    ) -> IssuedKey:
         """Make an access key for a user, or for the account's root user; its secret is shown this once.
+
+        Args:
+            arn: of the user or root user.
+            access_key_id: one that is known beforehand; one that is there already is replaced.
+            secret_access_key: likewise.
 
         Raises:
             KmsServiceError: NoSuchEntity.
@@ -237,7 +244,7 @@ class Identities:
             raise UsageError(f"only users have access keys: {arn}")
         if caller.kind is CallerKind.USER:
             self.get(arn)
-        return self._keys.issue(caller)
+        return self._keys.issue(caller, access_key_id, secret_access_key)
 
     def list_access_keys(self, arn: str) -> Sequence[str]:
         """Return the ids of a principal's access keys."""
