@@ -15,6 +15,7 @@ import moto
 import pytest
 
 from envelope_sdk import keyrings
+from envelope_sdk.local_kms.service import OPERATIONS
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,6 +40,30 @@ def test_the_python_example_leaves_only_ciphertext_and_keys(tmp_path: Path) -> N
 
     assert {path.name for path in tmp_path.iterdir()} == {"keys.db", "keys.db.rootkey", "orders.csv.enc"}
     assert b"amount" not in (tmp_path / "orders.csv.enc").read_bytes()
+
+
+def test_the_example_of_the_local_kms_runs(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", marked("local-kms")], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert run.stdout == "184\nTrue\n"
+
+
+def test_the_pages_that_the_readme_names_are_there() -> None:
+    pages = re.findall(r"\]\((?!https:)([A-Za-z][^)#]*)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+    assert len(pages) > 15
+    assert [page for page in pages if not (ROOT / page).exists()] == []
+
+
+def test_every_operation_of_the_api_is_there() -> None:
+    model = boto3.client("kms", region_name="us-east-1").meta.service_model
+    said = re.search(r"All (\d+) operations of the API", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+    assert said is not None
+    assert set(model.operation_names) <= set(OPERATIONS)
+    assert len(OPERATIONS) == int(said[1])
 
 
 @pytest.mark.slow
