@@ -131,6 +131,14 @@ def test_a_backup_comes_back(envelope: Any, message: bytes) -> None:
     assert _decrypts(envelope, message)
 
 
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_the_store_is_no_backup_of_itself(envelope: Any, message: bytes, command: str) -> None:
+    ran = envelope("kms", command, str(envelope.store))
+
+    assert (ran.code, len(ran.lines)) == (2, 1)
+    assert "is the key store itself" in ran.lines[0]
+
+
 def test_a_backup_comes_back_on_another_machine(envelope: Any, message: bytes) -> None:
     envelope.ok("kms", "backup", "copy.db")
     other = ("--kms-store", "other/place/kms.db", "--root-key", f"file:{envelope.store}.rootkey")
@@ -143,10 +151,12 @@ def test_files_that_are_there_are_left_alone_unless_asked_for(envelope: Any, mes
     envelope.write("copy.db", b"precious")
     ran = envelope("kms", "backup", "copy.db")
 
-    assert (ran.code, len(ran.lines), envelope.read("copy.db")) == (2, 1, b"precious")
+    assert (ran.code, len(ran.lines), envelope.read("copy.db")) == (2, 2, b"precious")
+    assert ran.lines[1] == "hint: --force replaces the file"
     envelope.ok("kms", "backup", "-f", "copy.db")
     refused = envelope("kms", "restore", "copy.db")
-    assert (refused.code, len(refused.lines)) == (2, 1)
+    assert (refused.code, len(refused.lines)) == (2, 2)
+    assert refused.lines[1] == "hint: --replace puts it aside"
     ran = envelope.ok("kms", "restore", "--replace", "copy.db")
     assert ran.lines[-1] == f"what was there before is {envelope.store}.replaced-1 now"
     assert _decrypts(envelope, message)
@@ -211,11 +221,18 @@ def test_a_database_is_backed_up_with_its_own_tools(envelope: Any, database: str
 
 
 def test_a_database_needs_a_root_key_to_be_named(envelope: Any, database: str) -> None:
-    del envelope.env["ENVELOPE_KMS_ROOT_KEY_FROM"]
-    ran = envelope("kms", "list-keys")
+    envelope.ok("kms", "create-key")
+    for arguments, how in (
+        (("rotate-root-key",), "--new-root-key"),
+        (("list-keys",), "--root-key or in ENVELOPE_KMS_ROOT_KEY_FROM"),
+        (("serve", "--port", "0"), "--root-key or in ENVELOPE_KMS_ROOT_KEY_FROM"),
+    ):
+        if how != "--new-root-key":
+            envelope.env.pop("ENVELOPE_KMS_ROOT_KEY_FROM", None)
+        ran = envelope("kms", *arguments)
 
-    assert (ran.code, len(ran.lines)) == (2, 1)
-    assert "needs a root key" in ran.lines[0]
+        assert (ran.code, len(ran.lines)) == (2, 1)
+        assert ran.lines[0].endswith(f"the PostgreSQL database, which needs a root key: name it with {how}")
 
 
 def test_a_database_that_is_not_there(envelope: Any, database: str) -> None:
