@@ -7,8 +7,8 @@
 - To a key of another account the caller's identity policies have to allow it too, as far as the permissions boundary
   and the session policies do.
 - Where there is no key (CreateKey, ListKeys, an alias), the identity policies decide alone.
-- The root user of an account has no identity policies, and needs none. An AWS service has none either: the key policy
-  or a grant names it.
+- The root user of an account has no identity policies, and needs none; session policies limit it as others. An AWS
+  service has none either: the key policy or a grant names it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from envelope_sdk.local_kms.policy.grants import Grant
 from envelope_sdk.local_kms.policy.names import ArnPattern, arn_parts
 from envelope_sdk.local_kms.policy.patterns import tokens_of
 from envelope_sdk.local_kms.policy.principals import Meant, meant
-from envelope_sdk.local_kms.policy.refusals import access_denied
+from envelope_sdk.local_kms.policy.refusals import access_denied, out_of_reach_text
 from envelope_sdk.local_kms.policy.requests import Request
 from envelope_sdk.local_kms.policy.statements import Statement
 
@@ -77,6 +77,8 @@ class Decision:
         if self.denied_by is None:
             return ""
         request, kind = self.request, self.denied_by.value
+        if self._is_hidden:
+            return out_of_reach_text(request.caller.arn, request.action.removeprefix("kms:"))
         text = (
             f"User: {request.caller.arn} is not authorized to perform: {request.action} on resource: {request.resource}"
         )
@@ -84,6 +86,17 @@ class Decision:
             return f"{text} because no {kind} allows the {request.action} action"
         article = "an" if self.denied_by is PolicyKind.IDENTITY else "a"
         return f"{text} with an explicit deny in {article} {kind}"
+
+    @property
+    def _is_hidden(self) -> bool:
+        """Whether the key is one of another account that does not let the caller in, whatever denied the request."""
+        request, policies = self.request, self.policies
+        if request.caller.account in ("", request.owner):
+            return False
+        if self.denied_by is PolicyKind.KEY or policies.key is None:
+            return self.denied_by is PolicyKind.KEY
+        denied = any(each.applies(request) for each in policies.key.denials)
+        return denied or _let_in(request, policies)[0] is Meant.NOT
 
     def error(self) -> KmsServiceError:
         """Return the ``AccessDeniedException`` of a denied request, to be raised."""
@@ -164,9 +177,10 @@ def _limit(request: Request, policies: Policies, let_in: Meant) -> PolicyKind | 
     if caller.kind is CallerKind.SERVICE:
         return None if let_in else PolicyKind.IDENTITY
     at_home = caller.account == request.owner
-    if caller.kind is CallerKind.ROOT or (let_in is Meant.DIRECTLY and at_home):
+    root = caller.kind is CallerKind.ROOT
+    if let_in is Meant.DIRECTLY and at_home and not root:
         return None
-    enough = let_in is Meant.ROLE and at_home
+    enough = root or (let_in is Meant.ROLE and at_home)
     if not enough and not _any_allows(policies.identity, request):
         return PolicyKind.IDENTITY
     if policies.boundary is not None and not _any_allows((policies.boundary,), request):
