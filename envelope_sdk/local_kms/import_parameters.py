@@ -49,7 +49,7 @@ _PADDINGS: Final[Mapping[str, RsaPadding]] = MappingProxyType(
 )
 # In tokens that are out, algorithms stand as their place here: only ever append.
 _NUMBERED: Final = ("RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "RSA_AES_KEY_WRAP_SHA_1", "RSA_AES_KEY_WRAP_SHA_256")
-_HEAD: Final = struct.Struct(">QB")
+_HEAD: Final = struct.Struct(">qB")
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 

@@ -179,6 +179,13 @@ def test_where_the_calendar_ends_within_a_day_there_are_no_parameters(
         kms.get_parameters_for_import(KeyId=empty, WrappingAlgorithm="RSAES_OAEP_SHA_1", WrappingKeySpec="RSA_2048")
 
 
+def test_a_clock_that_shows_a_time_before_1970_does_no_harm(kms: LocalKms, clock: Any) -> None:
+    clock.now = datetime(1969, 6, 1, tzinfo=UTC)
+    key_id = external(kms)
+    give(kms, key_id, FIRST, ValidTo=clock.now + timedelta(days=1))
+    assert described(kms, key_id)["ValidTo"] == clock.now + timedelta(days=1)
+
+
 def test_a_token_is_for_one_key(kms: LocalKms, empty: str, refused: Any) -> None:
     other = import_parameters(kms, external(kms), FIRST)
     with refused("InvalidImportTokenException", ""):

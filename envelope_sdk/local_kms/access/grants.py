@@ -94,7 +94,12 @@ def grant_of(record: GrantRecord) -> Grant:
 
 def grants_in_force(records: Iterable[GrantRecord], now: datetime, named: Sequence[str]) -> list[Grant]:
     """Return the grants that count: those that have spread, and those that a token of the call names by id."""
-    return [grant_of(record) for record in records if record.effective <= now or record.grant_id in named]
+    # Made and in force at once, it is so by any clock: another host's may be behind, and a host's own be set back.
+    return [
+        grant_of(record)
+        for record in records
+        if record.effective <= max(now, record.created) or record.grant_id in named
+    ]
 
 
 @dataclass(frozen=True, slots=True)

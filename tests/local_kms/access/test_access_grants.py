@@ -536,6 +536,24 @@ def test_the_time_to_spread_has_bounds(seconds: float) -> None:
         LocalKms.in_memory(grant_propagation=seconds)
 
 
+def test_without_a_time_to_spread_it_counts_on_a_clock_that_is_behind(
+    kms: LocalKms, key_id: str, alice: LocalKms, clock: Any
+) -> None:
+    grant(kms, key_id)
+    clock.advance(seconds=-2)
+    assert alice.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
+
+
+def test_a_time_to_spread_begins_with_the_grant_whatever_the_clock_shows(
+    slow: LocalKms, clock: Any, refused: Any
+) -> None:
+    key_id = slow.create_key()["KeyMetadata"]["KeyId"]
+    grant(slow, key_id)
+    clock.advance(days=-1)
+    with refused("AccessDeniedException"):
+        slow.acting_as(ALICE).encrypt(KeyId=key_id, Plaintext=b"x")
+
+
 def test_the_time_is_that_of_the_grant_s_making(slow: LocalKms, store: SqliteStore, clock: Any) -> None:
     key_id = slow.create_key()["KeyMetadata"]["KeyId"]
     grant(slow, key_id)
