@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -29,6 +31,7 @@ from envelope_sdk.errors import KeyStoreError, UsageError
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.server.background import BackgroundServer
 from envelope_sdk.local_kms.server.clocks import MovableClock
+from envelope_sdk.local_kms.server.logs import Complaints, KeyNotes, Log
 from envelope_sdk.local_kms.server.settings import Settings
 from envelope_sdk.local_kms.store.sqlite import SqliteStore
 from envelope_sdk.primitives.entropy import system_random
@@ -157,6 +160,15 @@ def test_a_request_is_a_line_of_the_log(start: Any) -> None:
     assert json.loads(server.lines[-2])["request_id"] == made["ResponseMetadata"]["RequestId"]
 
 
+def test_ipv4_addresses_at_a_socket_for_both_kinds_are_as_policies_have_them(start: Any) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no sockets for IPv4 and IPv6 at once")
+    server = start(host="::", anonymous_remote=True)
+    port = server.url.rpartition(":")[2]
+    assert post(f"http://127.0.0.1:{port}", "ListKeys", b"{}").status == 200
+    assert json.loads(server.lines[-1])["source_ip"] == "127.0.0.1"
+
+
 def test_a_refused_request_is_a_line_of_the_log_too(start: Any) -> None:
     server = start()
     post(server.url, "DescribeKey", b'{"KeyId":"alias/none"}')
@@ -173,6 +185,28 @@ def test_the_log_shows_nothing_of_what_was_sent(start: Any) -> None:
         post(server.url, secret, secret.encode(), {"User-Agent": secret, "X-Amz-Date": secret})
         assert len(server.lines) == 2
         assert secret not in "".join(server.lines)
+
+
+def test_what_is_no_http_is_a_line_of_the_log_in_its_form(start: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    server = start()
+    with connect(server.url) as connection:
+        connection.sendall(b"hello\r\n\r\n")
+        assert read_answer(connection)[0].status == 400
+    assert eventually(lambda: bool(server.lines))
+    line = json.loads(server.lines[0])
+    assert (line["event"], line["problem"]) == ("http", "Invalid HTTP request received.")
+    assert capfd.readouterr().err == ""
+
+
+def test_what_goes_wrong_around_a_call_is_told_without_a_traceback() -> None:
+    lines: list[str] = []
+    complaints = Complaints(Log("json", KeyNotes(), lines.append))
+    failed = (ValueError, ValueError("a plaintext"), None)
+    complaints.handle(logging.LogRecord("x", logging.ERROR, "x.py", 1, "Exception in %s\n", ("app",), failed))
+    line = json.loads(lines[0])
+    assert (line["event"], line["problem"], line["error"]) == ("http", "Exception in app", "ValueError")
+    assert "plaintext" not in lines[0]
+    assert "Traceback" not in lines[0]
 
 
 def test_the_log_may_be_text_or_off(start: Any) -> None:
@@ -311,6 +345,9 @@ _CONTRADICTORY: dict[str, dict[str, Any]] = {
     "no quotas": {"quota_scale": 0},
     "answers before the question": {"latency_seconds": -1},
     "grants before they are made": {"grant_propagation_seconds": -1},
+    "grants after a time that is none": {"grant_propagation_seconds": float("nan")},
+    "grants that never count": {"grant_propagation_seconds": float("inf")},
+    "a clock that strangers move": {"host": "0.0.0.0", "stored_access_keys": True, "test_clock": True},
     "no body": {"max_body": 0},
 }
 
@@ -321,7 +358,7 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
         Settings(**settings)
 
 
-@pytest.mark.parametrize("more", [{"access_keys": "/k"}, {"anonymous_remote": True}])
+@pytest.mark.parametrize("more", [{"access_keys": "/k"}, {"anonymous_remote": True, "test_clock": True}])
 def test_other_machines_may_call_where_somebody_said_so(more: dict[str, Any]) -> None:
     assert Settings(host="0.0.0.0", **more).host == "0.0.0.0"
 
