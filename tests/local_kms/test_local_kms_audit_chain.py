@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -482,6 +483,24 @@ def test_logs_open_twice_agree_on_one_chain(path: Path) -> None:
     two.close()
 
     assert (verify([path]).events, verify([path]).problems) == (7, ())
+
+
+@pytest.mark.parametrize("locked", [lambda path: path, head_path], ids=["log", "head"])
+def test_a_log_that_another_does_not_let_go_of_is_an_error_and_goes_on_later(
+    path: Path, locked: Callable[[Path], Path]
+) -> None:
+    file = LogFile(path, durable=False, max_size=1 << 20, patience=0.01)
+    file.append(EVENT)
+    with locked(path).open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(KeyStoreError, match=r"locked by another process for 0\.01 seconds"):
+            file.append(EVENT)
+        with pytest.raises(KeyStoreError, match="locked by another process"):
+            LogFile(path, durable=False, max_size=1 << 20, patience=0.01)
+    file.append(EVENT)
+    file.close()
+
+    assert verify([path]).problems == ()
 
 
 _WRITE = """
