@@ -203,6 +203,16 @@ def test_a_chain_made_anew_is_found_by_a_head_that_was_kept_elsewhere(path: Path
     ]
 
 
+def test_each_of_several_heads_of_one_event_has_to_be_right(path: Path) -> None:
+    head = _write(path, 3)
+    forged = Head(3, "0" * 64)
+
+    for heads in ([forged, head], [head, forged]):
+        assert _texts(verify([path], heads=heads)) == [
+            "audit.jsonl: line 3: event 3 is not the one that was noted elsewhere"
+        ]
+
+
 def test_a_head_of_more_than_there_is_is_found(path: Path) -> None:
     _write(path, 2)
 
@@ -358,6 +368,17 @@ def test_rotated_files_are_verified_wherever_they_are(path: Path, tmp_path: Path
     moved = [file.rename(archive / file.name) for file in parts(path)[:-1]]
 
     assert (verify([path, *reversed(moved)]).events, verify([path, *moved]).problems) == (4, ())
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_a_rotated_file_is_known_by_its_name_to_be_cut_off(path: Path, kept: int) -> None:
+    _write(path, 8, max_size=600)
+    part = parts(path)[0]
+    lines = part.read_bytes().splitlines(keepends=True)
+    part.write_bytes(b"".join(lines[:kept]))
+
+    missing = "event 4 is" if kept else "events 1 to 4 are"
+    assert [problem.text for problem in verify([part]).problems] == [f"{missing} missing at the end"]
 
 
 def test_the_chain_goes_on_after_a_crash_right_after_a_rotation(path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Final
 
 from envelope_sdk.local_kms.audit.chain import Head
 
-__all__ = ["head_path", "is_part", "parts", "read_head"]
+__all__ = ["head_path", "is_part", "last_number", "parts", "read_head"]
 
-_ROTATED: Final = re.compile(r"\.\d{15}(-\d+)?", re.ASCII)
+_ROTATED: Final = re.compile(r"\.(\d{15})(-\d+)?", re.ASCII)
 
 
 def parts(path: Path) -> list[Path]:
@@ -23,6 +23,12 @@ def parts(path: Path) -> list[Path]:
 def is_part(path: Path) -> bool:
     """Return whether a file is one that a log was rotated to, by its name."""
     return _ROTATED.fullmatch(path.suffix) is not None
+
+
+def last_number(path: Path) -> int:
+    """Return the number of the last event in a file that a log was rotated to, by its name; 0 for other files."""
+    found = _ROTATED.fullmatch(path.suffix)
+    return 0 if found is None else int(found[1])
 
 
 def head_path(path: Path) -> Path:
