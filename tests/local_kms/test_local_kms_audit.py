@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.audit import AuditLog, Query, read_events, verify
+from envelope_sdk.local_kms.audit.chain import MAX_LINE, START, line_of
 from envelope_sdk.local_kms.audit.events import MAX_EVENT, call_event, encoded, service_event
 from envelope_sdk.local_kms.audit.members import HIDDEN, READ_ONLY, SHOWN
 from envelope_sdk.local_kms.call import Call, Requester, ServiceEvent
@@ -533,6 +534,23 @@ def test_events_are_found_by_what_they_are(history: tuple[Path, str], query: Any
 @pytest.mark.parametrize("line", [b"{}\n", b"no json\n", b'{"chain": {"sequence": 1, "previous": 5}}\n', b"[]\n"])
 def test_a_line_that_is_none_is_an_error(path: Path, line: bytes) -> None:
     path.write_bytes(line)
+    with pytest.raises(KeyStoreError, match=r"line 1 of .* is none of an audit log"):
+        list(read_events([path]))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{"resources": [1]}, {"resources": {"a": 1}}, {"resources": 5}, {"userIdentity": "x"}, {"requestParameters": [1]}],
+    ids=str,
+)
+def test_an_event_whose_parts_are_not_what_they_are_called_is_an_error(path: Path, event: dict[str, Any]) -> None:
+    path.write_bytes(line_of(START, json.dumps(event).encode())[0])
+    with pytest.raises(KeyStoreError, match=r"line 1 of .* is none of an audit log"):
+        list(read_events([path]))
+
+
+def test_a_line_without_end_is_an_error(path: Path) -> None:
+    path.write_bytes(b"x" * (MAX_LINE + 1))
     with pytest.raises(KeyStoreError, match=r"line 1 of .* is none of an audit log"):
         list(read_events([path]))
 

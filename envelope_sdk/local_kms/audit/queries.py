@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from envelope_sdk.errors import KeyStoreError
-from envelope_sdk.local_kms.audit.chain import parse_line
+from envelope_sdk.local_kms.audit.chain import MAX_LINE, parse_line
 from envelope_sdk.local_kms.audit.parts import parts
 
 __all__ = ["Query", "read_events"]
@@ -80,8 +80,8 @@ def read_events(paths: Iterable[str | os.PathLike[str]], query: Query | None = N
     wanted = query or Query()
     for path in dict.fromkeys(part for given in paths for part in (parts(Path(given)) or [Path(given)])):
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
+            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), b""), 1):
+                if not line.endswith(b"\n") and len(line) < MAX_LINE:
                     # Still being written, or its writer was killed.
                     continue
                 try:
@@ -96,6 +96,16 @@ def read_events(paths: Iterable[str | os.PathLike[str]], query: Query | None = N
 
 def _event(line: bytes) -> dict[str, Any]:
     parsed = parse_line(line)
-    if parsed is None:
+    if parsed is None or not _is_shaped(parsed[2]):
         raise ValueError
     return parsed[2]
+
+
+def _is_shaped(event: Mapping[str, Any]) -> bool:
+    """Return whether what readers look into is what it is called: whoever may write the file may write anything."""
+    resources: object = event.get("resources") or []
+    return (
+        all(isinstance(event.get(name) or {}, dict) for name in ("userIdentity", "requestParameters"))
+        and isinstance(resources, list)
+        and all(isinstance(resource, dict) for resource in cast("list[object]", resources))
+    )
