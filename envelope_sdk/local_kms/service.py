@@ -155,6 +155,7 @@ class Service:
             random=random,
             authority=authority or PolicyAuthority(),
             quotas=quotas or Unlimited(),
+            journal=self._journal,
             limits=limits or ResourceQuotas(),
             usage=self._metering,
             grant_propagation=grant_propagation,
@@ -223,7 +224,7 @@ class Service:
         """
         now = self._now() if now is None else now
         next_due = self._catalogue.view().next_due()
-        events: Sequence[ServiceEvent] = () if next_due is None or next_due > now else self._settle(now)
+        events: Sequence[ServiceEvent] = [] if next_due is None or next_due > now else self._settle(now)
         self._metering.flush()
         return events
 

@@ -204,7 +204,7 @@ def test_what_the_service_does_by_itself_is_an_event_of_its_own_type() -> None:
 
     assert event["eventType"] == "AwsServiceEvent"
     assert event["userIdentity"] == {"accountId": "111122223333", "invokedBy": "AWS Internal"}
-    assert event["serviceEventDetails"] == {"rotationType": "AUTOMATIC"}
+    assert event["serviceEventDetails"] == {"rotationType": "AUTOMATIC", "keyId": _key().key_id}
     assert event["resources"][0]["ARN"] == _key().arn
     assert "requestID" not in event
 
@@ -354,6 +354,66 @@ def test_the_erasure_of_a_key_is_recorded(audited: LocalKms, clock: Any, path: P
     events = list(read_events([path], Query(event="DeleteKey")))
 
     assert [event["resources"][0]["ARN"] for event in events] == [metadata["Arn"]]
+
+
+def _rotations(path: Path) -> list[tuple[str, str, str | None]]:
+    events = [event for event in read_events([path]) if event["eventType"] == "AwsServiceEvent"]
+    return [
+        (event["eventName"], event["awsRegion"], event.get("serviceEventDetails", {}).get("rotationType"))
+        for event in events
+    ]
+
+
+def test_a_rotation_on_demand_is_an_event_beside_the_call(audited: LocalKms, path: Path) -> None:
+    key_id = audited.create_key()["KeyMetadata"]["KeyId"]
+    audited.rotate_key_on_demand(KeyId=key_id)
+
+    assert [event["eventName"] for event in read_events([path])] == ["CreateKey", "RotateKey", "RotateKeyOnDemand"]
+    assert _rotations(path) == [("RotateKey", "us-east-1", "ON_DEMAND")]
+
+
+@pytest.mark.parametrize("demanded", [True, False], ids=["on demand", "automatic"])
+def test_replicas_are_synchronized_when_their_primary_is_rotated(
+    audited: LocalKms, path: Path, clock: Any, demanded: bool
+) -> None:
+    key_id = audited.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    audited.replicate_key(KeyId=key_id, ReplicaRegion="us-west-2")
+    if demanded:
+        audited.rotate_key_on_demand(KeyId=key_id)
+    else:
+        audited.enable_key_rotation(KeyId=key_id, RotationPeriodInDays=90)
+        clock.advance(days=90)
+        audited.list_keys()
+
+    kind = "ON_DEMAND" if demanded else "AUTOMATIC"
+    assert _rotations(path) == [
+        ("RotateKey", "us-east-1", kind),
+        ("SynchronizeMultiRegionKey", "us-west-2", None),
+    ]
+
+
+def test_a_rotation_that_a_disabled_key_has_missed_is_an_event_when_it_is_enabled(
+    audited: LocalKms, path: Path, clock: Any
+) -> None:
+    key_id = audited.create_key()["KeyMetadata"]["KeyId"]
+    audited.enable_key_rotation(KeyId=key_id, RotationPeriodInDays=90)
+    audited.disable_key(KeyId=key_id)
+    clock.advance(days=91)
+    audited.list_keys()
+    assert _rotations(path) == []
+    audited.enable_key(KeyId=key_id)
+
+    assert _rotations(path) == [("RotateKey", "us-east-1", "AUTOMATIC")]
+
+
+def test_a_rotation_that_cannot_be_recorded_does_not_happen(store: SqliteStore, path: Path, refused: Any) -> None:
+    requester = Requester(Scope("000000000000", "us-east-1"), Caller.parse("arn:aws:iam::000000000000:root"), "r")
+    service = Service(store)
+    named = {"KeyId": service.call("CreateKey", {}, requester)["KeyMetadata"]["KeyId"]}
+    with _Full(path) as log, refused("KMSInternalException"):
+        Service(store, journal=log).call("RotateKeyOnDemand", named, requester)
+
+    assert service.call("ListKeyRotations", named, requester)["Rotations"] == []
 
 
 def test_what_is_throttled_is_recorded(store: SqliteStore, path: Path, last: Callable[[], dict[str, Any]]) -> None:

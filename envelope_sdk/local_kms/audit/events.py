@@ -106,7 +106,7 @@ def service_event(event: ServiceEvent) -> dict[str, Any]:
         "eventCategory": "Management",
     }
     if event.details:
-        made["serviceEventDetails"] = {**event.details}
+        made["serviceEventDetails"] = {**event.details, "keyId": event.key.key_id}
     return made
 
 
