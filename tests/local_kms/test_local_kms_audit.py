@@ -442,6 +442,18 @@ def test_a_call_that_the_store_fails_is_recorded(path: Path, last: Callable[[], 
         assert last()["errorCode"] == "KMSInternalException"
 
 
+def test_a_call_that_anything_else_fails_is_recorded(
+    store: SqliteStore, path: Path, last: Callable[[], dict[str, Any]]
+) -> None:
+    def no_random(_: int) -> bytes:
+        raise OSError("the source of randomness is gone")
+
+    with LocalKms(store, audit=path, random=no_random) as kms, pytest.raises(OSError, match="randomness"):
+        kms.generate_random(NumberOfBytes=1)
+
+    assert (last()["eventName"], last()["errorCode"]) == ("GenerateRandom", "KMSInternalException")
+
+
 def test_the_log_is_for_its_owner_only(audited: LocalKms, path: Path) -> None:
     audited.list_keys()
 
