@@ -209,6 +209,15 @@ def test_what_the_service_does_by_itself_is_an_event_of_its_own_type() -> None:
     assert "requestID" not in event
 
 
+@pytest.mark.parametrize("given", ["KeySpec", "CustomerMasterKeySpec", None])
+def test_the_spec_of_a_new_key_is_shown_by_both_its_names(given: str | None) -> None:
+    parameters = {given: "RSA_2048"} if given else {}
+    shown = call_event(_call("CreateKey", parameters), {}, None)["requestParameters"]
+
+    spec = "RSA_2048" if given else "SYMMETRIC_DEFAULT"
+    assert (shown["keySpec"], shown["customerMasterKeySpec"]) == (spec, spec)
+
+
 def test_changes_show_the_key_they_changed_though_the_answer_does_not() -> None:
     assert call_event(_call("DisableKey", {}), {}, None)["responseElements"] == {"keyId": _key().arn}
 

@@ -182,6 +182,11 @@ def _parameters(operation: str, parameters: Mapping[str, object]) -> dict[str, A
     }
     for name, value in DEFAULTS.get(operation, {}).items():
         shown.setdefault(name, value)
+    if operation == "CreateKey":
+        # Either name may be used, and both are shown.
+        spec = shown.get("keySpec") or shown.get("customerMasterKeySpec") or "SYMMETRIC_DEFAULT"
+        for name in ("keySpec", "customerMasterKeySpec"):
+            shown.setdefault(name, spec)
     return shown or None
 
 
