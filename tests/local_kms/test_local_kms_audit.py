@@ -222,6 +222,16 @@ def test_changes_show_the_key_they_changed_though_the_answer_does_not() -> None:
     assert call_event(_call("DisableKey", {}), {}, None)["responseElements"] == {"keyId": _key().arn}
 
 
+def test_an_alias_that_is_moved_shows_the_key_it_was_given_to(
+    audited: LocalKms, last: Callable[[], dict[str, Any]]
+) -> None:
+    before, after = (audited.create_key()["KeyMetadata"] for _ in range(2))
+    audited.create_alias(AliasName="alias/a", TargetKeyId=before["KeyId"])
+    audited.update_alias(AliasName="alias/a", TargetKeyId=after["KeyId"])
+
+    assert last()["responseElements"] == {"keyId": after["Arn"]}
+
+
 def test_grants_show_their_terms_and_no_token() -> None:
     parameters = {
         "KeyId": "k",

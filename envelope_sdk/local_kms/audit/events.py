@@ -195,7 +195,8 @@ def _answered(operation: str, answer: Mapping[str, Any], keys: Sequence[Key]) ->
         return None
     shown = {_lower(name): _value(name, answer[name]) for name in ANSWERED.get(operation, ()) if name in answer}
     if not shown and keys:
-        shown["keyId"] = keys[0].arn
+        # An alias that is moved comes to the key that it is taken from first: the one it is given to is meant.
+        shown["keyId"] = keys[-1 if operation == "UpdateAlias" else 0].arn
     return shown or None
 
 
