@@ -370,6 +370,15 @@ def test_rotated_files_are_verified_wherever_they_are(path: Path, tmp_path: Path
     assert (verify([path, *reversed(moved)]).events, verify([path, *moved]).problems) == (4, ())
 
 
+def test_no_event_is_left_out_by_a_reader_while_the_log_is_rotated(path: Path) -> None:
+    _write(path, 7, max_size=600)
+    events = read_events([path])
+    first = next(events)
+    _write(path, 3, max_size=600)
+
+    assert len([first, *events]) >= 7
+
+
 @pytest.mark.parametrize("kept", [0, 3])
 def test_a_rotated_file_is_known_by_its_name_to_be_cut_off(path: Path, kept: int) -> None:
     _write(path, 8, max_size=600)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from envelope_sdk.local_kms.audit.chain import MAX_LINE, START, Head, parse_line
-from envelope_sdk.local_kms.audit.parts import is_part, last_number, parts, read_head
+from envelope_sdk.local_kms.audit.parts import is_part, last_number, open_parts, read_head
 
 __all__ = ["Problem", "Verification", "verify"]
 
@@ -71,7 +71,7 @@ def verify(paths: Iterable[str | os.PathLike[str]], *, heads: Iterable[Head] = (
     kept = [head for head in map(read_head, given) if head is not None]
     chain = _Chain(first, [*kept, *heads], max(map(last_number, given), default=0))
     with ExitStack() as files:
-        for path, file in _in_order(given, files):
+        for path, file in open_parts(given, files):
             for number, line in enumerate(_lines(file), 1):
                 chain.follow(path, number, line)
     chain.end(given)
@@ -143,26 +143,6 @@ class _Chain:
 
 def _events(first: int, last: int) -> str:
     return f"event {first} is missing" if first == last else f"events {first} to {last} are missing"
-
-
-def _in_order(given: Sequence[Path], files: ExitStack) -> list[tuple[Path, BinaryIO]]:
-    """Open all files, and return them by the number of their first event, those without one at the end."""
-    while True:
-        names = _names(given)
-        opened = [(path, files.enter_context(path.open("rb"))) for path in names]
-        # If the log has been rotated meanwhile, one of them may be another file than its name says.
-        if _names(given) == names:
-            return sorted(opened, key=lambda item: _first(item[1]))
-
-
-def _names(given: Sequence[Path]) -> list[Path]:
-    return list(dict.fromkeys(part for path in given for part in (parts(path) or [path])))
-
-
-def _first(file: BinaryIO) -> float:
-    parsed = parse_line(file.readline(MAX_LINE))
-    file.seek(0)
-    return float("inf") if parsed is None else parsed[0].sequence
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
