@@ -166,6 +166,13 @@ def test_a_key_of_another_account_makes_the_event_a_shared_one() -> None:
     assert event["sharedEventID"]
 
 
+def test_a_refusal_of_another_accounts_key_is_told_to_the_callers_account_alone() -> None:
+    denied = KmsServiceError("AccessDeniedException", "no", operation="Decrypt", status=400)
+    event = call_event(_call("Decrypt", {}, keys=(_key("444455556666"),)), None, denied)
+
+    assert (event["errorCode"], "sharedEventID" in event) == ("AccessDenied", False)
+
+
 def test_reencryption_names_both_keys() -> None:
     other = _key(key_id="0987dcba-09fe-87dc-65ba-ab0987654321")
     call = _call("ReEncrypt", {"DestinationKeyId": other.key_id}, keys=(_key(), other))
