@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -261,6 +261,7 @@ class Surroundings:
         random: the source of key material, ids and nonces.
         authority: who may do what.
         quotas: how often.
+        journal: takes note of calls, and of what comes of them by itself.
         limits: how many things there may be.
         usage: who knows when keys were last used; ``None`` where nobody does.
         grant_propagation: how long a new grant takes to count for callers without its token.
@@ -270,6 +271,7 @@ class Surroundings:
     random: RandomSource
     authority: Authority
     quotas: Quotas
+    journal: Journal
     limits: ResourceQuotas
     usage: UsageRecords | None
     grant_propagation: timedelta
@@ -407,6 +409,15 @@ class Call:
         if not self._counted:
             self._counted = True
             self.around.quotas.take(self, key)
+
+    def note(self, events: Iterable[ServiceEvent]) -> None:
+        """Take note of what the service does on account of this call, before it is committed.
+
+        Raises:
+            KmsServiceError: KMSInternalException: it cannot be recorded.
+        """
+        for event in events:
+            self.around.journal.record_service_event(event)
 
     @property
     def _models_invalid_arn(self) -> bool:

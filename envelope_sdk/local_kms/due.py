@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from envelope_sdk.local_kms.call import ServiceEvent
-from envelope_sdk.local_kms.materials import erase, renew
+from envelope_sdk.local_kms.materials import erase, regions_of, renew
 from envelope_sdk.local_kms.model import Key, KeyState, Rotation
 from envelope_sdk.local_kms.replicas import erase_due
-from envelope_sdk.local_kms.store.contract import Store, WriteTransaction
+from envelope_sdk.local_kms.store.contract import ReadTransaction, Store, WriteTransaction
 from envelope_sdk.primitives.entropy import RandomSource
 
-__all__ = ["after", "resume", "settle"]
+__all__ = ["after", "resume", "rotations", "settle"]
 
 _ROTATING: Final = (KeyState.ENABLED, KeyState.UPDATING)
 
@@ -45,10 +45,21 @@ def settle(
     return events
 
 
-def resume(transaction: WriteTransaction, key: Key, now: datetime, random: RandomSource) -> None:
-    """Rotate a key that has just been enabled at once, where it has missed a rotation meanwhile."""
-    if key.rotation_days is not None and key.next_rotation is None:
-        _rotate_at(transaction, key, key.rotation_days, [now], random)
+def resume(transaction: WriteTransaction, key: Key, now: datetime, random: RandomSource) -> Sequence[ServiceEvent]:
+    """Rotate a key that has just been enabled at once, where it has missed a rotation; return what was done."""
+    if key.rotation_days is None or key.next_rotation is not None:
+        return ()
+    _rotate_at(transaction, key, key.rotation_days, [now], random)
+    return rotations(transaction, key, now, Rotation.AUTOMATIC)
+
+
+def rotations(transaction: ReadTransaction, key: Key, moment: datetime, rotation: Rotation) -> Sequence[ServiceEvent]:
+    """Return the events of a rotation: the key's own, and one in each Region that a replica of it follows in."""
+    replicas = [each for each in regions_of(transaction, key) if each.scope != key.scope]
+    return [
+        ServiceEvent("RotateKey", key, moment, {"rotationType": rotation.value}),
+        *(ServiceEvent("SynchronizeMultiRegionKey", replica, moment) for replica in replicas),
+    ]
 
 
 def after(moment: datetime, days: int) -> datetime | None:
@@ -80,8 +91,8 @@ def _rotate(transaction: WriteTransaction, now: datetime, random: RandomSource) 
             continue
         moments = _moments(key.next_rotation, key.rotation_days, now)
         _rotate_at(transaction, key, key.rotation_days, moments, random)
-        details = {"rotationType": Rotation.AUTOMATIC.value}
-        events += [ServiceEvent("RotateKey", key, moment, details) for moment in moments]
+        for moment in moments:
+            events += rotations(transaction, key, moment, Rotation.AUTOMATIC)
     return events
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
-from envelope_sdk.errors import KeyStoreError, KmsServiceError, LocalKmsError, UsageError
+from envelope_sdk.errors import KmsServiceError, LocalKmsError, UsageError
 from envelope_sdk.local_kms import due, faults
 from envelope_sdk.local_kms.access.authority import PolicyAuthority
 from envelope_sdk.local_kms.call import (
@@ -155,6 +155,7 @@ class Service:
             random=random,
             authority=authority or PolicyAuthority(),
             quotas=quotas or Unlimited(),
+            journal=self._journal,
             limits=limits or ResourceQuotas(),
             usage=self._metering,
             grant_propagation=grant_propagation,
@@ -262,8 +263,8 @@ class Service:
             answer = function(call)
         except KmsServiceError as error:
             raise self._failed(call, error) from None
-        except KeyStoreError:
-            # The caller learns of the store; the record, that the call was made and came to nothing.
+        except Exception:
+            # The caller learns of the store, or of what failed; the record, that the call was made and came to nothing.
             self._journal.record(call, None, faults.internal())
             raise
         self._journal.record(call, answer, None)

@@ -104,6 +104,15 @@ def test_what_a_caller_wrote_cannot_pass_for_a_line(envelope: Any, tmp_path: Pat
     assert len(envelope("kms", "audit", "show", path).text.splitlines()) == 1
 
 
+def test_a_line_that_somebody_made_up_is_an_error(envelope: Any, tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(b'{"chain":{"sequence":1,"previous":"%s"},"resources":[1]}\n' % (b"0" * 64))
+    done = envelope("kms", "audit", "show", path)
+
+    assert (done.code, done.text) == (4, "")
+    assert f"line 1 of {path} is none of an audit log" in done.err
+
+
 @pytest.fixture
 def month(tmp_path: Path) -> list[str]:
     """The arguments for a store in which a key was used in November 2026."""

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.audit import AuditLog, Query, read_events, verify
+from envelope_sdk.local_kms.audit.chain import MAX_LINE, START, line_of
 from envelope_sdk.local_kms.audit.events import MAX_EVENT, call_event, encoded, service_event
 from envelope_sdk.local_kms.audit.members import HIDDEN, READ_ONLY, SHOWN
 from envelope_sdk.local_kms.call import Call, Requester, ServiceEvent
@@ -165,6 +166,13 @@ def test_a_key_of_another_account_makes_the_event_a_shared_one() -> None:
     assert event["sharedEventID"]
 
 
+def test_a_refusal_of_another_accounts_key_is_told_to_the_callers_account_alone() -> None:
+    denied = KmsServiceError("AccessDeniedException", "no", operation="Decrypt", status=400)
+    event = call_event(_call("Decrypt", {}, keys=(_key("444455556666"),)), None, denied)
+
+    assert (event["errorCode"], "sharedEventID" in event) == ("AccessDenied", False)
+
+
 def test_reencryption_names_both_keys() -> None:
     other = _key(key_id="0987dcba-09fe-87dc-65ba-ab0987654321")
     call = _call("ReEncrypt", {"DestinationKeyId": other.key_id}, keys=(_key(), other))
@@ -203,13 +211,32 @@ def test_what_the_service_does_by_itself_is_an_event_of_its_own_type() -> None:
 
     assert event["eventType"] == "AwsServiceEvent"
     assert event["userIdentity"] == {"accountId": "111122223333", "invokedBy": "AWS Internal"}
-    assert event["serviceEventDetails"] == {"rotationType": "AUTOMATIC"}
+    assert event["serviceEventDetails"] == {"rotationType": "AUTOMATIC", "keyId": _key().key_id}
     assert event["resources"][0]["ARN"] == _key().arn
     assert "requestID" not in event
 
 
+@pytest.mark.parametrize("given", ["KeySpec", "CustomerMasterKeySpec", None])
+def test_the_spec_of_a_new_key_is_shown_by_both_its_names(given: str | None) -> None:
+    parameters = {given: "RSA_2048"} if given else {}
+    shown = call_event(_call("CreateKey", parameters), {}, None)["requestParameters"]
+
+    spec = "RSA_2048" if given else "SYMMETRIC_DEFAULT"
+    assert (shown["keySpec"], shown["customerMasterKeySpec"]) == (spec, spec)
+
+
 def test_changes_show_the_key_they_changed_though_the_answer_does_not() -> None:
     assert call_event(_call("DisableKey", {}), {}, None)["responseElements"] == {"keyId": _key().arn}
+
+
+def test_an_alias_that_is_moved_shows_the_key_it_was_given_to(
+    audited: LocalKms, last: Callable[[], dict[str, Any]]
+) -> None:
+    before, after = (audited.create_key()["KeyMetadata"] for _ in range(2))
+    audited.create_alias(AliasName="alias/a", TargetKeyId=before["KeyId"])
+    audited.update_alias(AliasName="alias/a", TargetKeyId=after["KeyId"])
+
+    assert last()["responseElements"] == {"keyId": after["Arn"]}
 
 
 def test_grants_show_their_terms_and_no_token() -> None:
@@ -355,6 +382,66 @@ def test_the_erasure_of_a_key_is_recorded(audited: LocalKms, clock: Any, path: P
     assert [event["resources"][0]["ARN"] for event in events] == [metadata["Arn"]]
 
 
+def _rotations(path: Path) -> list[tuple[str, str, str | None]]:
+    events = [event for event in read_events([path]) if event["eventType"] == "AwsServiceEvent"]
+    return [
+        (event["eventName"], event["awsRegion"], event.get("serviceEventDetails", {}).get("rotationType"))
+        for event in events
+    ]
+
+
+def test_a_rotation_on_demand_is_an_event_beside_the_call(audited: LocalKms, path: Path) -> None:
+    key_id = audited.create_key()["KeyMetadata"]["KeyId"]
+    audited.rotate_key_on_demand(KeyId=key_id)
+
+    assert [event["eventName"] for event in read_events([path])] == ["CreateKey", "RotateKey", "RotateKeyOnDemand"]
+    assert _rotations(path) == [("RotateKey", "us-east-1", "ON_DEMAND")]
+
+
+@pytest.mark.parametrize("demanded", [True, False], ids=["on demand", "automatic"])
+def test_replicas_are_synchronized_when_their_primary_is_rotated(
+    audited: LocalKms, path: Path, clock: Any, demanded: bool
+) -> None:
+    key_id = audited.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    audited.replicate_key(KeyId=key_id, ReplicaRegion="us-west-2")
+    if demanded:
+        audited.rotate_key_on_demand(KeyId=key_id)
+    else:
+        audited.enable_key_rotation(KeyId=key_id, RotationPeriodInDays=90)
+        clock.advance(days=90)
+        audited.list_keys()
+
+    kind = "ON_DEMAND" if demanded else "AUTOMATIC"
+    assert _rotations(path) == [
+        ("RotateKey", "us-east-1", kind),
+        ("SynchronizeMultiRegionKey", "us-west-2", None),
+    ]
+
+
+def test_a_rotation_that_a_disabled_key_has_missed_is_an_event_when_it_is_enabled(
+    audited: LocalKms, path: Path, clock: Any
+) -> None:
+    key_id = audited.create_key()["KeyMetadata"]["KeyId"]
+    audited.enable_key_rotation(KeyId=key_id, RotationPeriodInDays=90)
+    audited.disable_key(KeyId=key_id)
+    clock.advance(days=91)
+    audited.list_keys()
+    assert _rotations(path) == []
+    audited.enable_key(KeyId=key_id)
+
+    assert _rotations(path) == [("RotateKey", "us-east-1", "AUTOMATIC")]
+
+
+def test_a_rotation_that_cannot_be_recorded_does_not_happen(store: SqliteStore, path: Path, refused: Any) -> None:
+    requester = Requester(Scope("000000000000", "us-east-1"), Caller.parse("arn:aws:iam::000000000000:root"), "r")
+    service = Service(store)
+    named = {"KeyId": service.call("CreateKey", {}, requester)["KeyMetadata"]["KeyId"]}
+    with _Full(path) as log, refused("KMSInternalException"):
+        Service(store, journal=log).call("RotateKeyOnDemand", named, requester)
+
+    assert service.call("ListKeyRotations", named, requester)["Rotations"] == []
+
+
 def test_what_is_throttled_is_recorded(store: SqliteStore, path: Path, last: Callable[[], dict[str, Any]]) -> None:
     class Never:
         def take(self, name: str, rate: float, burst: float) -> bool:
@@ -379,6 +466,18 @@ def test_a_call_that_the_store_fails_is_recorded(path: Path, last: Callable[[], 
             kms.create_key()
 
         assert last()["errorCode"] == "KMSInternalException"
+
+
+def test_a_call_that_anything_else_fails_is_recorded(
+    store: SqliteStore, path: Path, last: Callable[[], dict[str, Any]]
+) -> None:
+    def no_random(_: int) -> bytes:
+        raise OSError("the source of randomness is gone")
+
+    with LocalKms(store, audit=path, random=no_random) as kms, pytest.raises(OSError, match="randomness"):
+        kms.generate_random(NumberOfBytes=1)
+
+    assert (last()["eventName"], last()["errorCode"]) == ("GenerateRandom", "KMSInternalException")
 
 
 def test_the_log_is_for_its_owner_only(audited: LocalKms, path: Path) -> None:
@@ -533,6 +632,23 @@ def test_events_are_found_by_what_they_are(history: tuple[Path, str], query: Any
 @pytest.mark.parametrize("line", [b"{}\n", b"no json\n", b'{"chain": {"sequence": 1, "previous": 5}}\n', b"[]\n"])
 def test_a_line_that_is_none_is_an_error(path: Path, line: bytes) -> None:
     path.write_bytes(line)
+    with pytest.raises(KeyStoreError, match=r"line 1 of .* is none of an audit log"):
+        list(read_events([path]))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{"resources": [1]}, {"resources": {"a": 1}}, {"resources": 5}, {"userIdentity": "x"}, {"requestParameters": [1]}],
+    ids=str,
+)
+def test_an_event_whose_parts_are_not_what_they_are_called_is_an_error(path: Path, event: dict[str, Any]) -> None:
+    path.write_bytes(line_of(START, json.dumps(event).encode())[0])
+    with pytest.raises(KeyStoreError, match=r"line 1 of .* is none of an audit log"):
+        list(read_events([path]))
+
+
+def test_a_line_without_end_is_an_error(path: Path) -> None:
+    path.write_bytes(b"x" * (MAX_LINE + 1))
     with pytest.raises(KeyStoreError, match=r"line 1 of .* is none of an audit log"):
         list(read_events([path]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -202,6 +203,16 @@ def test_a_chain_made_anew_is_found_by_a_head_that_was_kept_elsewhere(path: Path
     ]
 
 
+def test_each_of_several_heads_of_one_event_has_to_be_right(path: Path) -> None:
+    head = _write(path, 3)
+    forged = Head(3, "0" * 64)
+
+    for heads in ([forged, head], [head, forged]):
+        assert _texts(verify([path], heads=heads)) == [
+            "audit.jsonl: line 3: event 3 is not the one that was noted elsewhere"
+        ]
+
+
 def test_a_head_of_more_than_there_is_is_found(path: Path) -> None:
     _write(path, 2)
 
@@ -359,6 +370,26 @@ def test_rotated_files_are_verified_wherever_they_are(path: Path, tmp_path: Path
     assert (verify([path, *reversed(moved)]).events, verify([path, *moved]).problems) == (4, ())
 
 
+def test_no_event_is_left_out_by_a_reader_while_the_log_is_rotated(path: Path) -> None:
+    _write(path, 7, max_size=600)
+    events = read_events([path])
+    first = next(events)
+    _write(path, 3, max_size=600)
+
+    assert len([first, *events]) >= 7
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_a_rotated_file_is_known_by_its_name_to_be_cut_off(path: Path, kept: int) -> None:
+    _write(path, 8, max_size=600)
+    part = parts(path)[0]
+    lines = part.read_bytes().splitlines(keepends=True)
+    part.write_bytes(b"".join(lines[:kept]))
+
+    missing = "event 4 is" if kept else "events 1 to 4 are"
+    assert [problem.text for problem in verify([part]).problems] == [f"{missing} missing at the end"]
+
+
 def test_the_chain_goes_on_after_a_crash_right_after_a_rotation(path: Path) -> None:
     _write(path, 2)
     path.rename(path.with_name("audit.jsonl.000000000000002"))
@@ -482,6 +513,24 @@ def test_logs_open_twice_agree_on_one_chain(path: Path) -> None:
     two.close()
 
     assert (verify([path]).events, verify([path]).problems) == (7, ())
+
+
+@pytest.mark.parametrize("locked", [lambda path: path, head_path], ids=["log", "head"])
+def test_a_log_that_another_does_not_let_go_of_is_an_error_and_goes_on_later(
+    path: Path, locked: Callable[[Path], Path]
+) -> None:
+    file = LogFile(path, durable=False, max_size=1 << 20, patience=0.01)
+    file.append(EVENT)
+    with locked(path).open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(KeyStoreError, match=r"locked by another process for 0\.01 seconds"):
+            file.append(EVENT)
+        with pytest.raises(KeyStoreError, match="locked by another process"):
+            LogFile(path, durable=False, max_size=1 << 20, patience=0.01)
+    file.append(EVENT)
+    file.close()
+
+    assert verify([path]).problems == ()
 
 
 _WRITE = """

@@ -468,6 +468,24 @@ def test_the_first_two_rotations_cost_as_much_as_a_key(store: SqliteStore) -> No
     assert _kept(store) == [("(key)", Decimal(1)), ("(rotations)", Decimal("1.5"))]
 
 
+def test_a_replica_costs_nothing_for_rotations_until_it_is_there(store: SqliteStore) -> None:
+    moment = [NOVEMBER - timedelta(days=60)]
+    with LocalKms(store, clock=lambda: moment[0]) as kms:
+        key_id = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+        kms.rotate_key_on_demand(KeyId=key_id)
+        moment[0] = NOVEMBER + timedelta(days=15)
+        kms.replicate_key(KeyId=key_id, ReplicaRegion="us-west-2")
+        moment[0] = DECEMBER
+        charges = kms.costs("2026-11").charges
+
+    assert {(charge.scope.region, charge.item): charge.dollars for charge in charges if not charge.requests} == {
+        (kms.region, "(key)"): Decimal(1),
+        (kms.region, "(rotations)"): Decimal(1),
+        ("us-west-2", "(key)"): Decimal("0.5"),
+        ("us-west-2", "(rotations)"): Decimal("0.5"),
+    }
+
+
 def test_costs_are_added_up_by_whatever_is_asked(store: SqliteStore) -> None:
     _add(store, _key("a"), _key("b"))
     with store.write() as transaction:

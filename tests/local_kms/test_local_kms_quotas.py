@@ -310,6 +310,19 @@ def test_what_reaches_into_another_region_counts_there_too(operation: str, param
     ]
 
 
+@pytest.mark.parametrize("region", ["x" * 33, "a\0b", "\ud800", "", "us-east-1/CreateKey"], ids=ascii)
+def test_a_region_that_cannot_be_one_is_no_name_of_a_bucket(region: str) -> None:
+    named: list[str] = []
+    buckets = SimpleNamespace(take=lambda name, _rate, _burst: named.append(name) or True)
+    with (
+        LocalKms.in_memory(quotas=RequestQuotas(buckets=buckets)) as kms,
+        pytest.raises(KmsServiceError, match=r"[Rr]eplicaRegion"),
+    ):
+        kms.replicate_key(KeyId="k", ReplicaRegion=region)
+
+    assert named == [f"{kms.account}/{kms.region}/ReplicateKey"]
+
+
 # --- throttling ------------------------------------------------------------------------------------------------------
 
 

@@ -31,6 +31,7 @@ _VERSION: Final = "1.11"
 _SOURCE: Final = "kms.amazonaws.com"
 _SERVICE: Final = "AWS Internal"
 _IN_PROCESS: Final = "in-process"
+_DENIED: Final = "AccessDenied"
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DEPTH: Final = 6
 _KEPT: Final = 1024
@@ -75,8 +76,9 @@ def call_event(call: Call, answer: Mapping[str, Any] | None, error: KmsServiceEr
     event["managementEvent"] = True
     event["recipientAccountId"] = requester.scope.account
     for key in call.keys:
-        if key.scope.account != requester.scope.account:
-            # CloudTrail delivers such an event to both accounts, each with an id of its own, and this one in common.
+        if key.scope.account != requester.scope.account and event.get("errorCode") != _DENIED:
+            # CloudTrail delivers such an event to both accounts, each with an id of its own, and this one in common:
+            # unless access was denied, of which only the caller's account learns.
             event["sharedEventID"] = event["eventID"]
     event["eventCategory"] = "Management"
     return event
@@ -106,7 +108,7 @@ def service_event(event: ServiceEvent) -> dict[str, Any]:
         "eventCategory": "Management",
     }
     if event.details:
-        made["serviceEventDetails"] = {**event.details}
+        made["serviceEventDetails"] = {**event.details, "keyId": event.key.key_id}
     return made
 
 
@@ -128,7 +130,7 @@ def _moment(time: datetime) -> str:
 
 def _code(error: KmsServiceError) -> str:
     # CloudTrail drops the ending of this one; the others keep theirs.
-    return "AccessDenied" if error.code == "AccessDeniedException" else error.code
+    return _DENIED if error.code == "AccessDeniedException" else error.code
 
 
 def _identity(requester: Requester) -> dict[str, Any]:
@@ -182,6 +184,11 @@ def _parameters(operation: str, parameters: Mapping[str, object]) -> dict[str, A
     }
     for name, value in DEFAULTS.get(operation, {}).items():
         shown.setdefault(name, value)
+    if operation == "CreateKey":
+        # Either name may be used, and both are shown.
+        spec = shown.get("keySpec") or shown.get("customerMasterKeySpec") or "SYMMETRIC_DEFAULT"
+        for name in ("keySpec", "customerMasterKeySpec"):
+            shown.setdefault(name, spec)
     return shown or None
 
 
@@ -190,7 +197,8 @@ def _answered(operation: str, answer: Mapping[str, Any], keys: Sequence[Key]) ->
         return None
     shown = {_lower(name): _value(name, answer[name]) for name in ANSWERED.get(operation, ()) if name in answer}
     if not shown and keys:
-        shown["keyId"] = keys[0].arn
+        # An alias that is moved comes to the key that it is taken from first: the one it is given to is meant.
+        shown["keyId"] = keys[-1 if operation == "UpdateAlias" else 0].arn
     return shown or None
 
 

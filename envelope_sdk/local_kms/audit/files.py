@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,6 +30,9 @@ __all__ = ["LogFile"]
 
 _MODE: Final = 0o600
 _HEAD_LENGTH: Final = len(START.padded())
+_PATIENCE: Final = 10.0
+_SHORTEST_PAUSE: Final = 0.0005
+_LONGEST_PAUSE: Final = 0.02
 
 
 class _Waiting:
@@ -53,7 +57,15 @@ class _Waiting:
 class LogFile:
     """The end of an audit log, open for appending. Safe to share between threads, not to be carried across ``fork``."""
 
-    def __init__(self, path: Path, *, durable: bool, max_size: int, sync: Callable[[int], None] = os.fdatasync) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durable: bool,
+        max_size: int,
+        sync: Callable[[int], None] = os.fdatasync,
+        patience: float = _PATIENCE,
+    ) -> None:
         """Open the log, making it where there is none.
 
         Args:
@@ -61,15 +73,17 @@ class LogFile:
             durable: whether lines are on disk before :meth:`append` returns.
             max_size: bytes after which a new file is begun.
             sync: puts what was written to an open file on disk.
+            patience: seconds to wait for another process that holds the lock.
 
         Raises:
             OSError: it cannot be opened.
-            KeyStoreError: its last line is not one of an audit log.
+            KeyStoreError: its last line is not one of an audit log, or another process does not let go of it.
         """
         self._path = path
         self._durable = durable
         self._max_size = max_size
         self._sync = sync
+        self._patience = patience
         self._waiting: deque[_Waiting] = deque()
         # Its lock is reentrant: a signal handler may come while it is held.
         self._changed = threading.Condition(threading.RLock())
@@ -103,7 +117,8 @@ class LogFile:
 
         Raises:
             OSError: it cannot be written; nothing of it is left behind.
-            KeyStoreError: others have damaged the log, it is closed, or this is a forked process.
+            KeyStoreError: others have damaged the log or do not let go of it, it is closed, or this is a forked
+                process.
             UsageError: a signal handler has come in the middle of another line.
         """
         if self._process != os.getpid():
@@ -198,7 +213,7 @@ class LogFile:
         while True:
             if self._file < 0:
                 self._open()
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._hold(self._file)
             ours = os.fstat(self._file)
             try:
                 theirs = self._path.stat()
@@ -209,6 +224,23 @@ class LogFile:
             self._release()
         if ours.st_size != self._size:
             self._catch_up()
+
+    def _hold(self, descriptor: int) -> None:
+        """Lock an open file. Others hold it for the time of a write, unless they were stopped in the middle of one."""
+        pause, waited = _SHORTEST_PAUSE, 0.0
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waited >= self._patience:
+                    raise KeyStoreError(
+                        f"the audit log {self._path} has been locked by another process for {self._patience:g} seconds"
+                    ) from None
+                time.sleep(pause)
+                waited += pause
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                return
 
     def _unlock(self) -> None:
         if self._file >= 0:
@@ -286,7 +318,7 @@ class LogFile:
 
     def _keep(self, head: Head) -> None:
         """Write down the head, unless a later one is there: another process may have been quicker."""
-        fcntl.flock(self._heads, fcntl.LOCK_EX)
+        self._hold(self._heads)
         try:
             kept = Head.parse(os.pread(self._heads, _HEAD_LENGTH, 0).decode("ascii", "replace"))
             if kept is None or kept.sequence < head.sequence:

@@ -59,7 +59,6 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "CreateKey": {
             "bypassPolicyLockoutSafetyCheck": False,
             "description": "",
-            "keySpec": _SYMMETRIC,
             "keyUsage": "ENCRYPT_DECRYPT",
             "multiRegion": False,
             "origin": "AWS_KMS",

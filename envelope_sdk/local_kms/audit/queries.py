@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from envelope_sdk.errors import KeyStoreError
-from envelope_sdk.local_kms.audit.chain import parse_line
-from envelope_sdk.local_kms.audit.parts import parts
+from envelope_sdk.local_kms.audit.chain import MAX_LINE, parse_line
+from envelope_sdk.local_kms.audit.parts import open_parts
 
 __all__ = ["Query", "read_events"]
 
@@ -78,24 +79,42 @@ def read_events(paths: Iterable[str | os.PathLike[str]], query: Query | None = N
         KeyStoreError: a line is none of an audit log.
     """
     wanted = query or Query()
-    for path in dict.fromkeys(part for given in paths for part in (parts(Path(given)) or [Path(given)])):
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    # Still being written, or its writer was killed.
-                    continue
-                try:
-                    event = _event(line)
-                    fits = wanted.fits(event)
-                except (ValueError, TypeError, AttributeError):
-                    text = f"line {number} of {path} is none of an audit log; 'envelope kms audit verify' says more"
-                    raise KeyStoreError(text) from None
-                if fits:
-                    yield event
+    with ExitStack() as files:
+        opened: dict[Path, BinaryIO] = {}
+        for given in paths:
+            for path, file in open_parts([Path(given)], files):
+                opened.setdefault(path, file)
+        for path, file in opened.items():
+            yield from _read(path, file, wanted)
+
+
+def _read(path: Path, file: BinaryIO, wanted: Query) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), b""), 1):
+        if not line.endswith(b"\n") and len(line) < MAX_LINE:
+            # Still being written, or its writer was killed.
+            continue
+        try:
+            event = _event(line)
+            fits = wanted.fits(event)
+        except (ValueError, TypeError, AttributeError):
+            text = f"line {number} of {path} is none of an audit log; 'envelope kms audit verify' says more"
+            raise KeyStoreError(text) from None
+        if fits:
+            yield event
 
 
 def _event(line: bytes) -> dict[str, Any]:
     parsed = parse_line(line)
-    if parsed is None:
+    if parsed is None or not _is_shaped(parsed[2]):
         raise ValueError
     return parsed[2]
+
+
+def _is_shaped(event: Mapping[str, Any]) -> bool:
+    """Return whether what readers look into is what it is called: whoever may write the file may write anything."""
+    resources: object = event.get("resources") or []
+    return (
+        all(isinstance(event.get(name) or {}, dict) for name in ("userIdentity", "requestParameters"))
+        and isinstance(resources, list)
+        and all(isinstance(resource, dict) for resource in cast("list[object]", resources))
+    )

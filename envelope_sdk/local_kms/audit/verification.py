@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from envelope_sdk.local_kms.audit.chain import MAX_LINE, START, Head, parse_line
-from envelope_sdk.local_kms.audit.parts import is_part, parts, read_head
+from envelope_sdk.local_kms.audit.parts import is_part, last_number, open_parts, read_head
 
 __all__ = ["Problem", "Verification", "verify"]
 
@@ -69,9 +69,9 @@ def verify(paths: Iterable[str | os.PathLike[str]], *, heads: Iterable[Head] = (
     """
     given = [Path(path) for path in paths]
     kept = [head for head in map(read_head, given) if head is not None]
-    chain = _Chain(first, {head.sequence: head for head in (*kept, *heads)})
+    chain = _Chain(first, [*kept, *heads], max(map(last_number, given), default=0))
     with ExitStack() as files:
-        for path, file in _in_order(given, files):
+        for path, file in open_parts(given, files):
             for number, line in enumerate(_lines(file), 1):
                 chain.follow(path, number, line)
     chain.end(given)
@@ -79,12 +79,15 @@ def verify(paths: Iterable[str | os.PathLike[str]], *, heads: Iterable[Head] = (
 
 
 class _Chain:
-    def __init__(self, first: int, known: dict[int, Head]) -> None:
+    def __init__(self, first: int, known: Iterable[Head], least: int) -> None:
         self.events = 0
         self.torn = False
         self.problems: list[Problem] = []
         self.head = START if first == 1 else Head(first - 1, "")
-        self._known = known
+        self._known: dict[int, set[str]] = {}
+        for head in known:
+            self._known.setdefault(head.sequence, set()).add(head.digest)
+        self._least = least
         self._last: tuple[Path, int] | None = None
 
     def follow(self, path: Path, number: int, line: bytes) -> None:
@@ -111,7 +114,7 @@ class _Chain:
     def end(self, given: Sequence[Path]) -> None:
         """Compare the end with what is known of it."""
         last = self._last[0] if self._last else given[0]
-        known = max(self._known, default=0)
+        known = max(self._least, *self._known) if self._known else self._least
         if known > self.head.sequence:
             self.problems.append(Problem(last, None, f"{_events(self.head.sequence + 1, known)} at the end"))
         elif not self._known and not all(is_part(path) for path in given):
@@ -131,7 +134,7 @@ class _Chain:
 
     def _recall(self, where: tuple[Path, int], head: Head) -> None:
         known = self._known.get(head.sequence)
-        if known is not None and known.digest != head.digest:
+        if known is not None and known != {head.digest}:
             self._add(where, f"event {head.sequence} is not the one that was noted elsewhere")
 
     def _add(self, where: tuple[Path, int], text: str) -> None:
@@ -140,26 +143,6 @@ class _Chain:
 
 def _events(first: int, last: int) -> str:
     return f"event {first} is missing" if first == last else f"events {first} to {last} are missing"
-
-
-def _in_order(given: Sequence[Path], files: ExitStack) -> list[tuple[Path, BinaryIO]]:
-    """Open all files, and return them by the number of their first event, those without one at the end."""
-    while True:
-        names = _names(given)
-        opened = [(path, files.enter_context(path.open("rb"))) for path in names]
-        # If the log has been rotated meanwhile, one of them may be another file than its name says.
-        if _names(given) == names:
-            return sorted(opened, key=lambda item: _first(item[1]))
-
-
-def _names(given: Sequence[Path]) -> list[Path]:
-    return list(dict.fromkeys(part for path in given for part in (parts(path) or [path])))
-
-
-def _first(file: BinaryIO) -> float:
-    parsed = parse_line(file.readline(MAX_LINE))
-    file.seek(0)
-    return float("inf") if parsed is None else parsed[0].sequence
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

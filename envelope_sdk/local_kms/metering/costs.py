@@ -155,7 +155,11 @@ def _keeping(transaction: ReadTransaction, key: Key, month: Month, now: datetime
     if months:
         yield _charge(key, "(key)", months, prices)
     rotated = sum(
-        (month.part(moment, now) for moment in _rotations(transaction.materials(key.scope, key.key_id), prices)),
+        # A replica has the rotations that its primary had before it, and costs from when it was made.
+        (
+            month.part(max(moment, key.created), now)
+            for moment in _rotations(transaction.materials(key.scope, key.key_id), prices)
+        ),
         Decimal(0),
     )
     if rotated:

@@ -189,7 +189,7 @@ def _switch(call: Call, state: KeyState) -> dict[str, Any]:
         if key.state is not KeyState.UNAVAILABLE:
             transaction.update_key(replace(key, state=state))
             if state is KeyState.ENABLED:
-                resume(transaction, key, call.now, call.random)
+                call.note(resume(transaction, key, call.now, call.random))
     return {}
 
 

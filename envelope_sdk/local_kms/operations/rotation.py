@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.call import Call, KeySource
-from envelope_sdk.local_kms.due import after
+from envelope_sdk.local_kms.due import after, rotations
 from envelope_sdk.local_kms.kinds import SYMMETRIC
 from envelope_sdk.local_kms.materials import (
     EXTERNAL,
@@ -110,6 +110,7 @@ def rotate_key_on_demand(call: Call) -> dict[str, Any]:
             _rotate_to_imported(call, key, transaction)
         else:
             renew(transaction, key, [call.now], Rotation.ON_DEMAND, call.random)
+        call.note(rotations(transaction, key, call.now, Rotation.ON_DEMAND))
     return {"KeyId": key.arn}
 
 

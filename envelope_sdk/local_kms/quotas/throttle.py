@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -42,6 +43,7 @@ _ELSEWHERE: Final = MappingProxyType(
 )
 """Operations that count in another Region, too: the parameter that names it, and what they count as there."""
 
+_REGION: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
 _MOST_KNOWN: Final = 4096
 
 
@@ -118,7 +120,8 @@ class Throttle:
 
     def _count_elsewhere(self, call: Call, parameter: str, operations: Sequence[str]) -> None:
         region = call.parameters.get(parameter)
-        if isinstance(region, str):
+        # What is no Region's name is refused a moment later, and buckets are named for Regions only.
+        if isinstance(region, str) and _REGION.fullmatch(region):
             for operation in operations:
                 if not self._take(*self._bucket(call.scope.account, region, operation, "")):
                     raise faults.throttled()
