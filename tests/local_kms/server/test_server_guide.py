@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import click
+import pytest
 
 from envelope_sdk.cli.commands.serve import serve
 from envelope_sdk.local_kms.access_keys import read_access_keys
+from envelope_sdk.local_kms.server.background import BackgroundServer
 from envelope_sdk.local_kms.server.metrics import Metrics
 
+_WHO_AND_WHERE = """
+import boto3
+print(boto3.client("sts").get_caller_identity()["Arn"])
+print(boto3.client("kms").create_key()["KeyMetadata"]["Arn"].rpartition("/")[0])
+"""
 _PAGE = (Path(__file__).parents[3] / "docs" / "local-kms-server.md").read_text("utf-8")
 
 
@@ -32,6 +42,39 @@ def test_the_table_has_every_option_with_its_default() -> None:
             assert default == "off"
         elif option.default is not None and not option.multiple and option.show_default:
             assert default == str(option.default)
+
+
+def test_boto3_needs_the_environment_and_nothing_else(tmp_path: Path) -> None:
+    (exports,) = re.findall(r"```sh\n(.*?)```", _section("environment"), re.DOTALL)
+    with BackgroundServer() as server:
+        script = f'{exports.replace("http://127.0.0.1:8900", server.url)}\nexec "$0" -c "$1"'
+        ended = subprocess.run(
+            ["/bin/sh", "-eu", "-c", script, sys.executable, _WHO_AND_WHERE],
+            env={"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert ended.stdout.split() == ["arn:aws:iam::000000000000:root", "arn:aws:kms:us-east-1:000000000000:key"], ended
+
+
+@pytest.mark.skipif(shutil.which("terraform") is None, reason="Terraform is not installed")
+def test_terraform_reads_its_configuration(tmp_path: Path) -> None:
+    (written,) = re.findall(r"```hcl\n(.*?)```", _section("terraform"), re.DOTALL)
+    (tmp_path / "main.tf").write_text(written)
+
+    ended = subprocess.run(
+        ["terraform", "fmt", "-check", "-no-color", "main.tf"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_the_file_of_access_keys_is_one(tmp_path: Path) -> None:
