@@ -6,7 +6,10 @@ import re
 import sys
 from typing import Any
 
+import click
 import pytest
+
+from envelope_sdk.cli.group import cli
 
 REPORTING = """
 import atexit, sys
@@ -151,3 +154,28 @@ def test_python_is_the_one_that_runs_the_tests(envelope: Any) -> None:
     code = "import envelope_sdk, sys; print(sys.executable, envelope_sdk.__file__, sep='\\n')"
 
     assert envelope.process(launcher=code).text.splitlines() == [sys.executable, envelope_sdk.__file__]
+
+
+def _groups(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    if not isinstance(command, click.Group):
+        return []
+    context = click.Context(command)
+    below = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return [path, *(group for name, child in below.items() if child for group in _groups(child, (*path, name)))]
+
+
+@pytest.mark.parametrize("group", _groups(cli), ids=lambda path: " ".join(("envelope", *path)))
+def test_lists_of_commands_say_whole_sentences(envelope: Any, group: tuple[str, ...]) -> None:
+    # Where the width of the terminal is not known it is 80, as it is for this.
+    listed = envelope.ok(*group, "--help").text.partition("\nCommands:\n")[2].splitlines()
+
+    assert listed
+    assert [line for line in listed if not line.endswith(".")] == []
+    assert [line for line in listed if line.endswith("...")] == []
+
+
+def test_commands_for_the_local_kms_are_listed_in_the_order_of_need(envelope: Any) -> None:
+    listed = [line.split()[0] for line in envelope.ok("kms", "--help").text.partition("Commands:\n")[2].splitlines()]
+
+    assert listed[:2] == ["create-key", "list-keys"]
+    assert listed.index("create-alias") < listed.index("serve") < listed.index("users") < listed.index("backup")

@@ -57,7 +57,7 @@ def _create(local: LocalStore, uri: str, context: tuple[str, ...], new_table: bo
     click.echo(str(parsed._replace(rest=made)))
 
 
-@command.command("version")
+@command.command("version", short_help="Give a branch key a new version.")
 @click.argument("uri")
 @click.pass_obj
 def _version(local: LocalStore, uri: str) -> None:

@@ -29,7 +29,7 @@ _LIMITS = Limits(max_encrypted_data_keys=None, max_header_length=2**24)
 _ECDH: Final = frozenset({"raw-ecdh", "aws-kms-ecdh"})
 
 
-@click.command("inspect")
+@click.command("inspect", short_help="Show what messages are, without any key.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a message.")
 @click.pass_context

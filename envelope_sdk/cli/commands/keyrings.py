@@ -14,7 +14,7 @@ from envelope_sdk.keyrings.registry import KnownScheme, known_schemes
 __all__ = ["command"]
 
 
-@click.command("keyrings")
+@click.command("keyrings", short_help="Show what --key takes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
     """Show what --key takes: the schemes of URIs, those of plug-ins, and the names that the configuration lists.

@@ -27,7 +27,14 @@ _PEM_WIDTH: Final = 64
 """Characters in a line (RFC 7468 section 2)."""
 
 
-@click.group("kms")
+class _InOrder(click.Group):
+    """Lists its commands in the order they are added in: what is used first, first."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.commands)
+
+
+@click.group("kms", cls=_InOrder)
 @store_option
 @click.option(
     "--root-key",
@@ -41,14 +48,6 @@ def command(ctx: click.Context, kms_store: str | None, root_key: str | None) -> 
     KEY is a key id, a key ARN or, where AWS KMS takes one, alias/NAME.
     """
     ctx.obj = ctx.with_resource(closing(LocalStore(kms_store, root_key)))
-
-
-for _other in (
-    *(kms_access.users, kms_access.groups, kms_access.roles, kms_access.access_keys, simulate),
-    *(seed, kms_upkeep.rotate_root_key, kms_upkeep.backup, kms_upkeep.restore),
-    *(kms_records.audit, kms_records.cost, serve),
-):
-    command.add_command(_other)
 
 
 @command.command("create-key")
@@ -168,7 +167,7 @@ def _disable_key(store: LocalStore, key: str) -> None:
     store.kms().disable_key(KeyId=key)
 
 
-@command.command("schedule-key-deletion")
+@command.command("schedule-key-deletion", short_help="Have a key deleted after some days.")
 @click.argument("key")
 @click.option("--days", type=int, default=30, show_default=True, help="Days until then, 7 to 30.")
 @click.pass_obj
@@ -177,12 +176,21 @@ def _schedule_key_deletion(store: LocalStore, key: str, days: int) -> None:
     _print(store.kms().schedule_key_deletion(KeyId=key, PendingWindowInDays=days))
 
 
-@command.command("cancel-key-deletion")
+@command.command("cancel-key-deletion", short_help="Keep a key that was to be deleted.")
 @click.argument("key")
 @click.pass_obj
 def _cancel_key_deletion(store: LocalStore, key: str) -> None:
     """Keep a key that was to be deleted; it is disabled then."""
     _print(store.kms().cancel_key_deletion(KeyId=key))
+
+
+for _other in (
+    *(serve, seed),
+    *(kms_access.users, kms_access.groups, kms_access.roles, kms_access.access_keys, simulate),
+    *(kms_records.audit, kms_records.cost),
+    *(kms_upkeep.backup, kms_upkeep.restore, kms_upkeep.rotate_root_key),
+):
+    command.add_command(_other)
 
 
 def _alias_name(name: str) -> str:

@@ -122,7 +122,11 @@ def _group(kind: str) -> click.Group:
         identities = _identities(store, account)
         identities.delete(_arn_of(identities, kind, name))
 
-    @group.command("attach-policy", help=f"Give a {kind} the policy in FILE, or replace the one called POLICY.")
+    @group.command(
+        "attach-policy",
+        help=f"Give a {kind} the policy in FILE, or replace the one called POLICY.",
+        short_help=f"Give a {kind} a policy, or replace it.",
+    )
     @click.argument("name")
     @click.argument("policy")
     @click.argument("file", type=_FILE)
@@ -231,7 +235,7 @@ def _create_role(
     _show(made)
 
 
-@roles.command("assume")
+@roles.command("assume", short_help="Begin a session, and print its credentials.")
 @click.argument("name")
 @click.argument("session")
 @click.option("--session-policy", "policies", multiple=True, type=_FILE, metavar="FILE", help="May be repeated.")
@@ -273,7 +277,7 @@ def access_keys() -> None:
     """Look after the access keys of local users. USER is a name or an ARN."""
 
 
-@access_keys.command("create")
+@access_keys.command("create", short_help="Make an access key, and print it.")
 @click.argument("user")
 @_account_option
 @click.pass_obj

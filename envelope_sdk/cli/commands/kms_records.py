@@ -71,7 +71,7 @@ def _show(files: Sequence[str], as_json: bool, since: str | None, until: str | N
         click.echo(json.dumps(event) if as_json else _line(event))
 
 
-@click.command("cost")
+@click.command("cost", short_help="Show what a month would have cost on AWS.")
 @click.option("--month", metavar="MONTH", help="For instance 2026-11; the current one without.")
 @click.option("--by", type=click.Choice(_PARTS), default="key", show_default=True, help="What to add up by.")
 @click.option("--free-tier", is_flag=True, help="Take off the requests that AWS gives each account for free.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["plant_file", "seed"]
 
 
-@click.command("seed")
+@click.command("seed", short_help="Make the keys, policies and users of a file.")
 @click.argument("file")
 @click.option("--region", default="us-east-1", show_default=True, help="Region of keys for which FILE names none.")
 @click.option("--account", default="000000000000", show_default=True, help="Account of whatever FILE names none for.")

@@ -19,7 +19,7 @@ __all__ = ["simulate"]
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command("simulate")
+@click.command("simulate", short_help="Say whether a call would be allowed, and why.")
 @click.option("--principal", required=True, metavar="ARN", help="Who asks; also the name of an AWS service.")
 @click.option("--action", required=True, metavar="ACTION", help="For instance kms:Decrypt.")
 @click.option("--key", metavar="KEY", help="Key id, key ARN, alias/NAME or alias ARN; none for CreateKey and the like.")

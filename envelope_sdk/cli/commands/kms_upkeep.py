@@ -13,7 +13,7 @@ __all__ = ["backup", "restore", "rotate_root_key"]
 _APART = "the root key is not in it: keep a copy of that in another place, without which the backup opens nothing"
 
 
-@click.command("rotate-root-key")
+@click.command("rotate-root-key", short_help="Wrap all keys under another root key.")
 @click.option(
     "--new-root-key",
     metavar="SOURCE",
@@ -33,7 +33,7 @@ def rotate_root_key(store: LocalStore, new_root_key: str | None) -> None:
         say(f"hint: from now on, name it with --root-key or in {SOURCE_VARIABLE}")
 
 
-@click.command("backup")
+@click.command("backup", short_help="Write a copy of the store, while it is used.")
 @click.argument("target", metavar="FILE")
 @click.option("-f", "--force", is_flag=True, help="Replace the file if it is there.")
 @click.pass_obj
@@ -44,7 +44,7 @@ def backup(store: LocalStore, target: str, force: bool) -> None:
     say(f"hint: {_APART}")
 
 
-@click.command("restore")
+@click.command("restore", short_help="Put a backup in the place of the store.")
 @click.argument("source", metavar="FILE")
 @click.option("--replace", is_flag=True, help="Put the store that is there aside; nobody must have it open.")
 @click.pass_obj
