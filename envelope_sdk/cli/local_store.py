@@ -81,6 +81,10 @@ class LocalStore:
             return []
         return [Path(f"{path}{ending}") for ending in _ENDINGS]
 
+    def has(self, name: str) -> bool:
+        """Return whether a name leads to one of the files of the local KMS."""
+        return os.path.realpath(name) in {os.path.realpath(file) for file in self.files()}
+
     def kms(self, *, make: bool = False) -> LocalKms:
         """Return the local KMS.
 

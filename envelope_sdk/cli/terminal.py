@@ -95,6 +95,8 @@ def report(error: BaseException, what: str | None = None) -> ExitCode:
         if isinstance(error, kind):
             say(f"hint: {hint}")
             break
+    for note in getattr(error, "__notes__", ()) if isinstance(error, errors.EnvelopeError) else ():
+        say(f"hint: {note}")
     if isinstance(error, click.UsageError) and error.ctx is not None:
         say(f"hint: '{error.ctx.command_path} --help' explains")
     return exit_code_of(error)

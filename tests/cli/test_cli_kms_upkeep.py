@@ -131,6 +131,14 @@ def test_a_backup_comes_back(envelope: Any, message: bytes) -> None:
     assert _decrypts(envelope, message)
 
 
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_the_store_is_no_backup_of_itself(envelope: Any, message: bytes, command: str) -> None:
+    ran = envelope("kms", command, str(envelope.store))
+
+    assert (ran.code, len(ran.lines)) == (2, 1)
+    assert "is the key store itself" in ran.lines[0]
+
+
 def test_a_backup_comes_back_on_another_machine(envelope: Any, message: bytes) -> None:
     envelope.ok("kms", "backup", "copy.db")
     other = ("--kms-store", "other/place/kms.db", "--root-key", f"file:{envelope.store}.rootkey")
@@ -143,10 +151,12 @@ def test_files_that_are_there_are_left_alone_unless_asked_for(envelope: Any, mes
     envelope.write("copy.db", b"precious")
     ran = envelope("kms", "backup", "copy.db")
 
-    assert (ran.code, len(ran.lines), envelope.read("copy.db")) == (2, 1, b"precious")
+    assert (ran.code, len(ran.lines), envelope.read("copy.db")) == (2, 2, b"precious")
+    assert ran.lines[1] == "hint: --force replaces the file"
     envelope.ok("kms", "backup", "-f", "copy.db")
     refused = envelope("kms", "restore", "copy.db")
-    assert (refused.code, len(refused.lines)) == (2, 1)
+    assert (refused.code, len(refused.lines)) == (2, 2)
+    assert refused.lines[1] == "hint: --replace puts it aside"
     ran = envelope.ok("kms", "restore", "--replace", "copy.db")
     assert ran.lines[-1] == f"what was there before is {envelope.store}.replaced-1 now"
     assert _decrypts(envelope, message)

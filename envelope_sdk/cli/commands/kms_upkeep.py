@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import click
 
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.root_keys import FORMS, SOURCE_VARIABLE, root_key_source
 from envelope_sdk.cli.terminal import say
+from envelope_sdk.errors import UsageError
 
 __all__ = ["backup", "restore", "rotate_root_key"]
 
@@ -39,7 +44,9 @@ def rotate_root_key(store: LocalStore, new_root_key: str | None) -> None:
 @click.pass_obj
 def backup(store: LocalStore, target: str, force: bool) -> None:
     """Write a copy of the store to FILE, while it is used. The root key is not in it."""
-    store.kms().backup(target, replace=force)
+    kms = store.kms()
+    with _hinting("--force replaces the file", when=not force and os.path.lexists(target) and not store.has(target)):
+        kms.backup(target, replace=force)
     say(f"wrote {target}")
     say(f"hint: {_APART}")
 
@@ -56,7 +63,20 @@ def restore(store: LocalStore, source: str, replace: bool) -> None:
     from envelope_sdk.local_kms import LocalKms
 
     store.make_folder()
-    aside = LocalKms.restore(source, store.path, root_key=store.root_key(), replace=replace)
+    root_key = store.root_key()
+    taken = not replace and store.may_be_there() and not store.has(source)
+    with _hinting("--replace puts it aside", when=taken):
+        aside = LocalKms.restore(source, store.path, root_key=root_key, replace=replace)
     say(f"{store.path} is the store that was backed up to {source}")
     if aside is not None:
         say(f"what was there before is {aside} now")
+
+
+@contextmanager
+def _hinting(hint: str, *, when: bool) -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        if when:
+            error.add_note(hint)
+        raise

@@ -108,8 +108,8 @@ class Settings:
             raise UsageError("grants do not count before they are made: their delay is 0 seconds or more")
         if not (is_loopback(self.host) or self.signed or self.anonymous_remote):
             raise UsageError(
-                f"at {self.host}, whoever reaches this machine could use every key: have requests signed (access keys) "
-                "or allow it explicitly (anonymous remote)"
+                f"at {self.host}, whoever reaches this machine could use every key: have requests signed (--auth sigv4 "
+                "or --access-key-file), or allow it with --allow-anonymous-remote"
             )
 
     @property
