@@ -12,7 +12,7 @@ from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
 from envelope_sdk.keyrings.places import local_store_path, status_of_store
 
 if TYPE_CHECKING:
-    from envelope_sdk.local_kms import LocalKms, RootKeySource
+    from envelope_sdk.local_kms import LocalKms, Options, RootKeySource
     from envelope_sdk.local_kms.store.contract import Store
 
 __all__ = ["DEFAULT_ALIAS", "LocalStore", "StoreDoor"]
@@ -43,6 +43,7 @@ class LocalStore:
         self._url = path if path and path.startswith(_DATABASES) else None
         self._path = Path(path) if path and not self._url else None
         self._root_key = root_key
+        self._scope: Options = {}
         self._kms: LocalKms | None = None
         self._others: dict[str, LocalStore] = {}
 
@@ -85,6 +86,13 @@ class LocalStore:
         """Return whether a name leads to one of the files of the local KMS."""
         return os.path.realpath(name) in {os.path.realpath(file) for file in self.files()}
 
+    def choose(self, what: str, value: str) -> None:
+        """Say which ``"region"`` or ``"account"`` the keys are of, before the local KMS is opened."""
+        if what == "region":
+            self._scope["region"] = value
+        else:
+            self._scope["account"] = value
+
     def kms(self, *, make: bool = False) -> LocalKms:
         """Return the local KMS.
 
@@ -98,13 +106,13 @@ class LocalStore:
             from envelope_sdk.local_kms import LocalKms
 
             if self._url is not None:
-                self._kms = LocalKms.open_postgresql(self._url, root_key=self.root_key())
+                self._kms = LocalKms.open_postgresql(self._url, root_key=self.root_key(), **self._scope)
                 return self._kms
             if make:
                 self.make_folder()
             else:
                 status_of_store(self.path)
-            self._kms = LocalKms.open(self.path, root_key=self.root_key())
+            self._kms = LocalKms.open(self.path, root_key=self.root_key(), **self._scope)
         return self._kms
 
     def open_store(self) -> Store:

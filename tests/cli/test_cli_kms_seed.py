@@ -32,6 +32,14 @@ def test_it_says_what_it_has_made_and_nothing_the_second_time(envelope: Any, see
     assert re.findall(r"^unchanged  (\S+)$", second.text, re.MULTILINE) == made
 
 
+def test_its_keys_are_listed_where_they_are(envelope: Any, seed: Path) -> None:
+    envelope.ok("kms", "seed", str(seed))
+    (listing,) = re.findall(r"^envelope (kms list-keys .*)$", PAGE, re.MULTILINE)
+
+    assert ID in envelope.ok(*listing.split()).text
+    assert ID not in envelope.ok("kms", "list-keys").text
+
+
 def test_what_it_has_made_is_used(seed: Path) -> None:
     with LocalKms.in_memory(seed=seed, region="eu-west-1", account="111122223333") as kms:
         blob = kms.encrypt(KeyId="alias/everywhere", Plaintext=b"x")["CiphertextBlob"]

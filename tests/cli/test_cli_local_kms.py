@@ -396,3 +396,21 @@ def test_a_message_of_no_local_kms(envelope: Any) -> None:
 
     assert ran.code == 4
     assert "none of the message's data keys is wrapped by one of its keys" in ran.lines[0]
+
+
+def test_keys_are_of_the_region_and_account_that_are_named(envelope: Any) -> None:
+    there = ("--region", "eu-west-1", "--account", "111122223333")
+    made = envelope.ok("kms", "create-key", "--alias", "one", *there).json
+
+    assert made["Arn"].startswith("arn:aws:kms:eu-west-1:111122223333:key/")
+    assert envelope.ok("kms", "describe-key", "alias/one", *there).json["Arn"] == made["Arn"]
+    assert envelope.ok("kms", "list-keys").text == ""
+    assert envelope("kms", "describe-key", "alias/one", "--region", "eu-west-1").code == 4
+
+
+@pytest.mark.parametrize("scope", [("--region", "no/where"), ("--account", "12")])
+def test_a_region_or_account_that_cannot_be(envelope: Any, scope: tuple[str, str]) -> None:
+    ran = envelope("kms", "create-key", *scope)
+
+    assert (ran.code, ran.out, len(ran.lines)) == (2, b"", 1)
+    assert repr(scope[1]) in ran.lines[0]

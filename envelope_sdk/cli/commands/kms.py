@@ -50,7 +50,28 @@ def command(ctx: click.Context, kms_store: str | None, root_key: str | None) -> 
     ctx.obj = ctx.with_resource(closing(LocalStore(kms_store, root_key)))
 
 
+def _choose(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    store = ctx.find_object(LocalStore)
+    if value is not None and store is not None:
+        store.choose(str(parameter.name), value)
+
+
+def _scope_options(function: Callable[..., None]) -> Callable[..., None]:
+    region = click.option(
+        "--region",
+        metavar="REGION",
+        expose_value=False,
+        callback=_choose,
+        help="Region of the keys; us-east-1 without.",
+    )
+    account = click.option(
+        "--account", metavar="ACCOUNT", expose_value=False, callback=_choose, help="Account; 000000000000 without."
+    )
+    return region(account(function))
+
+
 @command.command("create-key")
+@_scope_options
 @click.option("--description", default="", help="What it is for.")
 @click.option("--alias", help="Also give it this name: alias/NAME or NAME.")
 @click.option("--key-spec", help="Its kind, as AWS KMS calls it, for instance RSA_2048; symmetric without.")
@@ -73,6 +94,7 @@ def _create_key(
 
 
 @command.command("list-keys")
+@_scope_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def _list_keys(store: LocalStore, as_json: bool) -> None:
@@ -94,6 +116,7 @@ def _list_keys(store: LocalStore, as_json: bool) -> None:
 
 
 @command.command("describe-key")
+@_scope_options
 @click.argument("key")
 @click.pass_obj
 def _describe_key(store: LocalStore, key: str) -> None:
@@ -102,6 +125,7 @@ def _describe_key(store: LocalStore, key: str) -> None:
 
 
 @command.command("get-public-key")
+@_scope_options
 @click.argument("key")
 @click.pass_obj
 def _get_public_key(store: LocalStore, key: str) -> None:
@@ -112,6 +136,7 @@ def _get_public_key(store: LocalStore, key: str) -> None:
 
 
 @command.command("create-alias")
+@_scope_options
 @click.argument("alias")
 @click.argument("key")
 @click.pass_obj
@@ -121,6 +146,7 @@ def _create_alias(store: LocalStore, alias: str, key: str) -> None:
 
 
 @command.command("update-alias")
+@_scope_options
 @click.argument("alias")
 @click.argument("key")
 @click.pass_obj
@@ -130,6 +156,7 @@ def _update_alias(store: LocalStore, alias: str, key: str) -> None:
 
 
 @command.command("delete-alias")
+@_scope_options
 @click.argument("alias")
 @click.pass_obj
 def _delete_alias(store: LocalStore, alias: str) -> None:
@@ -138,6 +165,7 @@ def _delete_alias(store: LocalStore, alias: str) -> None:
 
 
 @command.command("list-aliases")
+@_scope_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def _list_aliases(store: LocalStore, as_json: bool) -> None:
@@ -152,6 +180,7 @@ def _list_aliases(store: LocalStore, as_json: bool) -> None:
 
 
 @command.command("enable-key")
+@_scope_options
 @click.argument("key")
 @click.pass_obj
 def _enable_key(store: LocalStore, key: str) -> None:
@@ -160,6 +189,7 @@ def _enable_key(store: LocalStore, key: str) -> None:
 
 
 @command.command("disable-key")
+@_scope_options
 @click.argument("key")
 @click.pass_obj
 def _disable_key(store: LocalStore, key: str) -> None:
@@ -168,6 +198,7 @@ def _disable_key(store: LocalStore, key: str) -> None:
 
 
 @command.command("schedule-key-deletion", short_help="Have a key deleted after some days.")
+@_scope_options
 @click.argument("key")
 @click.option("--days", type=int, default=30, show_default=True, help="Days until then, 7 to 30.")
 @click.pass_obj
@@ -177,6 +208,7 @@ def _schedule_key_deletion(store: LocalStore, key: str, days: int) -> None:
 
 
 @command.command("cancel-key-deletion", short_help="Keep a key that was to be deleted.")
+@_scope_options
 @click.argument("key")
 @click.pass_obj
 def _cancel_key_deletion(store: LocalStore, key: str) -> None:
