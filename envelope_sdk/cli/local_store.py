@@ -139,9 +139,21 @@ class LocalStore:
         Raises:
             UsageError, KeyStoreError, KeyringError: what was said of it cannot be followed.
         """
-        from envelope_sdk.cli.root_keys import root_key_source
+        from envelope_sdk.cli.root_keys import SOURCE_VARIABLE
 
-        return root_key_source(self.root_key_words())
+        return self._named_root_key(self.root_key_words(), f"--root-key or in {SOURCE_VARIABLE}")
+
+    def new_root_key(self, words: str | None) -> RootKeySource:
+        """Return where another root key comes from. Raises as :meth:`root_key` does."""
+        return self._named_root_key(words, "--new-root-key")
+
+    def _named_root_key(self, words: str | None, how: str) -> RootKeySource:
+        from envelope_sdk.cli.root_keys import root_key_source
+        from envelope_sdk.local_kms import ROOT_KEY_VARIABLE
+
+        if self._url is not None and not words and ROOT_KEY_VARIABLE not in os.environ:
+            raise UsageError(f"nothing lies beside {self.name}, which needs a root key: name it with {how}")
+        return root_key_source(words)
 
     def root_key_words(self) -> str | None:
         """Return what was said of the root key, by option or environment variable."""

@@ -221,11 +221,18 @@ def test_a_database_is_backed_up_with_its_own_tools(envelope: Any, database: str
 
 
 def test_a_database_needs_a_root_key_to_be_named(envelope: Any, database: str) -> None:
-    del envelope.env["ENVELOPE_KMS_ROOT_KEY_FROM"]
-    ran = envelope("kms", "list-keys")
+    envelope.ok("kms", "create-key")
+    for arguments, how in (
+        (("rotate-root-key",), "--new-root-key"),
+        (("list-keys",), "--root-key or in ENVELOPE_KMS_ROOT_KEY_FROM"),
+        (("serve", "--port", "0"), "--root-key or in ENVELOPE_KMS_ROOT_KEY_FROM"),
+    ):
+        if how != "--new-root-key":
+            envelope.env.pop("ENVELOPE_KMS_ROOT_KEY_FROM", None)
+        ran = envelope("kms", *arguments)
 
-    assert (ran.code, len(ran.lines)) == (2, 1)
-    assert "needs a root key" in ran.lines[0]
+        assert (ran.code, len(ran.lines)) == (2, 1)
+        assert ran.lines[0].endswith(f"the PostgreSQL database, which needs a root key: name it with {how}")
 
 
 def test_a_database_that_is_not_there(envelope: Any, database: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import click
 
 from envelope_sdk.cli.local_store import LocalStore
-from envelope_sdk.cli.root_keys import FORMS, SOURCE_VARIABLE, root_key_source
+from envelope_sdk.cli.root_keys import FORMS, SOURCE_VARIABLE
 from envelope_sdk.cli.terminal import say
 from envelope_sdk.errors import UsageError
 
@@ -32,7 +32,7 @@ def rotate_root_key(store: LocalStore, new_root_key: str | None) -> None:
     that held it is kept, with a number at the end of its name.
     """
     kms = store.kms()
-    kms.rotate_root_key(root_key_source(new_root_key))
+    kms.rotate_root_key(store.new_root_key(new_root_key))
     say(f"the keys in {store.name} are under another root key now; backups made before need the old one")
     if new_root_key:
         say(f"hint: from now on, name it with --root-key or in {SOURCE_VARIABLE}")
@@ -73,7 +73,7 @@ def restore(store: LocalStore, source: str, replace: bool) -> None:
 
 
 @contextmanager
-def _hinting(hint: str, *, when: bool) -> Iterator[None]:
+def _hinting(hint: str, *, when: bool) -> Generator[None]:
     try:
         yield
     except UsageError as error:
