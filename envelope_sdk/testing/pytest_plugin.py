@@ -13,7 +13,10 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import pytest
+try:
+    import pytest
+except ImportError as error:
+    raise ImportError("fixtures need pytest, and a server 'envelope-sdk[server]': pip install both") from error
 
 from envelope_sdk.local_kms import DEFAULT_ACCOUNT, DEFAULT_REGION, LocalKms
 from envelope_sdk.local_kms.identifiers import Scope

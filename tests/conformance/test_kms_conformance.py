@@ -15,6 +15,7 @@ import pytest
 from botocore.config import Config
 from testkit.kms_conformance.lab import HERE, Case, Clients, Lab
 from testkit.kms_conformance.table import CASES, answers, ask, page
+from testkit.kms_kinds import snake
 
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.service import OPERATIONS
@@ -48,8 +49,8 @@ def lab(request: pytest.FixtureRequest) -> Generator[Lab]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_the_local_kms_answers_as_aws_or_as_the_page_says(lab: Lab, case: Case) -> None:
-    if case.operation not in OPERATIONS:
-        pytest.skip("not built yet")
+    if not hasattr(lab.kms, snake(case.operation)):
+        pytest.skip("this botocore's model is older than the one followed here")
 
     assert ask(case, lab) == case.local
 

@@ -26,7 +26,7 @@ from envelope_sdk.local_kms.call import Call, Requester, ServiceEvent
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.model import Key, KeyState
 from envelope_sdk.local_kms.policy import Caller
-from envelope_sdk.local_kms.service import Service
+from envelope_sdk.local_kms.service import OPERATIONS, Service
 from envelope_sdk.local_kms.store.sqlite import SqliteStore
 
 _MODEL = botocore.session.get_session().get_service_model("kms")
@@ -294,7 +294,8 @@ def test_operations_that_only_read_are_known() -> None:
     changes = ("Create", "Delete", "Schedule", "Cancel", "Enable", "Disable", "Put", "Tag", "Untag", "Update", "Import")
     changes += ("Connect", "Disconnect", "Rotate", "Replicate", "Retire", "Revoke")
 
-    assert {name for name in _MODEL.operation_names if not name.startswith(changes)} == READ_ONLY
+    # From what is answered here: an older botocore knows fewer.
+    assert {name for name in OPERATIONS if not name.startswith(changes)} == READ_ONLY
 
 
 _anything = st.recursive(

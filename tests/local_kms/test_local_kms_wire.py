@@ -25,7 +25,7 @@ _NAMES = sorted(INPUTS)
 _needs_new_model = pytest.mark.skipif(
     "Encapsulate" not in _MODEL.operation_names, reason="this botocore's model is older than the one followed here"
 )
-_operations = pytest.mark.parametrize("operation", _NAMES)
+_operations = pytest.mark.parametrize("operation", [name for name in _NAMES if name in _MODEL.operation_names])
 
 
 def _refusal(operation: str, body: bytes) -> str:

@@ -115,7 +115,7 @@ class Settings:
         if self.test_clock:
             raise UsageError(
                 f"at {self.host}, whoever reaches this machine could move the clock to when keys are deleted: "
-                "leave out the test clock or allow it explicitly (anonymous remote)"
+                "leave out --test-clock, or allow it with --allow-anonymous-remote"
             )
         if not self.signed:
             raise UsageError(
