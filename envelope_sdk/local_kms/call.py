@@ -10,13 +10,15 @@ from typing import Any, Final, Protocol
 
 from envelope_sdk.errors import KmsServiceError
 from envelope_sdk.local_kms import faults
+from envelope_sdk.local_kms.access.grants import read_token
 from envelope_sdk.local_kms.accounts import CROSS_ACCOUNT
 from envelope_sdk.local_kms.catalogue import View
 from envelope_sdk.local_kms.identifiers import Reference, Scope, parse_reference
 from envelope_sdk.local_kms.limits import ResourceQuotas
 from envelope_sdk.local_kms.managed import check_managed, managed_key
 from envelope_sdk.local_kms.model import GrantRecord, Key, KeyManager, LastUsage
-from envelope_sdk.local_kms.policy import Caller, ConditionValue, Grant, not_let_in
+from envelope_sdk.local_kms.policy import Caller, ConditionValue, Grant
+from envelope_sdk.local_kms.policy.refusals import out_of_reach
 from envelope_sdk.local_kms.states import check_state
 from envelope_sdk.local_kms.store.contract import ReadTransaction, Store
 from envelope_sdk.primitives.entropy import RandomSource
@@ -340,10 +342,14 @@ class Call:
         Raises:
             KmsServiceError: NotFoundException, InvalidArnException, or the state's error.
         """
-        return self.admit(self.find(name, source, aliases=aliases), action)
+        return self.admit(self.find(name, source, aliases=aliases, action=action), action)
 
-    def find(self, name: str, source: KeySource, *, aliases: bool = True) -> Key:
-        """Return the key that ``name`` stands for; neither permission nor state is checked."""
+    def find(self, name: str, source: KeySource, *, aliases: bool = True, action: str | None = None) -> Key:
+        """Return the key that ``name`` stands for; neither permission nor state is checked.
+
+        Parameters and errors as of :meth:`key`. One that another account does not have is answered as one that it has
+        and that does not let the caller in (AccessDeniedException).
+        """
         self._source = source
         reference = parse_reference(self.scope, name)
         if reference is None:
@@ -356,11 +362,11 @@ class Call:
         if reference.alias:
             alias = source.alias(scope, reference.name)
             if alias is None:
-                return self._managed(reference)
+                return self._managed(reference, action)
             key_id = alias.key_id
         key = source.key(scope, key_id)
         if key is None:
-            raise faults.key_not_found(scope.key_arn(key_id))
+            raise self._missing(scope, action, faults.key_not_found(scope.key_arn(key_id)))
         return key
 
     def admit(self, key: Key, action: str | None = None) -> Key:
@@ -389,7 +395,7 @@ class Call:
         if resource is None:
             resource = "*" if key is None else key.arn
         if key is not None and key.scope.account != self.scope.account and self.operation not in CROSS_ACCOUNT:
-            raise not_let_in(self.requester.caller, action, resource)
+            raise out_of_reach(self.requester.caller.arn, action)
         self.around.authority.authorize(self, action, key, resource)
 
     def count(self, key: Key | None) -> None:
@@ -406,12 +412,23 @@ class Call:
     def _models_invalid_arn(self) -> bool:
         return self.operation in _MODELS_INVALID_ARN
 
-    def _managed(self, reference: Reference) -> Key:
+    def _missing(self, owner: Scope, action: str | None, error: KmsServiceError) -> KmsServiceError:
+        """Return ``error`` for what the caller's own account does not have."""
+        if owner.account == self.scope.account:
+            return error
+        # As where there is a key: looking at the tokens comes before the decision.
+        tokens: Any = self.parameters.get("GrantTokens") or ()
+        for token in tokens:
+            read_token(token)
+        return out_of_reach(self.requester.caller.arn, action or self.operation)
+
+    def _managed(self, reference: Reference, action: str | None) -> Key:
         """Return the AWS managed key under an alias that has no key yet, made by this."""
         own = reference.account == self.scope.account
         key = managed_key(self.store, self.scope, reference.name, self.now, self.random) if own else None
         if key is None:
-            raise faults.alias_not_found(reference.arn)
+            owner = Scope(reference.account, self.scope.region)
+            raise self._missing(owner, action, faults.alias_not_found(reference.arn))
         return key
 
     def _check_reference(self, reference: Reference, name: str, *, aliases: bool) -> None:

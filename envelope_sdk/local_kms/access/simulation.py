@@ -13,7 +13,8 @@ from envelope_sdk.local_kms.accounts import CROSS_ACCOUNT
 from envelope_sdk.local_kms.call import Call, Requester
 from envelope_sdk.local_kms.identifiers import parse_reference
 from envelope_sdk.local_kms.model import Key
-from envelope_sdk.local_kms.policy import KEY_OPERATIONS, Grant, Step, explain, keys_of, not_let_in
+from envelope_sdk.local_kms.policy import KEY_OPERATIONS, Grant, Step, explain, keys_of
+from envelope_sdk.local_kms.policy.refusals import out_of_reach_text
 from envelope_sdk.local_kms.service import OPERATIONS, Service
 
 __all__ = ["Simulation", "simulate"]
@@ -108,13 +109,13 @@ def _simulated(call: Call, action: str, name: str | None) -> Simulation:
         if reference.alias and action in _ALIAS_ACTIONS:
             resource = reference.arn
         else:
-            key = call.find(name, call.view)
+            key = call.find(name, call.view, action=action)
             resource = key.arn
     caller = call.requester.caller
     asked = (caller.arn, f"kms:{action}", resource)
     if key is not None and key.scope.account != call.scope.account and call.operation not in CROSS_ACCOUNT:
         conclusion = f"denied: kms:{action} has no effect on keys of other accounts"
-        return Simulation(False, *asked, (), conclusion, not_let_in(caller, action, resource).message)
+        return Simulation(False, *asked, (), conclusion, out_of_reach_text(caller.arn, action))
     decision = decide(call, action, key, resource)
     explanation = explain(decision)
     return Simulation(decision.allowed, *asked, explanation.steps, explanation.conclusion, decision.message)

@@ -14,6 +14,7 @@ from envelope_sdk.local_kms.managed import PREDEFINED, RESERVED
 from envelope_sdk.local_kms.model import Alias, Key
 from envelope_sdk.local_kms.operations.pages import Page, read_page
 from envelope_sdk.local_kms.parameters import Parameters
+from envelope_sdk.local_kms.policy.refusals import out_of_reach
 from envelope_sdk.local_kms.store.contract import ReadTransaction
 
 __all__ = ["create_alias", "delete_alias", "list_aliases", "update_alias"]
@@ -96,7 +97,7 @@ def list_aliases(call: Call) -> dict[str, Any]:
 def _listed_key(call: Call, name: str) -> str:
     key = call.find(name, call.view, aliases=False)
     if key.scope.account != call.scope.account:
-        raise faults.key_not_found(key.arn)
+        raise out_of_reach(call.requester.caller.arn, call.operation)
     return key.key_id
 
 

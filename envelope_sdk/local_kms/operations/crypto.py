@@ -125,8 +125,7 @@ def re_encrypt(call: Call) -> dict[str, Any]:
     parameters.grant_tokens()
     parameters.done()
     source = _source(call, given, source_name, source_algorithm)
-    key = call.find(destination_name, call.view)
-    call.facts = {"kms:ReEncryptOnSameKey": key.arn == source.key.arn}
+    key = _destination(call, source, destination_name)
     _admit_source(call, source, "ReEncryptFrom")
     admit_to(call, key, ENCRYPT, algorithm, "ReEncryptTo")
     _check_context(source_algorithm, source_context)
@@ -210,7 +209,8 @@ def _moved(source: _Source, key: Key, algorithm: str) -> dict[str, Any]:
 
 def _source(call: Call, given: _Given, name: str | None, algorithm: str) -> _Source:
     """Return a ciphertext and the key it was made with; the key is neither permitted nor checked yet."""
-    named = None if name is None else call.find(name, call.view)
+    action = "ReEncryptFrom" if call.operation == "ReEncrypt" else None
+    named = None if name is None else call.find(name, call.view, action=action)
     if given.ignored and named is None:
         raise faults.validation("The key has to be named where the ciphertext is ignored.")
     if named is not None and (given.ignored or algorithm != SYMMETRIC):
@@ -237,6 +237,20 @@ def _maker(call: Call, blob: Blob) -> Key | None:
         scope, key_id = owner
     key = call.view.key(scope, key_id)
     return key if key is not None and key.spec == SYMMETRIC else None
+
+
+def _destination(call: Call, source: _Source, name: str) -> Key:
+    """Return the key to encrypt under, neither permitted nor checked yet."""
+    try:
+        key = call.find(name, call.view, action="ReEncryptTo")
+    except KmsServiceError as error:
+        if error.code == "AccessDeniedException":
+            # As if there were such a key, which is looked at after the source.
+            call.facts = {"kms:ReEncryptOnSameKey": False}
+            _admit_source(call, source, "ReEncryptFrom")
+        raise
+    call.facts = {"kms:ReEncryptOnSameKey": key.arn == source.key.arn}
+    return key
 
 
 def _admit_source(call: Call, source: _Source, action: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from envelope_sdk.errors import UsageError
+from envelope_sdk.errors import KmsServiceError, UsageError
 from envelope_sdk.local_kms import faults
 from envelope_sdk.local_kms.access.grants import GrantTerms, grant_of, make_token, read_token, terms_of
 from envelope_sdk.local_kms.access.principals import principal_exists
@@ -24,6 +24,7 @@ from envelope_sdk.local_kms.operations.pages import read_page
 from envelope_sdk.local_kms.operations.using import stop_if
 from envelope_sdk.local_kms.parameters import MAX_GRANT_TOKEN, Parameters
 from envelope_sdk.local_kms.policy import Caller, not_let_in
+from envelope_sdk.local_kms.policy.refusals import out_of_reach
 from envelope_sdk.local_kms.store.contract import WriteTransaction
 
 __all__ = ["create_grant", "list_grants", "list_retirable_grants", "retire_grant", "revoke_grant"]
@@ -117,7 +118,7 @@ def retire_grant(call: Call) -> dict[str, Any]:
     _check_grant_id(grant_id)
     with call.store.write() as transaction:
         key = call.find(name, transaction, aliases=False)
-        call.retired = _existing(key, grant_id, transaction)
+        call.retired = _to_retire(call, key, grant_id, transaction)
         call.admit(key)
         stop_if(dry_run)
         transaction.remove_grant(key.scope, key.key_id, grant_id)
@@ -185,6 +186,16 @@ def _existing(key: Key, grant_id: str, transaction: WriteTransaction) -> GrantRe
         if record.grant_id == grant_id:
             return record
     raise faults.not_found(f"Grant {grant_id} of key {key.arn} does not exist")
+
+
+def _to_retire(call: Call, key: Key, grant_id: str, transaction: WriteTransaction) -> GrantRecord:
+    try:
+        return _existing(key, grant_id, transaction)
+    except KmsServiceError:
+        if key.scope.account == call.scope.account:
+            raise
+        # It is the grant that would have let the caller know of the key.
+        raise out_of_reach(call.requester.caller.arn, call.operation) from None
 
 
 def _check_grant_id(grant_id: str | None) -> None:

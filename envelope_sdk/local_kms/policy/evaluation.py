@@ -23,7 +23,7 @@ from envelope_sdk.local_kms.policy.grants import Grant
 from envelope_sdk.local_kms.policy.names import ArnPattern, arn_parts
 from envelope_sdk.local_kms.policy.patterns import tokens_of
 from envelope_sdk.local_kms.policy.principals import Meant, meant
-from envelope_sdk.local_kms.policy.refusals import access_denied
+from envelope_sdk.local_kms.policy.refusals import access_denied, out_of_reach_text
 from envelope_sdk.local_kms.policy.requests import Request
 from envelope_sdk.local_kms.policy.statements import Statement
 
@@ -77,6 +77,8 @@ class Decision:
         if self.denied_by is None:
             return ""
         request, kind = self.request, self.denied_by.value
+        if self._is_hidden:
+            return out_of_reach_text(request.caller.arn, request.action.removeprefix("kms:"))
         text = (
             f"User: {request.caller.arn} is not authorized to perform: {request.action} on resource: {request.resource}"
         )
@@ -84,6 +86,15 @@ class Decision:
             return f"{text} because no {kind} allows the {request.action} action"
         article = "an" if self.denied_by is PolicyKind.IDENTITY else "a"
         return f"{text} with an explicit deny in {article} {kind}"
+
+    @property
+    def _is_hidden(self) -> bool:
+        """Whether the key is one of another account that does not let the caller in, whatever denied the request."""
+        request, policies = self.request, self.policies
+        if policies.key is None or request.caller.account in ("", request.owner):
+            return False
+        denied = self.denied_by is PolicyKind.KEY or any(each.applies(request) for each in policies.key.denials)
+        return denied or _let_in(request, policies)[0] is Meant.NOT
 
     def error(self) -> KmsServiceError:
         """Return the ``AccessDeniedException`` of a denied request, to be raised."""

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from envelope_sdk.errors import KmsServiceError
 
-__all__ = ["access_denied", "invalid_principals", "locked_out", "malformed", "syntax", "too_long"]
+__all__ = [
+    "access_denied",
+    "invalid_principals",
+    "locked_out",
+    "malformed",
+    "out_of_reach",
+    "out_of_reach_text",
+    "syntax",
+    "too_long",
+]
 
 
 def malformed(message: str) -> KmsServiceError:
@@ -39,3 +48,21 @@ def too_long(message: str) -> KmsServiceError:
 def access_denied(message: str) -> KmsServiceError:
     """A call that policies and grants do not allow."""
     return KmsServiceError("AccessDeniedException", message)
+
+
+def out_of_reach_text(arn: str, action: str) -> str:
+    """Return what a caller is told of a key of another account that does not let it in, or is not there at all.
+
+    Args:
+        arn: the caller's.
+        action: without ``kms:``.
+    """
+    return (
+        f"User: {arn} is not authorized to perform: kms:{action} on this resource because the resource does not exist "
+        "in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access"
+    )
+
+
+def out_of_reach(arn: str, action: str) -> KmsServiceError:
+    """A key of another account that does not let the caller in, or that is not there: which, is not to be known."""
+    return access_denied(out_of_reach_text(arn, action))

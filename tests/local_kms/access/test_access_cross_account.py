@@ -8,14 +8,25 @@ from typing import Any
 import botocore.session
 import pytest
 from testkit.kms_kinds import snake
-from testkit.policies import BOB, OURS, ROOT, THEIR_ROOT, THEIRS, allow, text
+from testkit.policies import BOB, OURS, ROOT, THEIR_ROOT, THEIRS, allow, deny, text
 
+from envelope_sdk.errors import KmsServiceError
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.accounts import CROSS_ACCOUNT
 from envelope_sdk.local_kms.service import OPERATIONS
 
 CONTEXT = {"team": "blue"}
+GHOST = f"arn:aws:kms:us-west-2:{OURS}:key/00000000-0000-4000-8000-000000000000"
 _MODEL = botocore.session.get_session().get_service_model("kms")
+
+
+def hidden(operation: str) -> str:
+    """What AWS says of a key of another account that does not let the caller in, or that is not there."""
+    return (
+        f"User: {BOB} is not authorized to perform: kms:{operation} on this resource because the resource does not "
+        "exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies "
+        "access"
+    )
 
 
 @pytest.fixture
@@ -42,11 +53,7 @@ def test_both_sides_have_to_allow_it(kms: LocalKms, arn: str, refused: Any) -> N
 
 
 def test_its_own_account_alone_cannot_let_a_caller_in(bob: LocalKms, arn: str, refused: Any) -> None:
-    text = (
-        f"User: {BOB} is not authorized to perform: kms:Encrypt on resource: {arn} "
-        "because no resource-based policy allows the kms:Encrypt action"
-    )
-    with refused("AccessDeniedException", text):
+    with refused("AccessDeniedException", hidden("Encrypt")):
         bob.encrypt(KeyId=arn, Plaintext=b"x")
 
 
@@ -92,14 +99,77 @@ def test_an_alias_of_another_account_is_named_by_its_arn(kms: LocalKms, bob: Loc
     assert bob.describe_key(KeyId=f"arn:aws:kms:us-west-2:{OURS}:alias/theirs")["KeyMetadata"]["Arn"] == arn
     with refused("NotFoundException", f"Alias arn:aws:kms:us-west-2:{THEIRS}:alias/theirs is not found."):
         bob.describe_key(KeyId="alias/theirs")
-    with refused("NotFoundException"):
+    with refused("AccessDeniedException", hidden("DescribeKey")):
         bob.describe_key(KeyId=f"arn:aws:kms:us-west-2:{OURS}:alias/nothing")
 
 
-def test_a_key_that_no_account_has_is_not_found(bob: LocalKms, refused: Any) -> None:
-    ghost = f"arn:aws:kms:us-west-2:{OURS}:key/00000000-0000-4000-8000-000000000000"
-    with refused("NotFoundException", f"Key '{ghost}' does not exist"):
-        bob.encrypt(KeyId=ghost, Plaintext=b"x")
+def _answers(bob: LocalKms, arn: str, ghost: str, operation: str, **parameters: Any) -> set[tuple[str, str]]:
+    """Return what a caller is told of a key that is there, and of one that is not."""
+    told: set[tuple[str, str]] = set()
+    for name in (arn, ghost):
+        with pytest.raises(KmsServiceError) as caught:
+            getattr(bob, snake(operation))(
+                **{key: name if value is ... else value for key, value in parameters.items()}
+            )
+        told.add((caught.value.code, caught.value.message))
+    return told
+
+
+_OF_A_KEY: dict[str, dict[str, Any]] = {
+    "CreateAlias": {"AliasName": "alias/mine", "TargetKeyId": ...},
+    "CreateGrant": {"KeyId": ..., "GranteePrincipal": BOB, "Operations": ["Encrypt"]},
+    "DescribeKey": {"KeyId": ...},
+    "DisableKey": {"KeyId": ...},
+    "Encrypt": {"KeyId": ..., "Plaintext": b"x"},
+    "GenerateDataKey": {"KeyId": ..., "KeySpec": "AES_256"},
+    "ListAliases": {"KeyId": ...},
+    "RetireGrant": {"KeyId": ..., "GrantId": "0" * 64},
+    "RevokeGrant": {"KeyId": ..., "GrantId": "0" * 64},
+}
+
+
+@pytest.mark.parametrize("operation", _OF_A_KEY)
+def test_who_is_not_let_in_is_told_the_same_of_a_key_that_is_not_there(bob: LocalKms, arn: str, operation: str) -> None:
+    told = _answers(bob, arn, GHOST, operation, **_OF_A_KEY[operation])
+
+    assert told == {("AccessDeniedException", hidden(operation))}
+
+
+def test_nor_does_an_alias_tell(kms: LocalKms, bob: LocalKms, arn: str) -> None:
+    kms.create_alias(AliasName="alias/there", TargetKeyId=arn)
+    prefix = f"arn:aws:kms:us-west-2:{OURS}:alias/"
+    told = _answers(bob, f"{prefix}there", f"{prefix}gone", "DescribeKey", KeyId=...)
+
+    assert told == {("AccessDeniedException", hidden("DescribeKey"))}
+
+
+def test_nor_does_a_denial_of_the_caller_s_own(kms: LocalKms, arn: str) -> None:
+    policies = {"none": text(deny("kms:Encrypt"))}
+    kms.acting_as(THEIR_ROOT).identities.create_user("bob", policies=policies)
+
+    told = _answers(kms.acting_as(BOB), arn, GHOST, "Encrypt", KeyId=..., Plaintext=b"x")
+
+    assert told == {("AccessDeniedException", hidden("Encrypt"))}
+
+
+def test_nor_does_a_grant_token_that_is_none(bob: LocalKms, arn: str) -> None:
+    told = _answers(bob, arn, GHOST, "Encrypt", KeyId=..., Plaintext=b"x", GrantTokens=["x"])
+
+    assert {code for code, _ in told} == {"InvalidGrantTokenException"}
+    assert len(told) == 1
+
+
+def test_nor_does_the_order_of_the_two_keys_of_a_re_encryption(kms: LocalKms, bob: LocalKms, arn: str) -> None:
+    own = kms.acting_as(THEIR_ROOT).create_key()["KeyMetadata"]["Arn"]
+    mine = bob.encrypt(KeyId=own, Plaintext=b"x")["CiphertextBlob"]
+    foreign = kms.encrypt(KeyId=arn, Plaintext=b"x")["CiphertextBlob"]
+
+    to = _answers(bob, arn, GHOST, "ReEncrypt", CiphertextBlob=mine, DestinationKeyId=...)
+    source = _answers(bob, arn, GHOST, "ReEncrypt", CiphertextBlob=mine, SourceKeyId=..., DestinationKeyId=own)
+    both = _answers(bob, arn, GHOST, "ReEncrypt", CiphertextBlob=foreign, SourceKeyId=arn, DestinationKeyId=...)
+
+    assert to == {("AccessDeniedException", hidden("ReEncryptTo"))}
+    assert source == both == {("AccessDeniedException", hidden("ReEncryptFrom"))}
 
 
 def test_a_key_id_means_one_s_own_account(bob: LocalKms, key_id: str, refused: Any) -> None:
@@ -131,11 +201,7 @@ _MORE: dict[str, dict[str, Any]] = {
 def test_other_operations_do_not_reach_other_accounts(
     bob: LocalKms, arn: str, blob: bytes, operation: str, refused: Any
 ) -> None:
-    text = (
-        f"User: {BOB} is not authorized to perform: kms:{operation} on resource: {arn} "
-        f"because no resource-based policy allows the kms:{operation} action"
-    )
-    with refused("AccessDeniedException", text):
+    with refused("AccessDeniedException", hidden(operation)):
         getattr(bob, snake(operation))(KeyId=arn, **_MORE.get(operation, {}))
 
 
@@ -143,7 +209,7 @@ def test_other_operations_do_not_reach_other_accounts(
 def test_an_alias_is_of_a_key_of_its_own_account(bob: LocalKms, arn: str, refused: Any) -> None:
     with refused("AccessDeniedException"):
         bob.create_alias(AliasName="alias/mine", TargetKeyId=arn)
-    with refused("NotFoundException"):
+    with refused("AccessDeniedException"):
         bob.list_aliases(KeyId=arn)
 
 
