@@ -150,6 +150,7 @@ class KeyIssuer:
         document = {
             "active": True,
             "role": caller.role_arn,
+            "role_id": caller.unique_id if caller.role_arn else "",
             "tags": dict(caller.tags),
             "session_policies": caller.session_policies,
         }

@@ -169,7 +169,9 @@ class Identities:
 
     @_called("DeleteIdentity")
     def delete(self, arn: str) -> None:
-        """Remove a user, group or role, and its access keys. Key policies and grants that name it stay as they are.
+        """Remove a user, group or role, its access keys, and who is in it.
+
+        Key policies and grants that name it stay as they are.
 
         Raises:
             KmsServiceError: NoSuchEntity.
@@ -177,6 +179,12 @@ class Identities:
         with self._store.write() as transaction:
             self._existing(transaction, arn)
             transaction.remove_identity(arn)
+            # Another group of that name begins without users.
+            for identity in transaction.identities(self._account):
+                known = document_of(identity)
+                if arn in known.groups:
+                    left = tuple(group for group in known.groups if group != arn)
+                    transaction.put_identity(replace(identity, document=replace(known, groups=left).text()))
 
     @_called("PutPolicy")
     def attach_policy(self, arn: str, name: str, document: PolicyDocument) -> None:

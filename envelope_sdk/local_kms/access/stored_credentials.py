@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from envelope_sdk.local_kms.access.credentials import damaged_key, key_document
+from envelope_sdk.local_kms.access.identity_documents import document_of
 from envelope_sdk.local_kms.access_keys import AccessKey
 from envelope_sdk.local_kms.policy import Caller
-from envelope_sdk.local_kms.store.contract import Store
+from envelope_sdk.local_kms.store.contract import ReadTransaction, Store
 from envelope_sdk.primitives.aead import wipe
 
 __all__ = ["StoredCredentials"]
@@ -58,8 +59,7 @@ class StoredCredentials:
                 document = key_document(key)
                 secrets = json.loads(key.secret)
                 role = document["role"]
-                # A session does not outlive its role; the keys of a user go with it.
-                if not document["active"] or (role and look.identity(role) is None):
+                if not document["active"] or (role and not _is_there(look, role, document.get("role_id"))):
                     return None
                 caller = Caller.parse(
                     key.arn,
@@ -72,6 +72,15 @@ class StoredCredentials:
                 raise damaged_key(access_key_id) from None
             finally:
                 wipe(memoryview(key.secret))
+
+
+def _is_there(look: ReadTransaction, role_arn: str, role_id: str | None) -> bool:
+    """Return whether the role of a session is still the one that it is of: another of the same name is not.
+
+    The keys of a user go with it. Sessions begun by earlier versions do not say which role they are of.
+    """
+    role = look.identity(role_arn)
+    return role is not None and role_id in (None, "", document_of(role).unique_id)
 
 
 def _path_of(role_arn: str) -> str:

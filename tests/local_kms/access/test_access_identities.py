@@ -128,6 +128,17 @@ def test_a_user_has_the_policies_of_its_groups(kms: LocalKms, key_id: str, refus
     alice.encrypt(KeyId=key_id, Plaintext=b"x")
 
 
+def test_another_group_of_that_name_begins_without_users(kms: LocalKms) -> None:
+    kms.identities.create_group("staff")
+    kms.identities.create_group("guests")
+    guests = f"arn:aws:iam::{OURS}:group/guests"
+    alice = kms.identities.create_user("alice", groups=[STAFF, guests])
+    kms.identities.delete(STAFF)
+    kms.identities.create_group("staff", policies={"all": text(allow())})
+
+    assert kms.identities.get(alice.arn).groups == (guests,)
+
+
 def test_a_boundary_caps_what_policies_give(kms: LocalKms, key_id: str, refused: Any) -> None:
     kms.identities.create_user("alice", policies={"all": text(allow())}, boundary=text(allow("kms:Describe*")))
     alice = kms.acting_as(ALICE)
@@ -295,6 +306,17 @@ def test_credentials_end_with_the_user_or_role(kms: LocalKms, credentials: Store
     kms.identities.delete(ALICE)
     kms.identities.delete(APP_ROLE)
     assert [credentials.find(key) for key in keys] == [None, None]
+
+
+def test_a_session_is_not_one_of_another_role_of_that_name(kms: LocalKms, credentials: StoredCredentials) -> None:
+    kms.identities.create_role("app")
+    session = kms.identities.assume_role(APP_ROLE, "session")
+    kms.identities.delete(APP_ROLE)
+    kms.identities.create_role("app", policies={"all": text(allow())})
+
+    assert credentials.find(session.access_key_id) is None
+    another = kms.identities.assume_role(APP_ROLE, "session")
+    assert credentials.find(another.access_key_id) is not None
 
 
 def test_an_unknown_access_key_is_nobody_s(credentials: StoredCredentials) -> None:
