@@ -58,11 +58,9 @@ def decide(asked: Asked, given: Given) -> str:
     if asked.kind == "service":
         return "allow" if ways else "identity"
     owner = asked.resource.split(":")[4] if asked.resource.count(":") >= 5 else asked.account
-    if asked.kind == "root":
+    if asked.kind != "root" and asked.account == owner and "direct" in ways:
         return "allow"
-    if asked.account == owner and "direct" in ways:
-        return "allow"
-    by_identity = any(says(document, "Allow", asked) for document in given.identity)
+    by_identity = asked.kind == "root" or any(says(document, "Allow", asked) for document in given.identity)
     if not by_identity and not (asked.account == owner and "role" in ways):
         return "identity"
     if given.boundary and not says(given.boundary, "Allow", asked):

@@ -63,6 +63,7 @@ class PolicyAuthority:
             call.retired is None
             and key is not None
             and caller.kind is CallerKind.ROOT
+            and not caller.session_policies
             and not call.parameters.get("GrantTokens")
         ):
             name = (caller.account, action, key.policy)

@@ -7,8 +7,8 @@
 - To a key of another account the caller's identity policies have to allow it too, as far as the permissions boundary
   and the session policies do.
 - Where there is no key (CreateKey, ListKeys, an alias), the identity policies decide alone.
-- The root user of an account has no identity policies, and needs none. An AWS service has none either: the key policy
-  or a grant names it.
+- The root user of an account has no identity policies, and needs none; session policies limit it as others. An AWS
+  service has none either: the key policy or a grant names it.
 """
 
 from __future__ import annotations
@@ -175,9 +175,10 @@ def _limit(request: Request, policies: Policies, let_in: Meant) -> PolicyKind | 
     if caller.kind is CallerKind.SERVICE:
         return None if let_in else PolicyKind.IDENTITY
     at_home = caller.account == request.owner
-    if caller.kind is CallerKind.ROOT or (let_in is Meant.DIRECTLY and at_home):
+    root = caller.kind is CallerKind.ROOT
+    if let_in is Meant.DIRECTLY and at_home and not root:
         return None
-    enough = let_in is Meant.ROLE and at_home
+    enough = root or (let_in is Meant.ROLE and at_home)
     if not enough and not _any_allows(policies.identity, request):
         return PolicyKind.IDENTITY
     if policies.boundary is not None and not _any_allows((policies.boundary,), request):

@@ -221,6 +221,15 @@ def test_a_caller_has_its_session_policies_already(kms: LocalKms) -> None:
         kms.acting_as(Caller.parse(ALICE), session_policies=[text(allow())])
 
 
+@pytest.mark.parametrize("policy", [text(allow("kms:Decrypt")), text(allow(), deny("kms:Encrypt"))])
+def test_session_policies_limit_the_root_user_too(kms: LocalKms, key_id: str, policy: str, refused: Any) -> None:
+    kms.encrypt(KeyId=key_id, Plaintext=b"x")
+
+    with refused("AccessDeniedException"):
+        kms.acting_as(ROOT, session_policies=[policy]).encrypt(KeyId=key_id, Plaintext=b"x")
+    assert not kms.simulate(ROOT, "kms:Encrypt", key_id, session_policies=[policy]).allowed
+
+
 def test_closing_a_view_closes_nothing(kms: LocalKms, key_id: str) -> None:
     with kms.acting_as(ROOT) as view:
         view.describe_key(KeyId=key_id)
