@@ -33,7 +33,7 @@ class Simulation:
         allowed: whether the call would be.
         principal: who asks.
         action: the permission, with ``kms:``.
-        resource: the ARN of the key or alias, ``*`` for neither.
+        resource: the ARN of the key or alias, ``*`` for neither; for ListRetirableGrants, the principal's.
         steps: every statement and grant that was looked at, and what came of it.
         conclusion: what follows from them.
         message: what AWS would say; empty where it is allowed.
@@ -101,7 +101,8 @@ def simulate(
 
 def _simulated(call: Call, action: str, name: str | None) -> Simulation:
     key: Key | None = None
-    resource = "*"
+    # Listing retirable grants is about the principal who may retire them: asked of the caller itself.
+    resource = call.requester.caller.arn if action == "ListRetirableGrants" else "*"
     if name is not None:
         reference = parse_reference(call.scope, name)
         if reference is None:

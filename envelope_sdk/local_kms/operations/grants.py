@@ -225,7 +225,8 @@ def _permit_listing(call: Call, principal: str, *, is_service: bool) -> None:
     caller = call.requester.caller
     if is_service and principal == caller.arn:
         return
-    if is_service or f"::{call.scope.account}:" not in principal:
+    # The fifth part of its ARN: its name, or the path before that, may hold colons too.
+    if is_service or principal.split(":")[4:5] != [call.scope.account]:
         raise not_let_in(caller, call.operation, principal)
     call.permit(None, resource=principal)
 

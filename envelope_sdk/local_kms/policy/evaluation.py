@@ -91,9 +91,11 @@ class Decision:
     def _is_hidden(self) -> bool:
         """Whether the key is one of another account that does not let the caller in, whatever denied the request."""
         request, policies = self.request, self.policies
-        if policies.key is None or request.caller.account in ("", request.owner):
+        if request.caller.account in ("", request.owner):
             return False
-        denied = self.denied_by is PolicyKind.KEY or any(each.applies(request) for each in policies.key.denials)
+        if self.denied_by is PolicyKind.KEY or policies.key is None:
+            return self.denied_by is PolicyKind.KEY
+        denied = any(each.applies(request) for each in policies.key.denials)
         return denied or _let_in(request, policies)[0] is Meant.NOT
 
     def error(self) -> KmsServiceError:

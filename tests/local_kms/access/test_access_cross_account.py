@@ -159,6 +159,15 @@ def test_nor_does_a_grant_token_that_is_none(bob: LocalKms, arn: str) -> None:
     assert len(told) == 1
 
 
+def test_nor_does_the_token_of_a_grant(kms: LocalKms, bob: LocalKms, arn: str, refused: Any) -> None:
+    grant = kms.create_grant(KeyId=arn, GranteePrincipal=ROOT, Operations=["Encrypt"])
+    with refused("AccessDeniedException", hidden("RetireGrant")):
+        bob.retire_grant(GrantToken=grant["GrantToken"])
+    kms.revoke_grant(KeyId=arn, GrantId=grant["GrantId"])
+    with refused("AccessDeniedException", hidden("RetireGrant")):
+        bob.retire_grant(GrantToken=grant["GrantToken"])
+
+
 def test_nor_does_the_order_of_the_two_keys_of_a_re_encryption(kms: LocalKms, bob: LocalKms, arn: str) -> None:
     own = kms.acting_as(THEIR_ROOT).create_key()["KeyMetadata"]["Arn"]
     mine = bob.encrypt(KeyId=own, Plaintext=b"x")["CiphertextBlob"]

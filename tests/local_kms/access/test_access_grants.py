@@ -340,6 +340,8 @@ def test_retirable_grants_are_those_of_all_accounts(kms: LocalKms, key_id: str, 
     assert page["Truncated"] is False
     with refused("AccessDeniedException"):
         kms.list_retirable_grants(RetiringPrincipal=BOB)
+    with refused("AccessDeniedException"):
+        kms.list_retirable_grants(RetiringPrincipal=f"arn:aws:iam::{THEIRS}:user/x::{OURS}:/bob")
     with refused("ValidationException"):
         kms.list_retirable_grants()
     with refused("ValidationException"):

@@ -103,6 +103,14 @@ def test_what_is_done_to_no_key(kms: LocalKms) -> None:
     assert kms.simulate(ROOT, "KMS:listkeys").allowed
 
 
+def test_retirable_grants_are_one_s_own(kms: LocalKms) -> None:
+    kms.identities.create_user("alice", policies={"list": text(allow("kms:ListRetirableGrants", on=ALICE))})
+    found = kms.simulate(ALICE, "kms:ListRetirableGrants")
+
+    assert (found.allowed, found.resource) == (True, ALICE)
+    assert kms.acting_as(ALICE).list_retirable_grants(RetiringPrincipal=ALICE)["Grants"] == []
+
+
 def test_permissions_that_reach_no_other_account(kms: LocalKms, put_policy: Any, arn: str) -> None:
     put_policy(allow(to=[ROOT, THEIR_ROOT]))
 
