@@ -383,7 +383,9 @@ class Parameters:
 
     def grant_tokens(self) -> None:
         """Take ``GrantTokens``. What they say is for whoever decides on permissions."""
-        if "GrantTokens" not in self._left:
+        if self._left.get("GrantTokens") in (None, ()):
+            # As most calls have it: nothing to look at.
+            self._left.pop("GrantTokens", None)
             return
         self.bounded_strings("GrantTokens", 1, MAX_GRANT_TOKEN, most=_MAX_GRANT_TOKENS)
 
