@@ -19,6 +19,12 @@ __all__ = ["MAX_HEAD", "Connection", "bounded", "close_late"]
 MAX_HEAD: Final = 64 * 1024
 """Bytes of a request's line and headers. Session tokens, the longest, have some thousands."""
 
+_FRAMING: Final = 8
+"""Bytes on the wire for a byte of a body, at most: a chunk of a single byte has six."""
+
+_READ: Final = 2**20
+"""Bytes that may come at once; what follows in a pipeline is among them."""
+
 
 class _Joining:
     """A transport that writes the head of a response together with what follows.
@@ -54,10 +60,12 @@ class _Joining:
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's, which bounds neither the size of a head nor the time for it."""
+    """uvicorn's, which bounds neither the size of a head nor the time for it, nor what surrounds a body's chunks."""
 
     max_connections = 1
+    max_body = 2**20
     _head_bytes = 0
+    _body_bytes = 0
     _waiting_since: float | None = None
     _begun = False
 
@@ -71,7 +79,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(b"503 Service Unavailable", b"ServiceUnavailableException")
 
     def data_received(self, data: bytes) -> None:
-        """Read on; refuse a head that is too long."""
+        """Read on; refuse a head that is too long, and a body whose chunks are mostly something else."""
         if self.transport.is_closing():
             return
         super().data_received(data)
@@ -79,13 +87,22 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD and not self.transport.is_closing():
                 self._refuse(b"431 Request Header Fields Too Large", b"RequestHeaderSectionTooLargeException")
+            return
+        self._body_bytes += len(data)
+        if self._body_bytes > _FRAMING * self.max_body + _READ and not self.transport.is_closing():
+            self._refuse(b"413 Content Too Large", b"RequestEntityTooLargeException")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; leave out what comes after a body, which could pass for one that was looked at before."""
+        if self._waiting_since is not None:
+            super().on_header(name, value)
 
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of a head."""
         super().on_message_begin()
         self._waiting_since = self.loop.time()
         self._begun = True
-        self._head_bytes = 0
+        self._head_bytes = self._body_bytes = 0
 
     def on_headers_complete(self) -> None:
         """Stop waiting."""
@@ -118,7 +135,7 @@ class Connection(HttpToolsProtocol):
 
 def bounded(settings: Settings) -> type[Connection]:
     """Return connections with these limits, for uvicorn to make."""
-    limits: dict[str, Any] = {"max_connections": settings.max_connections}
+    limits: dict[str, Any] = {"max_connections": settings.max_connections, "max_body": settings.max_body}
     return type("BoundedConnection", (Connection,), limits)
 
 

@@ -174,6 +174,23 @@ def test_a_chunked_body_is_read(server: BackgroundServer) -> None:
     assert answer.status == 200
 
 
+@pytest.mark.parametrize(
+    ("left_out", "trailer", "status"),
+    [("X-Amz-Target", b"X-Amz-Target: TrentService.ListKeys", 400), ("Host", b"Host: localhost", 403)],
+)
+def test_headers_that_follow_a_body_count_for_nothing(
+    server: BackgroundServer, left_out: str, trailer: bytes, status: int
+) -> None:
+    headers: dict[str, str | None] = {
+        "Transfer-Encoding": "chunked",
+        "Content-Length": None,
+        "Content-Type": "application/x-amz-json-1.1",
+        "X-Amz-Target": "TrentService.ListKeys",
+    }
+    request = request_bytes("POST", "/", b"", headers | {left_out: None})
+    assert exchange(server.url, request + b"2\r\n{}\r\n0\r\n" + trailer + b"\r\n\r\n").status == status
+
+
 def test_expect_100_continue_is_answered(server: BackgroundServer) -> None:
     with connect(server.url) as connection:
         connection.sendall(request_bytes("POST", "/", b"", {"Expect": "100-continue", "Content-Length": "2"}))
@@ -249,6 +266,44 @@ def test_a_head_that_is_too_long_is_refused(server: BackgroundServer, line: byte
     assert head.startswith(b"HTTP/1.1 431 ")
     assert sent < 100 * MAX_HEAD
     assert _alive(server.url)
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"0\r\n", b"X: " + b"a" * 1000 + b"\r\n"),
+        (b"0\r\nX: ", b"a" * 1000),
+        (b"2;x=", b"a" * 1000),
+    ],
+    ids=["many headers", "a long header", "a long extension of a chunk"],
+)
+def test_what_surrounds_a_body_has_its_limit(start: Any, begin: bytes, more: bytes) -> None:
+    server = start(max_body=1000)
+    limit, sent = 16 * 2**20, 0
+    with connect(server.url) as connection:
+        connection.sendall(request_bytes("POST", "/", b"", {"Transfer-Encoding": "chunked", "Content-Length": None}))
+        connection.sendall(begin)
+        try:
+            while sent < limit:
+                connection.sendall(more * 64)
+                sent += len(more) * 64
+        except ConnectionError:
+            pass
+    assert sent < limit
+    assert _alive(server.url)
+
+
+def test_a_body_in_the_smallest_chunks_is_as_large_as_any(start: Any) -> None:
+    server = start(max_body=300_000)
+    headers: dict[str, str | None] = {
+        "Transfer-Encoding": "chunked",
+        "Content-Length": None,
+        "Content-Type": "application/x-amz-json-1.1",
+        "X-Amz-Target": "TrentService.ListKeys",
+    }
+    body = b'{"x":"' + b"a" * 299_992 + b'"}'
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    assert exchange(server.url, request_bytes("POST", "/", b"", headers) + chunks + b"0\r\n\r\n").status == 200
 
 
 def test_a_head_that_does_not_end_is_not_waited_for(start: Any) -> None:
