@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Final
 
@@ -107,9 +107,8 @@ class App:
     async def _call(self, scope: MutableMapping[str, Any], body: bytes) -> Response:
         begun = time.perf_counter()
         self._metrics.begun()
-        client = scope["client"]
         request = SignedRequest(scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], body)
-        admitted = self._gateway.admit(request, Peer(client[0] if client else None, scope["scheme"] == "https"))
+        admitted = self._gateway.admit(request, Peer(_address(scope["client"]), scope["scheme"] == "https"))
         if admitted.quick:
             response = admitted.perform()
         else:
@@ -185,6 +184,15 @@ class App:
 
 
 _CLOSE: Final = (b"connection", b"close")
+_MAPPED: Final = "::ffff:"
+"""What stands before IPv4 addresses at sockets for both kinds. Policies and logs know them without."""
+
+
+def _address(client: Sequence[Any] | None) -> str | None:
+    if not client:
+        return None
+    address: str = client[0]
+    return address.removeprefix(_MAPPED) if "." in address else address
 
 
 def _too_large(limit: int) -> Response:

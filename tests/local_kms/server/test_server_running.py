@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -155,6 +156,15 @@ def test_a_request_is_a_line_of_the_log(start: Any) -> None:
         "outcome": "ok",
     }
     assert json.loads(server.lines[-2])["request_id"] == made["ResponseMetadata"]["RequestId"]
+
+
+def test_ipv4_addresses_at_a_socket_for_both_kinds_are_as_policies_have_them(start: Any) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no sockets for IPv4 and IPv6 at once")
+    server = start(host="::", anonymous_remote=True)
+    port = server.url.rpartition(":")[2]
+    assert post(f"http://127.0.0.1:{port}", "ListKeys", b"{}").status == 200
+    assert json.loads(server.lines[-1])["source_ip"] == "127.0.0.1"
 
 
 def test_a_refused_request_is_a_line_of_the_log_too(start: Any) -> None:
