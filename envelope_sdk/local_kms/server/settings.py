@@ -22,6 +22,7 @@ LOG_FORMATS: Final = ("text", "json", "off")
 """How requests are logged."""
 
 _MAX_PORT: Final = 65_535
+_LONGEST_PROPAGATION: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class Settings:
         access_keys: the file of access keys that requests are signed with.
         stored_access_keys: whether those in the store are, of local users and sessions. Without either, anybody may
             call.
-        anonymous_remote: whether anybody may call from other machines too.
+        anonymous_remote: whether anybody may call from other machines too, or move the clock, where callers may.
         allowed_hosts: names by which the server may be called besides those of the loopback interface.
         allowed_origins: web pages that may call it, as their browsers name them; ``*`` for all.
         workers: processes.
@@ -47,8 +48,8 @@ class Settings:
         audit: the file of the audit log, which takes down every call; ``None`` for none.
         quota_scale: what AWS's request quotas are multiplied with, in each process; ``None`` for no quotas.
         latency_seconds: how much longer each call takes.
-        grant_propagation_seconds: how long a new grant takes to count for callers without its token.
-        test_clock: whether callers may move the clock.
+        grant_propagation_seconds: how long a new grant takes to count for callers without its token, up to a day.
+        test_clock: whether callers may move the clock, which nobody has to sign for.
         max_body: bytes of a request's body. The largest that KMS takes, a key policy of 131,072 characters, has up to
             six times as many bytes in JSON.
         max_connections: at once, in each process.
@@ -104,9 +105,19 @@ class Settings:
         Latency(self.latency_seconds)
         if self.quota_scale is not None:
             RequestQuotas(scale=self.quota_scale)
-        if self.grant_propagation_seconds < 0:
-            raise UsageError("grants do not count before they are made: their delay is 0 seconds or more")
-        if not (is_loopback(self.host) or self.signed or self.anonymous_remote):
+        if not 0 <= self.grant_propagation_seconds <= _LONGEST_PROPAGATION:
+            raise UsageError(f"grants take from 0 seconds to a day to spread, not {self.grant_propagation_seconds!r}")
+        self._check_reach()
+
+    def _check_reach(self) -> None:
+        if is_loopback(self.host) or self.anonymous_remote:
+            return
+        if self.test_clock:
+            raise UsageError(
+                f"at {self.host}, whoever reaches this machine could move the clock to when keys are deleted: "
+                "leave out the test clock or allow it explicitly (anonymous remote)"
+            )
+        if not self.signed:
             raise UsageError(
                 f"at {self.host}, whoever reaches this machine could use every key: have requests signed (access keys) "
                 "or allow it explicitly (anonymous remote)"

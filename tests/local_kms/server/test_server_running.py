@@ -321,6 +321,9 @@ _CONTRADICTORY: dict[str, dict[str, Any]] = {
     "no quotas": {"quota_scale": 0},
     "answers before the question": {"latency_seconds": -1},
     "grants before they are made": {"grant_propagation_seconds": -1},
+    "grants after a time that is none": {"grant_propagation_seconds": float("nan")},
+    "grants that never count": {"grant_propagation_seconds": float("inf")},
+    "a clock that strangers move": {"host": "0.0.0.0", "stored_access_keys": True, "test_clock": True},
     "no body": {"max_body": 0},
 }
 
@@ -331,7 +334,7 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
         Settings(**settings)
 
 
-@pytest.mark.parametrize("more", [{"access_keys": "/k"}, {"anonymous_remote": True}])
+@pytest.mark.parametrize("more", [{"access_keys": "/k"}, {"anonymous_remote": True, "test_clock": True}])
 def test_other_machines_may_call_where_somebody_said_so(more: dict[str, Any]) -> None:
     assert Settings(host="0.0.0.0", **more).host == "0.0.0.0"
 
