@@ -222,6 +222,14 @@ def test_workers_share_keys_and_figures_and_stop_together(serve: Serve, envelope
 
 @pytest.mark.slow
 @_needs_proc
+def test_workers_that_are_told_to_stop_end_in_silence(serve: Serve) -> None:
+    serving = serve("--workers", "2", "--log-format", "off")
+    assert serving.stop() == 0
+    assert [line for line in serving.lines if "local KMS at" not in line] == []
+
+
+@pytest.mark.slow
+@_needs_proc
 def test_a_worker_that_dies_is_replaced(serve: Serve) -> None:
     serving = serve("--workers", "2")
     first, second = _workers_of(serving)

@@ -203,7 +203,9 @@ def work(
 
 
 def _stop_with_parent(process: ServerProcess) -> None:
-    sys.stdin.buffer.read()
+    # Past Python's own buffer, whose lock would still be held when the interpreter ends: that aborts it.
+    while os.read(sys.stdin.fileno(), 1):
+        pass
     process.stop()
 
 
