@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from envelope_sdk.errors import EnvelopeError, KmsServiceError
 from envelope_sdk.local_kms.call import Call, Journal, ServiceEvent, Unlimited
 from envelope_sdk.local_kms.gateway import Admitted
 
-__all__ = ["KeyNotes", "Log", "write_line"]
+__all__ = ["Complaints", "KeyNotes", "Log", "write_line"]
 
 _MAX_NOTES = 10_000
 
@@ -99,6 +100,21 @@ class Log:
             return
         words = (f"{value}" for value in fields.values() if value is not None)
         self._write(" ".join("".join(char if char.isprintable() else "?" for char in word) for word in words))
+
+
+class Complaints(logging.Handler):
+    """Passes on to the log what uvicorn complains of; never a traceback, which may show what was in a request."""
+
+    def __init__(self, log: Log) -> None:
+        """Take the log."""
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record, and the type alone of the exception in it."""
+        failed = record.exc_info[0] if record.exc_info else None
+        fields = {} if failed is None else {"error": failed.__name__}
+        self._log.event("http", problem=record.getMessage().strip(), **fields)
 
 
 def _now() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import Callable, Generator
@@ -29,7 +30,7 @@ from envelope_sdk.local_kms.quotas.throttle import RequestQuotas, Throttle
 from envelope_sdk.local_kms.server.app import App
 from envelope_sdk.local_kms.server.clocks import MovableClock
 from envelope_sdk.local_kms.server.connections import bounded, close_late
-from envelope_sdk.local_kms.server.logs import KeyNotes, Log, write_line
+from envelope_sdk.local_kms.server.logs import Complaints, KeyNotes, Log, write_line
 from envelope_sdk.local_kms.server.metrics import Metrics
 from envelope_sdk.local_kms.server.origins import Origins
 from envelope_sdk.local_kms.server.settings import Settings
@@ -39,6 +40,7 @@ from envelope_sdk.local_kms.store.contract import Store
 
 __all__ = ["ServerProcess", "listen", "new_event_loop", "url_of"]
 
+_UVICORN = logging.getLogger("uvicorn.error")
 _THREADS = 4
 _BACKLOG = 2048
 _SWEEP_SECONDS = 1.0
@@ -176,10 +178,13 @@ class ServerProcess:
             ready: called once requests are answered.
             prepare: called in the event loop before anything else, for instance to listen to signals.
         """
+        complaints = Complaints(self._log)
+        _UVICORN.addHandler(complaints)
         try:
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 runner.run(self._serve(opened, ready, prepare))
         finally:
+            _UVICORN.removeHandler(complaints)
             self.close()
 
     def stop(self) -> None:

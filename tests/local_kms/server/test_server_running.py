@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 import time
@@ -30,6 +31,7 @@ from envelope_sdk.errors import KeyStoreError, UsageError
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.server.background import BackgroundServer
 from envelope_sdk.local_kms.server.clocks import MovableClock
+from envelope_sdk.local_kms.server.logs import Complaints, KeyNotes, Log
 from envelope_sdk.local_kms.server.settings import Settings
 from envelope_sdk.local_kms.store.sqlite import SqliteStore
 from envelope_sdk.primitives.entropy import system_random
@@ -183,6 +185,28 @@ def test_the_log_shows_nothing_of_what_was_sent(start: Any) -> None:
         post(server.url, secret, secret.encode(), {"User-Agent": secret, "X-Amz-Date": secret})
         assert len(server.lines) == 2
         assert secret not in "".join(server.lines)
+
+
+def test_what_is_no_http_is_a_line_of_the_log_in_its_form(start: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    server = start()
+    with connect(server.url) as connection:
+        connection.sendall(b"hello\r\n\r\n")
+        assert read_answer(connection)[0].status == 400
+    assert eventually(lambda: bool(server.lines))
+    line = json.loads(server.lines[0])
+    assert (line["event"], line["problem"]) == ("http", "Invalid HTTP request received.")
+    assert capfd.readouterr().err == ""
+
+
+def test_what_goes_wrong_around_a_call_is_told_without_a_traceback() -> None:
+    lines: list[str] = []
+    complaints = Complaints(Log("json", KeyNotes(), lines.append))
+    failed = (ValueError, ValueError("a plaintext"), None)
+    complaints.handle(logging.LogRecord("x", logging.ERROR, "x.py", 1, "Exception in %s\n", ("app",), failed))
+    line = json.loads(lines[0])
+    assert (line["event"], line["problem"], line["error"]) == ("http", "Exception in app", "ValueError")
+    assert "plaintext" not in lines[0]
+    assert "Traceback" not in lines[0]
 
 
 def test_the_log_may_be_text_or_off(start: Any) -> None:
