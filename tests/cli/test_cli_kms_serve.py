@@ -244,6 +244,27 @@ def test_a_worker_that_dies_is_replaced(serve: Serve) -> None:
 
 @pytest.mark.slow
 @_needs_proc
+def test_a_worker_that_dies_at_its_start_does_not_keep_the_address_from_being_told(envelope: Any) -> None:
+    process = envelope.start("kms", "serve", "--port", "0", "--workers", "2")
+    impatient = threading.Timer(20, process.terminate)
+    impatient.start()
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        assert eventually(lambda: bool(children.read_text("ascii")))
+        os.kill(int(children.read_text("ascii").split()[0]), signal.SIGKILL)
+        said = [process.stderr.readline().decode() for _ in range(2)]
+        assert any(_READY.fullmatch(line) for line in said)
+        assert any("a worker ended with -9 and is replaced" in line for line in said)
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        impatient.cancel()
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+@_needs_proc
 def test_workers_end_with_their_parent(serve: Serve) -> None:
     serving = serve("--workers", "2")
     workers = _workers_of(serving)

@@ -95,6 +95,7 @@ class _Parent:
         self._workers: dict[subprocess.Popen[bytes], float] = {}
         self._signals = 0
         self._early = 0
+        self._answering = threading.Event()
 
     def run(self, ready: Callable[[], None]) -> None:
         handlers = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -104,11 +105,17 @@ class _Parent:
         try:
             self._socket.listen()
             started = [self._start() for _ in range(self._settings.workers)]
-            if all(_answers(worker) for worker in started):
+            # One that has ended already is replaced, and others answer meanwhile.
+            answering = [_answers(worker) for worker in started]
+            waiting = not any(answering)
+            if not waiting:
                 ready()
             while not self._signals:
                 time.sleep(_LOOK_SECONDS)
                 self._replace_ended()
+                if waiting and self._answering.is_set():
+                    waiting = False
+                    ready()
         finally:
             self._stop()
             for number, handler in handlers.items():
@@ -145,7 +152,11 @@ class _Parent:
                 raise KeyStoreError("the server's workers keep ending: its log says why")
             write_line(f"a worker ended with {worker.returncode} and is replaced")
             # Nobody waits for it: the others answer meanwhile.
-            threading.Thread(target=_answers, args=(self._start(),), daemon=True).start()
+            threading.Thread(target=self._await, args=(self._start(),), daemon=True).start()
+
+    def _await(self, worker: subprocess.Popen[bytes]) -> None:
+        if _answers(worker):
+            self._answering.set()
 
     def _stop(self) -> None:
         for worker in self._workers:
