@@ -4,7 +4,8 @@
     python benchmarks/local_kms_server.py --moto /another/environment/bin/moto_server
 
 Proves what a call of KMS costs by each way in. "Raw HTTP" is a client that sends the same bytes again and again over
-one connection; moto's server closes it after each answer. Signed requests are verified. boto3's own cost is in the rows
+one connection; moto's server closes it after each answer. What is audited is in a log before its answer, and with "each
+event on disk" survives a loss of power. Signed requests are verified. boto3's own cost is in the rows
 that name it. Every subject's answer is decrypted and compared once before anything is measured. The processor time is
 that of the server's process alone.
 """
@@ -31,8 +32,10 @@ from report import Report, arguments
 from tables import Faster, Row, Table
 
 from envelope_sdk.local_kms import LocalKms
+from envelope_sdk.local_kms.audit import AuditLog
 
 IN_PROCESS, BOTO3_IN_PROCESS = "in process", "boto3, in process"
+AUDITED, DURABLE = "in process, audited", "in process, audited, each event on disk"
 SERVED, SIGNED, BOTO3 = "served, raw HTTP", "served, raw HTTP, signed", "boto3, served"
 MOTO = "moto_server, raw HTTP"
 AHEAD = (Faster(4, MOTO),)
@@ -120,6 +123,11 @@ def set_up(stack: ExitStack, folder: Path, moto: str | None) -> tuple[Subjects, 
     keys.touch(0o600)
     keys.write_text(ACCESS_KEYS)
     local = stack.enter_context(LocalKms.open(folder / "own.db"))
+    logs = {
+        name: stack.enter_context(AuditLog(folder / f"{name}.log", durable=name == DURABLE))
+        for name in (AUDITED, DURABLE)
+    }
+    audited = {name: stack.enter_context(LocalKms.open(folder / f"{name}.db", audit=log)) for name, log in logs.items()}
     signing = folder / "signing"
     signing.mkdir()
     servers = {
@@ -128,6 +136,8 @@ def set_up(stack: ExitStack, folder: Path, moto: str | None) -> tuple[Subjects, 
     }
     ways = {
         IN_PROCESS: called(local),
+        AUDITED: called(audited[AUDITED]),
+        DURABLE: called(audited[DURABLE]),
         BOTO3_IN_PROCESS: called(local.boto3_client()),
         SERVED: raw(stack, client(servers[SERVED]), servers[SERVED]),
         SIGNED: raw(stack, client(servers[SIGNED], KEY_ID, SECRET), servers[SIGNED]),
@@ -144,7 +154,8 @@ def set_up(stack: ExitStack, folder: Path, moto: str | None) -> tuple[Subjects, 
 
 def tables(title: str) -> Table:
     """Return the table of one operation."""
-    rows = [Row(IN_PROCESS), Row(SERVED, AHEAD), Row(SIGNED), Row(BOTO3_IN_PROCESS), Row(BOTO3), Row(MOTO)]
+    audited = [Row(AUDITED), Row(DURABLE)]
+    rows = [Row(IN_PROCESS), *audited, Row(SERVED, AHEAD), Row(SIGNED), Row(BOTO3_IN_PROCESS), Row(BOTO3), Row(MOTO)]
     return Table(title, rows, [IN_PROCESS], [MOTO], unit="us")
 
 
