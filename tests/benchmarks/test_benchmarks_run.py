@@ -15,7 +15,13 @@ OWN_ROWS = {
     "memory.py": {"envelope encrypt", "decrypt_file(), signed", "open(), writing"},
     "start_up.py": {"interpreter alone", "import envelope_sdk", "envelope encrypt, 1 KiB"},
     "growth.py": {"1 MiB", "8 MiB", "1 B", "1,048,576 B", "100 messages"},
-    "local_kms_server.py": {"in process", "served, raw HTTP", "served, raw HTTP, signed", "boto3, served"},
+    "local_kms_server.py": {
+        "in process",
+        "in process, audited",
+        "served, raw HTTP",
+        "served, raw HTTP, signed",
+        "boto3, served",
+    },
     "frame_length.py": {"1,024", "4,194,304"},
 }
 

@@ -104,13 +104,16 @@ class KeyIssuer:
         """Make the credentials of a session.
 
         Raises:
-            UsageError: it is to last for less than a second, or more than 36 hours.
+            UsageError: it is to last for less than a second, more than 36 hours, or longer than there are dates.
         """
         if not timedelta(seconds=1) <= duration <= _LONGEST:
             raise UsageError(f"a session lasts from one second to 36 hours, not {duration}")
         key_id, secret = self.new_id("ASIA", 16), self._new_secret()
         token = base64.b64encode(self._random(96)).decode()
-        expiry = self.now() + duration
+        try:
+            expiry = self.now() + duration
+        except OverflowError:
+            raise UsageError(f"there is no date {duration} from now") from None
         self._put(key_id, caller, secret, token, expiry)
         return SessionCredentials(key_id, secret, token, expiry, caller)
 

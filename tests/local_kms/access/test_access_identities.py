@@ -201,6 +201,13 @@ def test_a_session_has_a_name_and_an_end(kms: LocalKms, wrong: dict[str, Any]) -
         kms.identities.assume_role(APP_ROLE, **({"session_name": "one"} | wrong))
 
 
+def test_a_session_ends_before_the_calendar_does(kms: LocalKms, clock: Any) -> None:
+    kms.identities.create_role("app")
+    clock.now = datetime(9999, 12, 31, 23, 30, tzinfo=UTC)
+    with pytest.raises(UsageError, match="there is no date"):
+        kms.identities.assume_role(APP_ROLE, "one")
+
+
 def test_only_roles_have_sessions_and_only_users_keys(kms: LocalKms) -> None:
     kms.identities.create_user("alice")
     kms.identities.create_role("app")
