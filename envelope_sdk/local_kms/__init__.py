@@ -1,4 +1,4 @@
-"""A key management service in the box: AWS KMS's operations over a SQLite file, with no server and no network.
+"""A key management service in the box: AWS KMS over a SQLite file or PostgreSQL, in the process or behind HTTP.
 
 :class:`LocalKms` is called like ``boto3.client("kms")`` and can stand in for it::
 
@@ -9,7 +9,9 @@
 From the outside in: ``inprocess`` and ``methods`` (boto3's methods), ``service`` (operations by name), ``operations``
 (what each does), ``access`` (who may do it, by ``policy``), ``due`` (what happens by itself), ``materials`` (which of a
 key's materials is in use), ``catalogue`` (keys at hand), ``kinds`` and ``key_pairs`` (what keys are for and made of),
-``import_parameters``, ``ciphertext`` (the blob) and ``signatures``, ``store`` (where keys are kept).
+``import_parameters``, ``ciphertext`` (the blob) and ``signatures``, ``store`` (where keys are kept). Around each call
+stand ``quotas``, ``metering`` and ``audit``. ``server`` is the way in by HTTP, ``wire`` and ``sigv4`` its language and
+signatures; ``seeding`` is what a store begins with.
 """
 
 from __future__ import annotations
