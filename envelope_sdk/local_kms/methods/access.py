@@ -96,7 +96,8 @@ class AccessMethods(Methods):
     ) -> Simulation:
         """Return whether a principal may do something, and statement by statement why.
 
-        Nothing is done, and nobody needs a permission to ask.
+        Nothing is done, and nobody needs a permission to ask; only a key of AWS's own (``alias/aws/...``) is made where
+        it is named for the first time.
 
         Args:
             principal: as of :meth:`acting_as`.
