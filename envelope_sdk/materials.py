@@ -177,14 +177,18 @@ class EncryptionMaterials(_Materials):
 
     def with_data_key(self, plaintext_data_key: bytes, *wrapped: EncryptedDataKey) -> EncryptionMaterials:
         """Return materials with a data key set and its wrapped copies added."""
-        return EncryptionMaterials(
+        made = EncryptionMaterials(
             self._algorithm_suite,
             self._encryption_context,
             self._required_encryption_context_keys,
             plaintext_data_key,
-            (*self._encrypted_data_keys, *wrapped),
+            (*self._encrypted_data_keys, *wrapped) if wrapped else self._encrypted_data_keys,
             self._signing_key,
         )
+        if not wrapped:
+            # The header's middle says nothing of the data key itself.
+            made._encoded_context_and_keys = self._encoded_context_and_keys
+        return made
 
 
 class DecryptionMaterials(_Materials):

@@ -21,6 +21,7 @@ PACKAGE = "envelope_sdk"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli", "integrations", "testing"),
+    ("bench",),
     ("bulk",),
     ("client",),
     ("streams",),

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, cast
 
 from envelope_sdk.errors import KmsAccessError, KmsError, KmsUnavailableError, UsageError
 from envelope_sdk.keyrings.kms.answers import odd_answer
+from envelope_sdk.keyrings.kms.calls import note_call
 
 __all__ = ["BranchKeyKmsApi", "EcdhKmsApi", "KmsApi", "RsaKmsApi", "call_kms", "checked_grant_tokens", "kms_error"]
 
@@ -214,6 +215,7 @@ def call_kms(operation: str, method: Callable[..., Mapping[str, Any]], **paramet
         KmsAccessError: it refuses the caller or the key.
         KmsError: any other error of the service, or an answer that is none.
     """
+    note_call(operation)
     try:
         answer = method(**parameters)
     except Exception as error:

@@ -55,7 +55,7 @@ SURFACE = {
         "kms_multi_keyring",
         "known_schemes",
     ],
-    "envelope_sdk.managers": ["DefaultMaterialsManager", "RequiredContextMaterialsManager"],
+    "envelope_sdk.managers": ["CachingMaterialsManager", "DefaultMaterialsManager", "RequiredContextMaterialsManager"],
     "envelope_sdk.materials": [
         "DecryptionMaterials",
         "DecryptionRequest",

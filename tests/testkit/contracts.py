@@ -28,7 +28,7 @@ from envelope_sdk.keyrings import (
 )
 from envelope_sdk.keyrings.hierarchical import ContextKeySupplier
 from envelope_sdk.local_kms import LocalKms
-from envelope_sdk.managers import DefaultMaterialsManager, RequiredContextMaterialsManager
+from envelope_sdk.managers import CachingMaterialsManager, DefaultMaterialsManager, RequiredContextMaterialsManager
 from envelope_sdk.materials import Keyring
 
 KEYS: Final = (bytes(range(32)), bytes(range(32, 64)))
@@ -234,6 +234,9 @@ MANAGERS: Final[dict[str, dict[str, Any]]] = {
     "required-context": two_managers(
         lambda keyring: RequiredContextMaterialsManager(keyring, ["tenant", "größer"]),
         required_keys=["tenant", "größer"],
+    ),
+    "caching": two_managers(
+        lambda keyring: CachingMaterialsManager(keyring, max_age_seconds=60), reuses_data_keys=True
     ),
     "default-for-tenants": two_managers(DefaultMaterialsManager, context={"tenant": "acme"}),
     "required-context-nested": two_managers(

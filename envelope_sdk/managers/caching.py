@@ -1,0 +1,194 @@
+"""Materials that serve many messages, so that few calls of a key service do (framework/caching-cmm.md)."""
+
+from __future__ import annotations
+
+import math
+import operator
+import time
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, NoReturn, Self
+
+from envelope_sdk.cache.contract import Cache
+from envelope_sdk.cache.identifiers import decryption_materials_identifier, encryption_materials_identifier
+from envelope_sdk.cache.local import DEFAULT_MAX_ENTRIES, LocalCache
+from envelope_sdk.errors import KeyringError, UsageError
+from envelope_sdk.formats.suites import AlgorithmSuite
+from envelope_sdk.keyrings.kms.calls import counted_calls
+from envelope_sdk.managers.default import DefaultMaterialsManager
+from envelope_sdk.managers.reusable import Reusable, reusable_decryption, reusable_encryption
+from envelope_sdk.materials import (
+    DecryptionMaterials,
+    DecryptionRequest,
+    EncryptionMaterials,
+    EncryptionRequest,
+    Keyring,
+    MaterialsManager,
+)
+from envelope_sdk.primitives.entropy import RandomSource, system_random
+
+__all__ = ["MAX_BYTES", "MAX_MESSAGES", "CachingMaterialsManager"]
+
+MAX_MESSAGES: Final = 2**32
+"""Messages that one data key may encrypt: the specification's default, and the most this package takes."""
+
+MAX_BYTES: Final = 2**63 - 1
+"""Bytes that one data key may encrypt: the specification's default and maximum."""
+
+
+class CachingMaterialsManager:
+    """Keeps materials for a while and gives them to all messages of the same suite and encryption context.
+
+    Each message still has a key of its own, derived from the data key that they share. Suites without a key derivation
+    are not cached, nor are messages whose length is not announced, or is over the limit of bytes: for these the
+    keyring is asked each time. As a context manager it is closed with the block.
+    """
+
+    __slots__ = ("_cache", "_max_age_seconds", "_max_bytes", "_max_messages", "_own_cache", "_partition", "_underlying")
+
+    def __init__(
+        self,
+        underlying: MaterialsManager | Keyring,
+        *,
+        max_age_seconds: float,
+        max_messages: int = MAX_MESSAGES,
+        max_bytes: int = MAX_BYTES,
+        cache: Cache | None = None,
+        max_entries: int = DEFAULT_MAX_ENTRIES,
+        partition: str | None = None,
+        random: RandomSource = system_random,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take where materials come from, and how long they may serve.
+
+        Args:
+            underlying: a manager, or a keyring, which is then asked as by
+                :class:`~envelope_sdk.managers.DefaultMaterialsManager`.
+            max_age_seconds: how long materials are used, more than 0. For so long, a permission that was revoked or a
+                key that was disabled goes unnoticed.
+            max_messages: messages that one data key encrypts, 1 to 2^32.
+            max_bytes: bytes of plaintext that one data key encrypts, 0 to 2^63 - 1. Longer messages are not cached.
+            cache: one to share with others; left out, the manager has one of its own.
+            max_entries: materials that its own cache keeps, 1 or more.
+            partition: managers that share a cache share materials in it where their partitions are the same, and only
+                do so where each may use all the others' keys. Left out, the manager shares with none.
+            random: the source of the partition's name, where it is left out.
+            clock: returns seconds that never go back; for its own cache.
+
+        Raises:
+            UsageError: a number is out of range, or the partition is empty or not of UTF-8 without null characters.
+            TypeError: ``underlying`` is neither a manager nor a keyring, or a count is no whole number.
+        """
+        self._underlying: MaterialsManager
+        if isinstance(underlying, MaterialsManager):
+            self._underlying = underlying
+        elif isinstance(underlying, Keyring):  # pyright: ignore[reportUnnecessaryIsInstance] - anything may arrive
+            self._underlying = DefaultMaterialsManager(underlying)
+        else:
+            raise TypeError(f"underlying is a MaterialsManager or a Keyring, not {type(underlying).__name__}")
+        if not (max_age_seconds > 0 and math.isfinite(max_age_seconds)):
+            raise UsageError(f"max_age_seconds is more than 0, and finite, not {max_age_seconds}")
+        if not 1 <= operator.index(max_messages) <= MAX_MESSAGES:
+            raise UsageError(f"max_messages is 1 to {MAX_MESSAGES}, not {max_messages}")
+        if not 0 <= operator.index(max_bytes) <= MAX_BYTES:
+            raise UsageError(f"max_bytes is 0 to {MAX_BYTES}, not {max_bytes}")
+        self._max_age_seconds = max_age_seconds
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._own_cache = cache is None
+        self._cache: Cache = LocalCache(max_entries, clock=clock) if cache is None else cache
+        self._partition = partition.encode() if partition else uuid.UUID(bytes=random(16), version=4).bytes
+
+    def __enter__(self) -> Self:
+        """Return the manager itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"CachingMaterialsManager({self._underlying!r}, max_age_seconds={self._max_age_seconds})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a caching manager holds data keys: it cannot be pickled or copied")
+
+    def close(self) -> None:
+        """Forget all data keys, as well as Python can. A shared cache is left to whoever made it."""
+        if self._own_cache:
+            self._cache.close()
+
+    def get_encryption_materials(self, request: EncryptionRequest) -> EncryptionMaterials:
+        """Return materials for one message, from the cache where that may be.
+
+        Raises:
+            CommitmentPolicyError: the policy forbids the suite.
+            KeyringError: what is beneath returned materials of another suite, or incomplete ones.
+            Otherwise what is beneath raises.
+        """
+        suite = request.algorithm_suite
+        request.commitment_policy.check_encrypt(suite)
+        length = request.plaintext_length
+        if suite.kdf_hash is None or length is None or not 0 <= length <= self._max_bytes:
+            return self._underlying.get_encryption_materials(request)
+        required = request.required_encryption_context_keys
+        identifier = encryption_materials_identifier(self._partition, suite, request.encryption_context, required)
+
+        def load() -> Reusable[EncryptionMaterials]:
+            # Others of other lengths are to use them too.
+            with counted_calls() as calls:
+                materials = self._underlying.get_encryption_materials(request._replace(plaintext_length=None))
+            self._check(materials, suite)
+            return reusable_encryption(identifier, materials, calls)
+
+        while True:
+            with self._cache.borrow(
+                identifier, load, ttl_seconds=self._max_age_seconds, wipe=Reusable[EncryptionMaterials].wipe
+            ) as kept:
+                if kept.take(length, self._max_messages, self._max_bytes):
+                    materials = kept.materials()
+                    break
+                self._cache.discard(identifier, kept)
+        # Whoever loaded them did so under a policy of its own.
+        request.commitment_policy.check_encrypt(materials.algorithm_suite)
+        return materials
+
+    def decrypt_materials(self, request: DecryptionRequest) -> DecryptionMaterials:
+        """Return the materials of one message, from the cache where that may be.
+
+        Raises:
+            CommitmentPolicyError: the policy forbids the suite.
+            KeyringError: what is beneath returned materials of another suite, or incomplete ones.
+            Otherwise what is beneath raises.
+        """
+        suite = request.algorithm_suite
+        request.commitment_policy.check_decrypt(suite)
+        if suite.kdf_hash is None:
+            return self._underlying.decrypt_materials(request)
+        identifier = decryption_materials_identifier(
+            self._partition,
+            suite,
+            request.encrypted_data_keys,
+            request.encryption_context,
+            request.reproduced_encryption_context,
+        )
+
+        def load() -> Reusable[DecryptionMaterials]:
+            with counted_calls() as calls:
+                materials = self._underlying.decrypt_materials(request)
+            self._check(materials, suite)
+            return reusable_decryption(identifier, materials, calls)
+
+        with self._cache.borrow(
+            identifier, load, ttl_seconds=self._max_age_seconds, wipe=Reusable[DecryptionMaterials].wipe
+        ) as kept:
+            materials = kept.materials()
+        request.commitment_policy.check_decrypt(materials.algorithm_suite)
+        return materials
+
+    def _check(self, materials: EncryptionMaterials | DecryptionMaterials, suite: AlgorithmSuite) -> None:
+        if materials.algorithm_suite is not suite or materials.plaintext_data_key is None:
+            raise KeyringError(f"{self._underlying!r} returned no data key, or materials of another algorithm suite")

@@ -1,0 +1,92 @@
+"""Materials as a cache keeps them: what they are for, a key that can be wiped, and how much it has been used."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Generic, NoReturn, TypeVar
+
+from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
+
+__all__ = ["Reusable", "reusable_decryption", "reusable_encryption"]
+
+M = TypeVar("M")
+
+
+class Reusable(Generic[M]):
+    """Materials for many messages. Each gets a copy of the data key; :meth:`wipe` zeroes the one kept here.
+
+    Attributes:
+        identifier: what they were loaded for: a cache that mixes values up is found out.
+        kms_calls: calls of KMS that loading them took, by operation.
+    """
+
+    __slots__ = ("_bytes", "_data_key", "_filled", "_lock", "_messages", "identifier", "kms_calls")
+
+    def __init__(
+        self, identifier: bytes, filled: Callable[[bytes], M], data_key: bytes, kms_calls: Mapping[str, int]
+    ) -> None:
+        """Take what makes materials of a data key, and the data key."""
+        self.identifier = identifier
+        self.kms_calls = kms_calls
+        self._filled = filled
+        self._data_key = bytearray(data_key)
+        self._lock = threading.Lock()
+        self._messages = 0
+        self._bytes = 0
+
+    def __repr__(self) -> str:
+        return "Reusable(<secret>)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("materials hold a data key: they cannot be pickled or copied")
+
+    def take(self, length: int, max_messages: int, max_bytes: int) -> bool:
+        """Count one more message of so many bytes, unless a limit would be overrun; return whether it was counted."""
+        with self._lock:
+            if self._messages >= max_messages or self._bytes + length > max_bytes:
+                return False
+            self._messages += 1
+            self._bytes += length
+            return True
+
+    def materials(self) -> M:
+        """Return materials of one message."""
+        return self._filled(bytes(self._data_key))
+
+    def wipe(self) -> None:
+        """Zero the data key."""
+        self._data_key[:] = bytes(len(self._data_key))
+
+
+def reusable_encryption(
+    identifier: bytes, materials: EncryptionMaterials, kms_calls: Mapping[str, int]
+) -> Reusable[EncryptionMaterials]:
+    """Return encryption materials that can be kept."""
+    assert materials.plaintext_data_key is not None
+    blank = EncryptionMaterials(
+        materials.algorithm_suite,
+        materials.encryption_context,
+        materials.required_encryption_context_keys,
+        None,
+        materials.encrypted_data_keys,
+        materials.signing_key,
+    )
+    # It is the same in all messages, so it is made once, here.
+    _ = blank.encoded_context_and_keys
+    return Reusable(identifier, blank.with_data_key, materials.plaintext_data_key, kms_calls)
+
+
+def reusable_decryption(
+    identifier: bytes, materials: DecryptionMaterials, kms_calls: Mapping[str, int]
+) -> Reusable[DecryptionMaterials]:
+    """Return decryption materials that can be kept."""
+    assert materials.plaintext_data_key is not None
+    blank = DecryptionMaterials(
+        materials.algorithm_suite,
+        materials.encryption_context,
+        materials.required_encryption_context_keys,
+        None,
+        materials.verification_key,
+    )
+    return Reusable(identifier, blank.with_data_key, materials.plaintext_data_key, kms_calls)
