@@ -6,17 +6,19 @@ import math
 import operator
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from envelope_sdk.cache.contract import Cache
-from envelope_sdk.cache.identifiers import decryption_materials_identifier, encryption_materials_identifier
+from envelope_sdk.cache.identifiers import MaterialsName, MaterialsNames, is_name
 from envelope_sdk.cache.local import DEFAULT_MAX_ENTRIES, LocalCache
 from envelope_sdk.errors import KeyringError, UsageError
+from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.keyrings.kms.calls import counted_calls
-from envelope_sdk.managers.default import DefaultMaterialsManager
+from envelope_sdk.managers.default import DefaultMaterialsManager, check_context_has
 from envelope_sdk.managers.reusable import Reusable, reusable_decryption, reusable_encryption
 from envelope_sdk.materials import (
     DecryptionMaterials,
@@ -28,6 +30,9 @@ from envelope_sdk.materials import (
 )
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 
+if TYPE_CHECKING:
+    from envelope_sdk.primitives.signing import SigningKey, VerificationKey
+
 __all__ = ["MAX_BYTES", "MAX_MESSAGES", "CachingMaterialsManager"]
 
 MAX_MESSAGES: Final = 2**32
@@ -35,6 +40,9 @@ MAX_MESSAGES: Final = 2**32
 
 MAX_BYTES: Final = 2**63 - 1
 """Bytes that one data key may encrypt: the specification's default and maximum."""
+
+# Naming the type of what is wiped would cost more than all else at each message.
+_WIPE: Final[Callable[[Reusable[Any]], None]] = Reusable.wipe
 
 
 class CachingMaterialsManager:
@@ -45,7 +53,7 @@ class CachingMaterialsManager:
     keyring is asked each time. As a context manager it is closed with the block.
     """
 
-    __slots__ = ("_cache", "_max_age_seconds", "_max_bytes", "_max_messages", "_own_cache", "_partition", "_underlying")
+    __slots__ = ("_cache", "_max_age_seconds", "_max_bytes", "_max_messages", "_names", "_own_cache", "_underlying")
 
     def __init__(
         self,
@@ -93,12 +101,15 @@ class CachingMaterialsManager:
             raise UsageError(f"max_messages is 1 to {MAX_MESSAGES}, not {max_messages}")
         if not 0 <= operator.index(max_bytes) <= MAX_BYTES:
             raise UsageError(f"max_bytes is 0 to {MAX_BYTES}, not {max_bytes}")
+        if partition is not None and not is_name(partition):
+            raise UsageError(f"a partition has a name, of UTF-8 without null characters, not {partition!r}")
         self._max_age_seconds = max_age_seconds
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._own_cache = cache is None
         self._cache: Cache = LocalCache(max_entries, clock=clock) if cache is None else cache
-        self._partition = partition.encode() if partition else uuid.UUID(bytes=random(16), version=4).bytes
+        name = str(uuid.UUID(bytes=random(16), version=4)) if partition is None else partition
+        self._names = MaterialsNames(name.encode())
 
     def __enter__(self) -> Self:
         """Return the manager itself."""
@@ -126,34 +137,33 @@ class CachingMaterialsManager:
 
         Raises:
             CommitmentPolicyError: the policy forbids the suite.
-            KeyringError: what is beneath returned materials of another suite, or incomplete ones.
+            EncryptionContextError: the context lacks a required key; nothing was asked for.
+            KeyringError: what is beneath returned materials of another suite, or incomplete ones; or the cache returned
+                what was not asked of it.
             Otherwise what is beneath raises.
         """
-        suite = request.algorithm_suite
-        request.commitment_policy.check_encrypt(suite)
-        length = request.plaintext_length
+        context, policy, suite, length, required = request
+        policy.check_encrypt(suite)
         if suite.kdf_hash is None or length is None or not 0 <= length <= self._max_bytes:
             return self._underlying.get_encryption_materials(request)
-        required = request.required_encryption_context_keys
-        identifier = encryption_materials_identifier(self._partition, suite, request.encryption_context, required)
-
-        def load() -> Reusable[EncryptionMaterials]:
-            # Others of other lengths are to use them too.
-            with counted_calls() as calls:
-                materials = self._underlying.get_encryption_materials(request._replace(plaintext_length=None))
-            self._check(materials, suite)
-            return reusable_encryption(identifier, materials, calls)
-
+        if required:
+            # Otherwise those of a message that has them might be found.
+            check_context_has(context, required)
+        name = self._names.of_encryption(suite, context, required)
+        load = partial(self._load_encryption, name, request)
+        spent = None
         while True:
-            with self._cache.borrow(
-                identifier, load, ttl_seconds=self._max_age_seconds, wipe=Reusable[EncryptionMaterials].wipe
-            ) as kept:
+            with self._cache.borrow(name.identifier, load, ttl_seconds=self._max_age_seconds, wipe=_WIPE) as kept:
+                if type(kept) is not Reusable or kept.name != name or kept is spent:
+                    raise self._mixed_up()
                 if kept.take(length, self._max_messages, self._max_bytes):
                     materials = kept.materials()
                     break
-                self._cache.discard(identifier, kept)
-        # Whoever loaded them did so under a policy of its own.
-        request.commitment_policy.check_encrypt(materials.algorithm_suite)
+                self._cache.discard(name.identifier, kept)
+                spent = kept
+        # Others may have loaded them; the policy allows this very suite.
+        if materials.algorithm_suite is not suite:
+            raise self._mixed_up()
         return materials
 
     def decrypt_materials(self, request: DecryptionRequest) -> DecryptionMaterials:
@@ -161,34 +171,55 @@ class CachingMaterialsManager:
 
         Raises:
             CommitmentPolicyError: the policy forbids the suite.
-            KeyringError: what is beneath returned materials of another suite, or incomplete ones.
+            KeyringError: what is beneath returned materials of another suite, or incomplete ones; or the cache returned
+                what was not asked of it.
             Otherwise what is beneath raises.
         """
-        suite = request.algorithm_suite
-        request.commitment_policy.check_decrypt(suite)
+        suite, keys, stored, reproduced, policy = request
+        policy.check_decrypt(suite)
         if suite.kdf_hash is None:
             return self._underlying.decrypt_materials(request)
-        identifier = decryption_materials_identifier(
-            self._partition,
-            suite,
-            request.encrypted_data_keys,
-            request.encryption_context,
-            request.reproduced_encryption_context,
-        )
-
-        def load() -> Reusable[DecryptionMaterials]:
-            with counted_calls() as calls:
-                materials = self._underlying.decrypt_materials(request)
-            self._check(materials, suite)
-            return reusable_decryption(identifier, materials, calls)
-
-        with self._cache.borrow(
-            identifier, load, ttl_seconds=self._max_age_seconds, wipe=Reusable[DecryptionMaterials].wipe
-        ) as kept:
+        name = self._names.of_decryption(suite, keys, stored, reproduced)
+        load = partial(self._load_decryption, name, request)
+        with self._cache.borrow(name.identifier, load, ttl_seconds=self._max_age_seconds, wipe=_WIPE) as kept:
+            if type(kept) is not Reusable or kept.name != name:
+                raise self._mixed_up()
             materials = kept.materials()
-        request.commitment_policy.check_decrypt(materials.algorithm_suite)
+        if materials.algorithm_suite is not suite:
+            raise self._mixed_up()
         return materials
 
-    def _check(self, materials: EncryptionMaterials | DecryptionMaterials, suite: AlgorithmSuite) -> None:
-        if materials.algorithm_suite is not suite or materials.plaintext_data_key is None:
-            raise KeyringError(f"{self._underlying!r} returned no data key, or materials of another algorithm suite")
+    def _load_encryption(self, name: MaterialsName, request: EncryptionRequest) -> Reusable[EncryptionMaterials]:
+        with counted_calls() as calls:
+            # Others of other lengths are to use them too.
+            materials = self._underlying.get_encryption_materials(request._replace(plaintext_length=None))
+        self._check(materials, request.algorithm_suite, materials.encrypted_data_keys, materials.signing_key)
+        return reusable_encryption(name, materials, calls)
+
+    def _load_decryption(self, name: MaterialsName, request: DecryptionRequest) -> Reusable[DecryptionMaterials]:
+        with counted_calls() as calls:
+            materials = self._underlying.decrypt_materials(request)
+        self._check(materials, request.algorithm_suite, request.encrypted_data_keys, materials.verification_key)
+        return reusable_decryption(name, materials, calls)
+
+    def _check(
+        self,
+        materials: EncryptionMaterials | DecryptionMaterials,
+        suite: AlgorithmSuite,
+        wrapped: Sequence[EncryptedDataKey],
+        signature_key: SigningKey | VerificationKey | None,
+    ) -> None:
+        """Raise :class:`KeyringError` for materials that no message could use: they are not to be kept."""
+        if materials.algorithm_suite is not suite:
+            raise KeyringError(f"{self._underlying!r} returned materials of another algorithm suite than {suite.name}")
+        key = materials.plaintext_data_key
+        if key is None or len(key) != suite.key_length or not wrapped:
+            raise KeyringError(f"{self._underlying!r} returned no data key for {suite.name}, or no wrapped copy of it")
+        if suite.signature is not None and signature_key is None:
+            raise KeyringError(f"{self._underlying!r} returned no signature key for {suite.name}")
+
+    def _mixed_up(self) -> KeyringError:
+        return KeyringError(
+            f"{self._cache!r} lent materials that are not those asked for, or that were discarded: a faulty cache, "
+            "or a message made up to be taken for another"
+        )

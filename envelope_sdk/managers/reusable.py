@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Generic, NoReturn, TypeVar
 
+from envelope_sdk.cache.identifiers import MaterialsName
+from envelope_sdk.errors import KeyringError
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 
 __all__ = ["Reusable", "reusable_decryption", "reusable_encryption"]
@@ -17,23 +19,25 @@ class Reusable(Generic[M]):
     """Materials for many messages. Each gets a copy of the data key; :meth:`wipe` zeroes the one kept here.
 
     Attributes:
-        identifier: what they were loaded for: a cache that mixes values up is found out.
+        name: what they were loaded for: a cache that mixes values up is found out.
         kms_calls: calls of KMS that loading them took, by operation.
     """
 
-    __slots__ = ("_bytes", "_data_key", "_filled", "_lock", "_messages", "identifier", "kms_calls")
+    __slots__ = ("_bytes", "_data_key", "_filled", "_lock", "_messages", "_wiped", "kms_calls", "name")
 
     def __init__(
-        self, identifier: bytes, filled: Callable[[bytes], M], data_key: bytes, kms_calls: Mapping[str, int]
+        self, name: MaterialsName, filled: Callable[[bytes], M], data_key: bytes, kms_calls: Mapping[str, int]
     ) -> None:
         """Take what makes materials of a data key, and the data key."""
-        self.identifier = identifier
+        self.name = name
         self.kms_calls = kms_calls
         self._filled = filled
         self._data_key = bytearray(data_key)
-        self._lock = threading.Lock()
+        # Of the kind that lets its own thread in again: a signal handler that encrypts may interrupt one who holds it.
+        self._lock = threading.RLock()
         self._messages = 0
         self._bytes = 0
+        self._wiped = False
 
     def __repr__(self) -> str:
         return "Reusable(<secret>)"
@@ -44,6 +48,7 @@ class Reusable(Generic[M]):
     def take(self, length: int, max_messages: int, max_bytes: int) -> bool:
         """Count one more message of so many bytes, unless a limit would be overrun; return whether it was counted."""
         with self._lock:
+            # Nothing is called from here on, so that no signal handler comes between.
             if self._messages >= max_messages or self._bytes + length > max_bytes:
                 return False
             self._messages += 1
@@ -51,16 +56,25 @@ class Reusable(Generic[M]):
             return True
 
     def materials(self) -> M:
-        """Return materials of one message."""
-        return self._filled(bytes(self._data_key))
+        """Return materials of one message.
+
+        Raises:
+            KeyringError: they were wiped: whoever lends them still is at fault.
+        """
+        data_key = bytes(self._data_key)
+        # Looked at after copying: with zeros for a key, everybody could read the message.
+        if self._wiped:
+            raise KeyringError("the cache lent materials that it had wiped: a faulty cache")
+        return self._filled(data_key)
 
     def wipe(self) -> None:
         """Zero the data key."""
+        self._wiped = True
         self._data_key[:] = bytes(len(self._data_key))
 
 
 def reusable_encryption(
-    identifier: bytes, materials: EncryptionMaterials, kms_calls: Mapping[str, int]
+    name: MaterialsName, materials: EncryptionMaterials, kms_calls: Mapping[str, int]
 ) -> Reusable[EncryptionMaterials]:
     """Return encryption materials that can be kept."""
     assert materials.plaintext_data_key is not None
@@ -74,11 +88,11 @@ def reusable_encryption(
     )
     # It is the same in all messages, so it is made once, here.
     _ = blank.encoded_context_and_keys
-    return Reusable(identifier, blank.with_data_key, materials.plaintext_data_key, kms_calls)
+    return Reusable(name, blank.with_data_key, materials.plaintext_data_key, kms_calls)
 
 
 def reusable_decryption(
-    identifier: bytes, materials: DecryptionMaterials, kms_calls: Mapping[str, int]
+    name: MaterialsName, materials: DecryptionMaterials, kms_calls: Mapping[str, int]
 ) -> Reusable[DecryptionMaterials]:
     """Return decryption materials that can be kept."""
     assert materials.plaintext_data_key is not None
@@ -89,4 +103,4 @@ def reusable_decryption(
         None,
         materials.verification_key,
     )
-    return Reusable(identifier, blank.with_data_key, materials.plaintext_data_key, kms_calls)
+    return Reusable(name, blank.with_data_key, materials.plaintext_data_key, kms_calls)

@@ -11,14 +11,14 @@ from types import TracebackType
 from typing import Self
 
 from envelope_sdk.cache.contract import Cache
-from envelope_sdk.cache.identifiers import Resource, Scope, cache_identifier
+from envelope_sdk.cache.identifiers import Resource, Scope, cache_identifier, is_name
 from envelope_sdk.cache.local import DEFAULT_MAX_ENTRIES, LocalCache
 from envelope_sdk.errors import EnvelopeError, NoMatchingKeyError, UnwrapFailure, UsageError
 from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.attempts import NOTHING_OPENS, require_no_data_key, unwrap_first
 from envelope_sdk.keyrings.hierarchical.branch_keys import BranchKey
-from envelope_sdk.keyrings.hierarchical.store import BranchKeySource, checked_branch_key_id, is_name
+from envelope_sdk.keyrings.hierarchical.store import BranchKeySource, checked_branch_key_id
 from envelope_sdk.keyrings.hierarchical.suppliers import BranchKeySupplier
 from envelope_sdk.keyrings.hierarchical.wrapping import PROVIDER_ID, unwrap_data_key, version_of, wrap_data_key
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from envelope_sdk.cache.identifiers import is_name
 from envelope_sdk.errors import KeyringError, KmsUnavailableError, UsageError
 from envelope_sdk.formats.context import EncryptionContext
 from envelope_sdk.keyrings.hierarchical.branch_keys import BeaconKey, BranchKey
@@ -39,7 +40,7 @@ from envelope_sdk.keyrings.hierarchical.storage import BranchKeyStorage
 from envelope_sdk.keyrings.kms.api import BranchKeyKmsApi
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 
-__all__ = ["BranchKeySource", "BranchKeyStore", "checked_branch_key_id", "is_name"]
+__all__ = ["BranchKeySource", "BranchKeyStore", "checked_branch_key_id"]
 
 _MAX_ID_LENGTH: Final = 2048
 """Bytes of a branch key id: what DynamoDB takes as a partition key."""
@@ -65,20 +66,6 @@ def checked_branch_key_id(branch_key_id: str) -> str:
     if not 1 <= length <= _MAX_ID_LENGTH:
         raise UsageError(f"a branch key id takes 1 to {_MAX_ID_LENGTH} bytes, not {length}")
     return branch_key_id
-
-
-def is_name(text: str) -> bool:
-    """Return whether ``text`` can be a part of the names that a cache keeps branch keys under.
-
-    Raises:
-        TypeError: it is not text.
-    """
-    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"a name is text, not {type(text).__name__}")
-    try:
-        return bool(text.encode()) and "\0" not in text
-    except UnicodeEncodeError:
-        return False
 
 
 class BranchKeySource(Protocol):
