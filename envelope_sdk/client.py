@@ -252,7 +252,9 @@ class Client:
         """Encrypt a file to another and return the message's header.
 
         ``target`` appears, readable by its owner only, when the message is complete and on the disk, and not at all
-        otherwise. Large files are worked on by several threads, in the memory of a few pieces.
+        otherwise. Large files are worked on by several threads, in the memory of a few pieces. What is appended to
+        ``source`` meanwhile is encrypted too, up to twice its length and 64 KiB: so many bytes are announced to the
+        materials manager.
 
         Args:
             source: the path of the file to read. It is left as it is.
@@ -270,7 +272,9 @@ class Client:
         """
         from envelope_sdk.streams.transfer import encrypt_file
 
-        encryptor = partial(self.encryptor, encryption_context=encryption_context)
+        def encryptor(plaintext_bound: int | None) -> MessageEncryptor:
+            return self.encryptor(encryption_context=encryption_context, plaintext_bound=plaintext_bound)
+
         return encrypt_file(
             source, target, encryptor, overwrite=overwrite, threads=self._threads, on_progress=on_progress
         )
@@ -318,24 +322,35 @@ class Client:
         return self._threads
 
     def encryptor(
-        self, *, encryption_context: Mapping[str, str] | None = None, plaintext_length: int | None = None
+        self,
+        *,
+        encryption_context: Mapping[str, str] | None = None,
+        plaintext_length: int | None = None,
+        plaintext_bound: int | None = None,
     ) -> MessageEncryptor:
         """Return a machine that encrypts one message piece by piece.
 
         Args:
             encryption_context: as in :meth:`encrypt`.
             plaintext_length: bytes that will come, where known; then it is an error if others do.
+            plaintext_bound: the most bytes that will come, where only that is known; then it is an error if more do.
+                A manager that limits the bytes under a data key has to know one or the other to use it again.
 
         Raises:
-            As :meth:`encrypt`.
+            UsageError: both were given, or what was given is less than 0.
+            Otherwise as :meth:`encrypt`.
         """
-        materials = self._encryption_materials(encryption_context, plaintext_length)
+        if plaintext_length is not None and plaintext_bound is not None:
+            raise UsageError("a plaintext length is its own bound: give one of them")
+        bound = plaintext_bound if plaintext_length is None else plaintext_length
+        materials = self._encryption_materials(encryption_context, bound)
         return MessageEncryptor(
             materials,
             frame_length=self._frame_length,
             commitment_policy=self._commitment_policy,
             limits=self._limits,
             plaintext_length=plaintext_length,
+            plaintext_bound=plaintext_bound,
             random=self._random,
             threads=self._threads,
         )

@@ -22,7 +22,7 @@ from envelope_sdk.message.authenticated import Header
 from envelope_sdk.streams.contract import CHUNK
 from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.reader import DecryptingReader
-from envelope_sdk.streams.transfer import decrypt_stream, encrypt_stream
+from envelope_sdk.streams.transfer import decrypt_stream, encrypt_stream, plaintext_bound
 
 __all__ = ["decrypt_item", "encrypt_item"]
 
@@ -36,7 +36,7 @@ def encrypt_item(
         EnvelopeError, OSError: nothing was written to a file then, and an older one is untouched.
     """
     with _source(item, progress) as source, _target(item, overwrite=overwrite) as target:
-        encryptor = client.encryptor(encryption_context=context)
+        encryptor = client.encryptor(encryption_context=context, plaintext_bound=plaintext_bound(source))
         header = encrypt_stream(source, target, encryptor, threads=client.threads, on_progress=_told(progress))
         if isinstance(target, AtomicFile):
             target.commit()

@@ -43,6 +43,7 @@ class MessageEncryptor(Machine):
         "_frames",
         "_next",
         "_pending",
+        "_plaintext_bound",
         "_plaintext_length",
         "_signing_key",
         "_start",
@@ -59,6 +60,7 @@ class MessageEncryptor(Machine):
         commitment_policy: CommitmentPolicy = CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT,
         limits: Limits | None = None,
         plaintext_length: int | None = None,
+        plaintext_bound: int | None = None,
         random: RandomSource = system_random,
         threads: int = 1,
     ) -> None:
@@ -70,19 +72,21 @@ class MessageEncryptor(Machine):
             commitment_policy: checked against the suite of the materials, whoever chose it.
             limits: bounds the number of encrypted data keys.
             plaintext_length: bytes that will come, where known: more or fewer are then an error.
+            plaintext_bound: the most bytes that will come, where only that is known: more are then an error.
             random: the source of the message id.
             threads: the most threads that one call may use, where that pays.
 
         Raises:
-            UsageError: the frame length or the plaintext length is out of range.
+            UsageError: the frame length, the plaintext length or its bound is out of range.
             CommitmentPolicyError, LimitExceededError: the materials break the policy or a limit.
             KeyringError: the materials are incomplete.
         """
         super().__init__()
         if not 1 <= frame_length <= MAX_FRAME_LENGTH:
             raise UsageError(f"a frame length of {frame_length} bytes is not between 1 and {MAX_FRAME_LENGTH}")
-        if plaintext_length is not None and plaintext_length < 0:
-            raise UsageError(f"a plaintext length of {plaintext_length} bytes is less than 0")
+        bound = plaintext_bound if plaintext_length is None else plaintext_length
+        if bound is not None and bound < 0:
+            raise UsageError(f"a plaintext length of {bound} bytes is less than 0")
         self.header, self._start, cipher = begin_message(
             materials,
             frame_length=frame_length,
@@ -93,6 +97,7 @@ class MessageEncryptor(Machine):
         self._frames = FrameCipher(cipher, self.header.message_id, frame_length, threads)
         self._frame_length = frame_length
         self._plaintext_length = plaintext_length
+        self._plaintext_bound = bound
         self._taken = 0
         self._next = 1
         self._pending = bytearray()
@@ -100,6 +105,11 @@ class MessageEncryptor(Machine):
         signature = self.header.algorithm_suite.signature
         self._digest = MessageDigest(signature) if signature else None
         self._state = "new"
+
+    @property
+    def room_left(self) -> int | None:
+        """How many more bytes of plaintext may come; ``None`` where nothing was said of that."""
+        return None if self._plaintext_bound is None else self._plaintext_bound - self._taken
 
     def start(self) -> bytes:
         """Return the header, the first bytes of the message."""
@@ -235,11 +245,12 @@ class MessageEncryptor(Machine):
             )
 
     def _check_announced(self, incoming: int, *, last: bool) -> None:
-        if self._plaintext_length is None:
+        if self._plaintext_bound is None:
             return
         total = self._taken + incoming
-        if total > self._plaintext_length or (last and total != self._plaintext_length):
-            raise UsageError(f"{self._plaintext_length} bytes of plaintext were announced, {total} came")
+        exact = last and self._plaintext_length is not None
+        if total > self._plaintext_bound or (exact and total != self._plaintext_length):
+            raise UsageError(f"{self._plaintext_bound} bytes of plaintext were announced, {total} came")
 
     def _seal_frames(self, view: memoryview, out: memoryview, count: int) -> int:
         # Taken before they are used, so that nothing that goes wrong makes them be used again.

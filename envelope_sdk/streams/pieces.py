@@ -115,7 +115,8 @@ def encrypt_pieces(source: Any, target: Any, encryptor: MessageEncryptor, thread
     length = encryptor.header.frame_length
     stride = length + FRAME_OVERHEAD
     start, begin = source.tell(), os.lseek(ends.target, 0, os.SEEK_CUR)
-    size = os.fstat(ends.source).st_size - start
+    size, room = os.fstat(ends.source).st_size - start, encryptor.room_left
+    size = size if room is None else min(size, room)
     threads, run = _shares(threads, size, length)
     # The last frame of a message, full or not, is the final frame.
     pieces = max(0, size - 1) // (length * run) if run else 0

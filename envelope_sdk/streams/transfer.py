@@ -24,10 +24,13 @@ from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.pieces import OnProgress, Progress, decrypt_pieces, encrypt_pieces, shorter
 from envelope_sdk.streams.raw import read_some, regular_descriptor, write_all
 
-__all__ = ["OnProgress", "decrypt_file", "decrypt_stream", "encrypt_file", "encrypt_stream"]
+__all__ = ["OnProgress", "decrypt_file", "decrypt_stream", "encrypt_file", "encrypt_stream", "plaintext_bound"]
 
 _BEHIND: Final = 2
 """Buffers that the hash of a signed message may be behind."""
+
+_GROWTH: Final = 2**16
+"""Bytes that a file may grow by while it is encrypted, and its own length besides. What is beyond is left out."""
 
 _SMALLEST: Final = HEADER_CHUNK
 """Bytes of the shortest buffer, for files that are shorter still and may grow."""
@@ -36,7 +39,7 @@ _SMALLEST: Final = HEADER_CHUNK
 def encrypt_file(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
-    encryptor: Callable[[], MessageEncryptor],
+    encryptor: Callable[[int | None], MessageEncryptor],
     *,
     overwrite: bool,
     threads: int,
@@ -44,10 +47,11 @@ def encrypt_file(
 ) -> Header:
     """Encrypt one file to another, which appears when it is whole: :meth:`envelope_sdk.Client.encrypt_file`.
 
-    ``encryptor`` is called once both files are open.
+    ``encryptor`` is called once both files are open, with the bound of the plaintext's length.
     """
     with io.FileIO(os.fspath(source)) as read, AtomicFile(target, overwrite=overwrite) as written:
-        return encrypt_stream(read, written, encryptor(), threads=threads, on_progress=on_progress)
+        machine = encryptor(plaintext_bound(read))
+        return encrypt_stream(read, written, machine, threads=threads, on_progress=on_progress)
 
 
 def decrypt_file(
@@ -73,7 +77,7 @@ def encrypt_stream(
     """Encrypt all that ``source`` holds to one message in ``target``, and return its header.
 
     Args:
-        source: a binary file object, read from where it stands to its end.
+        source: a binary file object, read from where it stands to its end, or as far as was announced.
         target: a binary file object. An :class:`~envelope_sdk.streams.files.AtomicFile` is left to be committed.
         encryptor: a machine that has not started.
         threads: the most threads to use, where that pays.
@@ -87,11 +91,12 @@ def encrypt_stream(
     write_all(target, encryptor.start())
     progress = Progress(on_progress)
     encrypt_pieces(source, target, encryptor, threads, progress)
-    left = _size_left(source)
+    left, room = _size_left(source), encryptor.room_left
+    left = left if left is None or room is None else min(left, room)
     whole = _whole_frames(encryptor.header.frame_length)
     plain = memoryview(bytearray(whole if left is None else min(whole, max(left, _SMALLEST))))
     with _Ring(encryptor, threads) as ring:
-        while count := read_some(source, plain):
+        while count := read_some(source, plain if (room := encryptor.room_left) is None else plain[:room]):
             left = None if left is None else left - count
             more = left is not None and left > 0
             out = ring.room(encryptor.output_size(count, more=more))
@@ -103,6 +108,18 @@ def encrypt_stream(
             raise shorter()
         write_all(target, encryptor.finish())
     return encryptor.header
+
+
+def plaintext_bound(source: Any) -> int | None:
+    """Return the most bytes to take from a regular file, which may grow meanwhile; ``None`` where nothing is known.
+
+    A data key that is used again has to have room for all of them. Some files tell no size and hold something all the
+    same.
+    """
+    left = _size_left(source)
+    if left is None or (left == 0 and os.pread(source.fileno(), 1, source.tell())):
+        return None
+    return 2 * left + _GROWTH
 
 
 def decrypt_stream(
