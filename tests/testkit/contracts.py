@@ -11,6 +11,7 @@ from testkit.branch_keys import FixedStore
 from testkit.kms_regions import World
 
 from envelope_sdk import AlgorithmSuite
+from envelope_sdk.cache.local import LocalCache
 from envelope_sdk.keyrings import (
     HierarchicalKeyring,
     KmsDiscoveryKeyring,
@@ -29,7 +30,7 @@ from envelope_sdk.keyrings import (
 from envelope_sdk.keyrings.hierarchical import ContextKeySupplier
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.managers import CachingMaterialsManager, DefaultMaterialsManager, RequiredContextMaterialsManager
-from envelope_sdk.materials import Keyring
+from envelope_sdk.materials import Keyring, MaterialsManager
 
 KEYS: Final = (bytes(range(32)), bytes(range(32, 64)))
 """Two of everything: the second is the one that must not open what the first wrapped."""
@@ -227,6 +228,15 @@ def two_managers(make: Any, **more: Any) -> dict[str, Any]:
     return {"make_manager": lambda: make(aes(0)), "other": lambda: make(aes(1)), "secrets": KEYS[:1]} | more
 
 
+def caching(underlying: Keyring | MaterialsManager, **options: Any) -> CachingMaterialsManager:
+    return CachingMaterialsManager(underlying, max_age_seconds=60, **options)
+
+
+@cache
+def shared_cache() -> LocalCache:
+    return LocalCache()
+
+
 MANAGERS: Final[dict[str, dict[str, Any]]] = {
     "default": two_managers(DefaultMaterialsManager),
     "default-over-kms": {"make_manager": lambda: DefaultMaterialsManager(local_kms())},
@@ -235,9 +245,35 @@ MANAGERS: Final[dict[str, dict[str, Any]]] = {
         lambda keyring: RequiredContextMaterialsManager(keyring, ["tenant", "größer"]),
         required_keys=["tenant", "größer"],
     ),
-    "caching": two_managers(
-        lambda keyring: CachingMaterialsManager(keyring, max_age_seconds=60), reuses_data_keys=True
+    "caching": two_managers(caching, reuses_data_keys=True),
+    "caching-over-kms": {
+        "make_manager": lambda: caching(local_kms(0)),
+        "other": lambda: caching(local_kms(1)),
+        "reuses_data_keys": True,
+    },
+    "caching-over-multi": {
+        "make_manager": lambda: caching(MultiKeyring(aes(0), [local_kms(0)])),
+        "reuses_data_keys": True,
+    },
+    "caching-one-message": two_managers(
+        lambda keyring: CachingMaterialsManager(keyring, max_age_seconds=60, max_messages=1)
     ),
+    "caching-over-required-context": two_managers(
+        lambda keyring: caching(RequiredContextMaterialsManager(keyring, ["tenant", "größer"])),
+        required_keys=["tenant", "größer"],
+        reuses_data_keys=True,
+    ),
+    "required-context-over-caching": two_managers(
+        lambda keyring: RequiredContextMaterialsManager(caching(keyring), ["tenant", "größer"]),
+        required_keys=["tenant", "größer"],
+        reuses_data_keys=True,
+    ),
+    "caching-over-caching": two_managers(lambda keyring: caching(caching(keyring)), reuses_data_keys=True),
+    "caching-in-a-shared-cache": {
+        "make_manager": lambda: caching(aes(0), cache=shared_cache(), partition="first"),
+        "other": lambda: caching(aes(1), cache=shared_cache(), partition="second"),
+        "reuses_data_keys": True,
+    },
     "default-for-tenants": two_managers(DefaultMaterialsManager, context={"tenant": "acme"}),
     "required-context-nested": two_managers(
         lambda keyring: RequiredContextMaterialsManager(RequiredContextMaterialsManager(keyring, ["a"]), ["b"]),
