@@ -356,7 +356,7 @@ def test_pairs_that_are_to_be_left_out_have_to_be_there(asked: Asked):
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
 def test_an_age_is_more_than_nothing_and_finite(seconds: float):
     with pytest.raises(UsageError, match="max_age_seconds is more than 0"):
-        CachingMaterialsManager(aes(), max_age_seconds=seconds)
+        caching(aes(), max_age_seconds=seconds)
 
 
 @pytest.mark.parametrize(

@@ -228,8 +228,10 @@ def two_managers(make: Any, **more: Any) -> dict[str, Any]:
     return {"make_manager": lambda: make(aes(0)), "other": lambda: make(aes(1)), "secrets": KEYS[:1]} | more
 
 
-def caching(underlying: Keyring | MaterialsManager, **options: Any) -> CachingMaterialsManager:
-    return CachingMaterialsManager(underlying, max_age_seconds=60, **options)
+def caching(
+    underlying: Keyring | MaterialsManager, *, max_age_seconds: float = 60, **options: Any
+) -> CachingMaterialsManager:
+    return CachingMaterialsManager(underlying, max_age_seconds=max_age_seconds, **options)
 
 
 @cache
