@@ -10,6 +10,7 @@ import sys
 import threading
 
 import pytest
+from hypothesis import given, strategies
 
 from envelope_sdk import Client
 from envelope_sdk.errors import KmsUnavailableError, StreamError, UsageError
@@ -146,9 +147,71 @@ def test_output_into_a_bytearray_arrives_there(client: Client):
     assert plain[:length] == b"hello"
 
 
-def test_a_negative_plaintext_length_is_refused_at_once(client: Client):
+@pytest.mark.parametrize("name", ["plaintext_length", "plaintext_bound"])
+def test_a_negative_plaintext_length_is_refused_at_once(name: str, client: Client):
     with pytest.raises(UsageError, match="less than 0"):
-        client.encryptor(plaintext_length=-1)
+        client.encryptor(**{name: -1})
+
+
+def test_a_length_and_its_bound_are_not_both_given(client: Client):
+    with pytest.raises(UsageError, match="give one of them"):
+        client.encryptor(plaintext_length=1, plaintext_bound=1)
+
+
+@pytest.mark.parametrize("length", [0, 1, FRAME, 3 * FRAME])
+def test_less_than_the_bound_may_come_and_no_more(length: int, client: Client):
+    encryptor = client.encryptor(plaintext_bound=3 * FRAME)
+    message = encryptor.start() + encryptor.update(bytes(length)) + encryptor.finish()
+
+    assert client.decrypt(message).plaintext == bytes(length)
+
+    encryptor = client.encryptor(plaintext_bound=3 * FRAME)
+    encryptor.start()
+    encryptor.update(bytes(length))
+    assert encryptor.room_left == 3 * FRAME - length
+    with pytest.raises(UsageError, match=f"{3 * FRAME} bytes of plaintext were announced, {3 * FRAME + 1} came"):
+        encryptor.finish(bytes(3 * FRAME + 1 - length))
+
+
+def test_of_what_was_not_announced_any_amount_may_come(client: Client):
+    assert client.encryptor().room_left is None
+
+
+@given(
+    announced=strategies.integers(0, 40),
+    exact=strategies.booleans(),
+    steps=strategies.lists(
+        strategies.tuples(
+            strategies.sampled_from(["update", "update_into", "more", "take_frames", "finish"]),
+            strategies.integers(0, 25),
+        ),
+        max_size=12,
+    ),
+)
+def test_no_way_in_writes_more_than_was_announced(announced: int, exact: bool, steps: list[tuple[str, int]]):
+    client = Client(RawAesKeyring("test", "key", bytes(32)), frame_length=4)
+    encryptor = client.encryptor(**{"plaintext_length" if exact else "plaintext_bound": announced})
+    encryptor.start()
+    taken, finished = 0, False
+    for way, length in steps:
+        data, room = bytes(length), memoryview(bytearray(2000))
+        try:
+            if way == "update":
+                encryptor.update(data)
+            elif way == "take_frames":
+                length *= 4
+                encryptor.take_frames(length // 4)
+            elif way == "finish":
+                encryptor.finish(data)
+                finished = True
+            else:
+                encryptor.update_into(data, room, more=way == "more")
+        except (UsageError, StreamError):
+            break
+        taken += length
+
+    assert taken <= announced
+    assert not (finished and exact) or taken == announced
 
 
 def test_what_finishes_a_message_while_another_call_begins_leaves_that_call_nothing(
