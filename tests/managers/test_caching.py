@@ -291,7 +291,7 @@ def test_materials_are_used_until_they_are_too_old(asked: Asked):
     first = manager.get_encryption_materials(request())
     manager.decrypt_materials(reading(first))
 
-    now = 59.9
+    now = 50.0
     assert manager.get_encryption_materials(request()) == first
     manager.decrypt_materials(reading(first))
     assert (len(asked.to_encrypt), len(asked.to_decrypt)) == (1, 1)
