@@ -76,7 +76,9 @@ class CachingMaterialsManager:
             max_age_seconds: how long materials are used, more than 0. For so long, a permission that was revoked or a
                 key that was disabled goes unnoticed.
             max_messages: messages that one data key encrypts, 1 to 2^32.
-            max_bytes: bytes of plaintext that one data key encrypts, 0 to 2^63 - 1. Longer messages are not cached.
+            max_bytes: bytes of plaintext that one data key encrypts, 0 to 2^63 - 1. Longer messages are not cached. A
+                message counts as what was announced of it; a file, which may grow meanwhile, as twice its length and
+                64 KiB.
             cache: one to share with others; left out, the manager has one of its own.
             max_entries: materials that its own cache keeps, 1 or more.
             partition: managers that share a cache share materials in it where their partitions are the same, and only

@@ -15,6 +15,7 @@ from envelope_sdk import Client
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.transfer import encrypt_item
 from envelope_sdk.errors import UsageError
+from envelope_sdk.materials import EncryptionMaterials, EncryptionRequest
 from envelope_sdk.streams.transfer import plaintext_bound
 
 FRAME = 1000
@@ -177,3 +178,19 @@ def test_what_a_file_grows_by_beyond_that_is_left_out(size: int, threads: int, t
 
     assert len(plaintext) == 2 * size + 65_536
     assert source.read_bytes().startswith(plaintext)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_a_file_grows_by_while_a_key_service_is_asked_is_left_out_too(threads: int, tmp_path: Path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"text")
+
+    class Growing(Asked):
+        def get_encryption_materials(self, request: EncryptionRequest) -> EncryptionMaterials:
+            os.truncate(source, 10 * 2**20)
+            return super().get_encryption_materials(request)
+
+    client = Client(materials_manager=Growing(aes()), threads=threads)
+    client.encrypt_file(source, target)
+
+    assert client.decrypt(target.read_bytes()).plaintext == b"text" + bytes(4 + 65_536)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
 import pickle
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -22,12 +24,14 @@ from envelope_sdk.formats import EncryptedDataKey
 from envelope_sdk.managers import CachingMaterialsManager
 from envelope_sdk.managers.reusable import Reusable, reusable_decryption, reusable_encryption
 from envelope_sdk.materials import DecryptionRequest, EncryptionRequest
+from envelope_sdk.testing.turns import in_threads
 
 SUITE = AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
 POLICY = CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
 NONE = EncryptionContext()
 NAME = MaterialsName(bytes(48), b"", b"")
 KEY = bytes(range(32))
+ROUNDS = 100
 
 
 class Watched:
@@ -194,3 +198,41 @@ def test_taking_counts_up_to_the_limits_and_not_beyond():
     assert kept.take(2, 3, 10)
     assert not kept.take(0, 3, 10)
     assert kept.take(0, 4, 10)
+
+
+class Yielding(int):
+    """A length that lets another thread go first where it is added."""
+
+    def __radd__(self, other: int) -> int:
+        os.sched_yield()
+        return other + int(self)
+
+
+def test_of_many_threads_at_once_no_more_take_than_may():
+    kept, taken = [both()[0] for _ in range(ROUNDS)], [list[bool]() for _ in range(ROUNDS)]
+
+    def work(_thread: int) -> None:
+        for each, answers in zip(kept, taken, strict=True):
+            answers.append(each.take(Yielding(1), 3, 100))
+
+    in_threads(work, 8)
+
+    assert [sum(each) for each in taken] == [3] * ROUNDS
+
+
+def test_a_signal_handler_may_take_while_its_thread_does():
+    """Stood in for by a length that takes, where it is added."""
+    kept, done = both()[0], threading.Event()
+
+    class Handling(int):
+        def __radd__(self, other: int) -> int:
+            assert kept.take(1, 10, 10)
+            return other + int(self)
+
+    def work() -> None:
+        assert kept.take(Handling(1), 10, 10)
+        done.set()
+
+    threading.Thread(target=work, daemon=True).start()
+
+    assert done.wait(20)
