@@ -21,124 +21,16 @@ from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar
 from weakref import WeakSet
 
-from cachetools import TLRUCache
-
+from envelope_sdk.cache.entries import Clock, Entries, Entry
+from envelope_sdk.cache.flight import Flight
 from envelope_sdk.errors import UsageError
 
 __all__ = ["DEFAULT_MAX_ENTRIES", "LocalCache"]
 
 T = TypeVar("T")
-Clock = Callable[[], float]
 
 DEFAULT_MAX_ENTRIES: Final = 1000
 """Values that a cache keeps unless told otherwise: the specification's default."""
-
-
-class _Entry:
-    """A value, who uses it, and whether the cache has let go of it."""
-
-    __slots__ = ("created", "expires", "loans", "retired", "value", "wipe")
-
-    def __init__(self, value: Any, wipe: Callable[[Any], None] | None, created: float, ttl_seconds: float) -> None:
-        self.value = value
-        self.wipe = wipe
-        self.created = created
-        self.expires = created + ttl_seconds
-        self.loans = 0
-        self.retired = False
-
-    def retire(self) -> None:
-        """Let go of it; it is wiped when the last loan ends."""
-        self.retired = True
-        self.settle()
-
-    def settle(self) -> None:
-        if self.retired and self.loans == 0 and self.wipe is not None:
-            self.wipe(self.value)
-            self.wipe = None
-
-    def __del__(self) -> None:
-        # A loan that an interrupt has left open never ends, and a forked child has only let go of its parent's entries.
-        # Whoever is lent a value holds its entry, so that nobody uses it here.
-        wipe = getattr(self, "wipe", None)
-        if wipe is not None:
-            wipe(self.value)
-
-
-class _Entries(TLRUCache[bytes, _Entry]):
-    """The entries that are kept. Each is retired on whichever way it leaves."""
-
-    def __init__(self, max_entries: int, clock: Clock) -> None:
-        super().__init__(max_entries, lambda _identifier, entry, _now: entry.expires, timer=clock)
-        self._held: set[_Entry] = set()
-
-    def keep(self, identifier: bytes, entry: _Entry) -> None:
-        self.drop(identifier)
-        self._held.add(entry)
-        self[identifier] = entry
-        if self.get(identifier) is not entry:
-            # It has expired meanwhile.
-            self._let_go(entry)
-
-    def drop(self, identifier: bytes) -> None:
-        entry = self.pop(identifier, None)
-        if entry is not None:
-            self._let_go(entry)
-
-    def drop_all(self) -> None:
-        self.clear()
-        self.retire_all()
-
-    def retire_all(self) -> None:
-        # By their own list: an interrupt may have left the mapping half changed.
-        for entry in list(self._held):
-            self._let_go(entry)
-
-    def expire(self, time: float | None = None) -> list[tuple[bytes, _Entry]]:
-        expired = list(super().expire(time))
-        for _, entry in expired:
-            self._let_go(entry)
-        return expired
-
-    def popitem(self) -> tuple[bytes, _Entry]:
-        identifier, entry = super().popitem()
-        self._let_go(entry)
-        return identifier, entry
-
-    def _let_go(self, entry: _Entry) -> None:
-        self._held.discard(entry)
-        entry.retire()
-
-
-class _Flight:
-    """One load, and those who wait for it.
-
-    They wait at a plain lock, since the classes of :mod:`threading` that are made for it are written in Python: an
-    interrupt inside one of them can leave it locked for good.
-    """
-
-    __slots__ = ("_gate", "entry", "error", "generation", "joined", "landed", "waiting")
-
-    def __init__(self) -> None:
-        self._gate = threading.Lock()
-        self._gate.acquire()
-        self.entry: _Entry | None = None
-        self.error: Exception | None = None
-        self.generation = -1
-        self.joined: _Flight | None = None
-        self.landed = False
-        self.waiting = 0
-
-    def land(self) -> None:
-        """Let all through who wait. Landing twice is no error."""
-        if not self.landed:
-            self.landed = True
-            self._gate.release()
-
-    def wait(self) -> None:
-        """Return once it has landed."""
-        with self._gate:
-            pass
 
 
 class LocalCache:
@@ -185,9 +77,9 @@ class LocalCache:
         self._lock = threading.RLock()
         self._changing = False
         self._due: list[Callable[[], object]] = []
-        self._entries = _Entries(self._max_entries, self._clock)
-        self._flights: dict[bytes, _Flight] = {}
-        self._loading: dict[int, _Flight] = {}
+        self._entries = Entries(self._max_entries, self._clock)
+        self._flights: dict[bytes, Flight] = {}
+        self._loading: dict[int, Flight] = {}
 
     def _begin_anew(self) -> None:
         flights = list(self._flights.values())
@@ -253,7 +145,7 @@ class LocalCache:
                 return work()
             except BaseException:
                 # An interrupt may have left them half changed.
-                entries, self._entries = self._entries, _Entries(self._max_entries, self._clock)
+                entries, self._entries = self._entries, Entries(self._max_entries, self._clock)
                 entries.retire_all()
                 raise
             finally:
@@ -269,11 +161,11 @@ class LocalCache:
             else:
                 self._change(work)
 
-    def _kept(self, identifier: bytes, ttl_seconds: float) -> _Entry | None:
+    def _kept(self, identifier: bytes, ttl_seconds: float) -> Entry | None:
         if self._closed:
             raise UsageError("the cache is closed")
 
-        def find() -> _Entry | None:
+        def find() -> Entry | None:
             self._entries.expire()
             entry = self._entries.get(identifier) if ttl_seconds > 0 else None
             if entry is None or not self._is_fresh(entry, ttl_seconds):
@@ -283,17 +175,17 @@ class LocalCache:
 
         return self._change(find)
 
-    def _is_fresh(self, entry: _Entry, ttl_seconds: float) -> bool:
+    def _is_fresh(self, entry: Entry, ttl_seconds: float) -> bool:
         # Each asks for its own limit: the value may have been loaded by somebody with a longer one.
         return self._clock() < min(entry.expires, entry.created + ttl_seconds)
 
     def _load_or_wait(
         self, identifier: bytes, load: Callable[[], Any], ttl_seconds: float, wipe: Callable[[Any], None] | None
-    ) -> _Entry | None:
-        mine = _Flight()
+    ) -> Entry | None:
+        mine = Flight()
         try:
             found = self._join(identifier, mine, ttl_seconds)
-            if isinstance(found, _Entry):
+            if isinstance(found, Entry):
                 return found
             if found is not mine:
                 found.wait()
@@ -301,7 +193,7 @@ class LocalCache:
                 mine.joined = None
                 return self._arrived(found, ttl_seconds)
             try:
-                entry = _Entry(load(), wipe, self._clock(), ttl_seconds)
+                entry = Entry(load(), wipe, self._clock(), ttl_seconds)
             except Exception as error:
                 # A copy: with its frames, which hold this flight, they would keep each other.
                 mine.error = _same_failure(error)
@@ -316,7 +208,7 @@ class LocalCache:
             finally:
                 mine.land()
 
-    def _join(self, identifier: bytes, mine: _Flight, ttl_seconds: float) -> _Entry | _Flight:
+    def _join(self, identifier: bytes, mine: Flight, ttl_seconds: float) -> Entry | Flight:
         """Return the load to wait for, or ``mine``, to be done by this thread, for others too where that can be."""
         thread = threading.get_ident()
         with self._lock:
@@ -337,7 +229,7 @@ class LocalCache:
             self._flights[identifier] = mine
             return mine
 
-    def _land(self, identifier: bytes, mine: _Flight) -> None:
+    def _land(self, identifier: bytes, mine: Flight) -> None:
         entry = mine.entry
         with self._lock:
             if mine.joined is not None:
@@ -356,14 +248,14 @@ class LocalCache:
             # Under the lock: whoever stops waiting has either been counted above or takes itself off the count.
             mine.land()
 
-    def _keep(self, identifier: bytes, entry: _Entry, generation: int) -> None:
+    def _keep(self, identifier: bytes, entry: Entry, generation: int) -> None:
         # Told inside the change, since a signal handler may clear or close the cache up to there.
         if generation == self._generation and not self._closed:
             self._entries.keep(identifier, entry)
         else:
             entry.retired = True
 
-    def _arrived(self, flight: _Flight, ttl_seconds: float) -> _Entry | None:
+    def _arrived(self, flight: Flight, ttl_seconds: float) -> Entry | None:
         if flight.error is not None:
             raise _same_failure(flight.error)
         entry = flight.entry
@@ -372,14 +264,14 @@ class LocalCache:
             return None
         return entry
 
-    def _leave(self, flight: _Flight) -> None:
+    def _leave(self, flight: Flight) -> None:
         # For one who was interrupted while waiting.
         if not flight.landed:
             flight.waiting -= 1
         elif flight.entry is not None:
             self._give_back(flight.entry)
 
-    def _give_back(self, entry: _Entry) -> None:
+    def _give_back(self, entry: Entry) -> None:
         with self._lock:
             entry.loans -= 1
             try:
