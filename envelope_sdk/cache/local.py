@@ -17,12 +17,15 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar
 from weakref import WeakSet
 
 from envelope_sdk.cache.entries import Clock, Entries, Entry
 from envelope_sdk.cache.flight import Flight
+from envelope_sdk.cache.settings import InFlight, Refresh
+from envelope_sdk.cache.usage import CacheUsage, OnCacheEvent
 from envelope_sdk.errors import UsageError
 
 __all__ = ["DEFAULT_MAX_ENTRIES", "LocalCache"]
@@ -46,18 +49,37 @@ class LocalCache:
         "_closed",
         "_due",
         "_entries",
+        "_executor",
         "_flights",
         "_generation",
+        "_in_flight",
         "_loading",
         "_lock",
         "_max_entries",
+        "_on_event",
+        "_refresh",
     )
 
-    def __init__(self, max_entries: int = DEFAULT_MAX_ENTRIES, *, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        max_entries: int = DEFAULT_MAX_ENTRIES,
+        *,
+        refresh: Refresh | None = Refresh(),  # noqa: B008 - frozen
+        in_flight: InFlight = InFlight(),  # noqa: B008 - frozen
+        executor: Executor | None = None,
+        on_event: OnCacheEvent | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
         """Make an empty cache.
 
         Args:
             max_entries: values to keep, 1 or more.
+            refresh: when values are replaced before their time is up; ``None``: never.
+            in_flight: how many loads run at once, and how long others wait for them.
+            executor: threads in which values are replaced before their time is up, so that no borrower waits for it.
+                Left out, one borrower loads the replacement in its own thread. What it has set in context variables is
+                not seen there. The cache does not shut it down.
+            on_event: is told what happens; see :data:`~envelope_sdk.cache.usage.OnCacheEvent`.
             clock: returns seconds that never go back.
 
         Raises:
@@ -68,6 +90,7 @@ class LocalCache:
             raise UsageError(f"a cache keeps at least one entry, not {max_entries}")
         self._max_entries = max_entries
         self._clock = clock
+        self._refresh, self._in_flight, self._executor, self._on_event = refresh, in_flight, executor, on_event
         self._closed = False
         self._generation = 0
         self._begin()
@@ -133,6 +156,11 @@ class LocalCache:
         """Take everything out for good."""
         self._closed = True
         self.clear()
+
+    def usage(self) -> CacheUsage:
+        """Return counts since the cache was made, and how many values it holds now."""
+        with self._lock:
+            return CacheUsage(entries=len(self._entries))
 
     def _change(self, work: Callable[[], T]) -> T | None:
         """Do ``work`` on the entries, unless this very thread is in the middle of doing some."""
