@@ -64,7 +64,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def cache(clock: Clock) -> LocalCache:
-    return LocalCache(3, clock=clock)
+    # What is loaded ahead of time is told of in test_refresh.py.
+    return LocalCache(3, refresh=None, clock=clock)
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def load() -> Loader:
 def until_waiting(cache: LocalCache, count: int, name: bytes = b"a") -> None:
     """Return when so many threads wait for the load of ``name``: nothing public shows that."""
     while True:
-        flight = cache._flights.get(name)
+        flight = cache._lending.traffic.flight(name)
         if flight is not None and flight.waiting >= count:
             return
         os.sched_yield()
@@ -536,6 +537,7 @@ def handled_at(position: int, handle: Callable[[], None], work: Callable[[], Non
     return passed >= position
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("handling", ["borrow", "clear", "close", "discard"])
 def test_a_signal_handler_may_do_anything_at_any_place(handling: str) -> None:
     def handle() -> None:
@@ -654,7 +656,7 @@ def test_a_forked_child_begins_with_an_empty_cache_that_nobody_holds(load: Loade
     inside, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with cache._lock:
+        with cache._lending.lock:
             inside.set()
             assert leave.wait(30)
 
