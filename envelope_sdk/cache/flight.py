@@ -86,7 +86,9 @@ class Attempt:
 
     def abandon(self) -> None:
         """End it, if an interrupt has kept it from being ended in order."""
-        if not self.done and self.entry is not None:
+        if self.done:
+            return
+        if self.entry is not None:
             # It is not kept, or no longer: what an interrupt has left half changed is not.
             self.entry.retired = True
         self.done = True

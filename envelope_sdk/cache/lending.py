@@ -213,7 +213,7 @@ class Lending:
             gate.acquire()
             attempt = Attempt(gate, threading.get_ident())
             try:
-                step = self.join(loan, attempt)
+                step = self.join(loan, attempt, asked)
                 if step is Step.WAIT:
                     gate.acquire(timeout=self.patience(attempt, asked))
                     step = self.arrive(loan, attempt, asked)
@@ -226,19 +226,21 @@ class Lending:
                 finally:
                     attempt.abandon()
 
-    def join(self, loan: Loan[Any], attempt: Attempt) -> Step:
+    def join(self, loan: Loan[Any], attempt: Attempt, asked: float) -> Step:
         """Lend what is kept, or make the attempt one to load, or to wait."""
         if self.closed:
             raise UsageError("the cache is closed")
-        step = self.change(lambda: self._join(loan, attempt))
+        step = self.change(lambda: self._join(loan, attempt, asked))
+        if attempt.error is not None:
+            raise attempt.take_error()
         if step is Step.END and attempt.replaces is not None and self._executor is not None:
             self._replace_later(self._executor, loan, attempt.replaces)
         # A thread that is in the middle of a change loads for itself.
         return step or Step.LOAD
 
-    def _join(self, loan: Loan[Any], attempt: Attempt) -> Step:
+    def _join(self, loan: Loan[Any], attempt: Attempt, asked: float) -> Step:
         now = self._clock()
-        if self._lend_or_replace(loan, attempt, now):
+        if self._lend_or_replace(loan, attempt, now) or self._gives_up(loan, attempt, now, asked):
             return Step.END
         if loan.ttl_seconds > 0:
             self.traffic.join(loan.identifier, attempt, now, self._generation)
@@ -289,14 +291,20 @@ class Lending:
         elif attempt.granted and (flight is None or not flight.loads or flight.hangs(now, self.limits)):
             self.traffic.begin(attempt, now)
             return Step.LOAD
-        elif now >= asked + self.limits.wait_seconds:
-            self.records.note(CacheEventKind.TIMEOUT, loan.identifier, now - asked)
-            attempt.error = LoadTimeoutError(
-                f"no value, and no turn to load one, within {self.limits.wait_seconds} seconds: others load too long",
-                operation="Load",
-                code="WaitLimitExceeded",
-            )
+        else:
+            self._gives_up(loan, attempt, now, asked)
         return Step.END
+
+    def _gives_up(self, loan: Loan[Any], attempt: Attempt, now: float, asked: float) -> bool:
+        if now < asked + self.limits.wait_seconds:
+            return False
+        self.records.note(CacheEventKind.TIMEOUT, loan.identifier, now - asked)
+        attempt.error = LoadTimeoutError(
+            f"no value, and no turn to load one, within {self.limits.wait_seconds} seconds: others load too long",
+            operation="Load",
+            code="WaitLimitExceeded",
+        )
+        return True
 
     def _take(self, loan: Loan[Any], attempt: Attempt, flight: Flight, now: float, asked: float) -> None:
         entry = flight.entry
