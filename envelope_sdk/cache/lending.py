@@ -43,13 +43,13 @@ class Lending:
 
     __slots__ = (
         "__weakref__",
-        "_clock",
         "_due",
         "_entries",
         "_executor",
         "_generation",
         "_inside",
         "_refresh",
+        "clock",
         "closed",
         "limits",
         "lock",
@@ -73,7 +73,7 @@ class Lending:
         self._refresh = refresh
         self._executor = executor
         self.records = Records(on_event)
-        self._clock = clock
+        self.clock = clock
         self._generation = 0
         self._begin()
 
@@ -95,7 +95,7 @@ class Lending:
             flight.land()
 
     def _no_entries(self) -> Entries:
-        return Entries(self.max_entries, self._clock, self._left)
+        return Entries(self.max_entries, self.clock, self._left)
 
     def _left(self, entry: Entry, kind: CacheEventKind) -> None:
         self.records.note(kind, entry.identifier)
@@ -159,7 +159,7 @@ class Lending:
                 return False
             self._inside = True
             try:
-                now = self._clock()
+                now = self.clock()
                 entries = self._entries
                 if now >= entries.soonest:
                     entries.expire(now)
@@ -207,7 +207,7 @@ class Lending:
             LoadTimeoutError: it has been waited for too long.
             Exception: whatever the loader raised.
         """
-        asked = self._clock()
+        asked = self.clock()
         while loan.entry is None:
             gate = threading.Lock()
             gate.acquire()
@@ -239,7 +239,7 @@ class Lending:
         return step or Step.LOAD
 
     def _join(self, loan: Loan[Any], attempt: Attempt, asked: float) -> Step:
-        now = self._clock()
+        now = self.clock()
         if self._lend_or_replace(loan, attempt, now) or self._gives_up(loan, attempt, now, asked):
             return Step.END
         if loan.ttl_seconds > 0:
@@ -271,7 +271,7 @@ class Lending:
 
     def patience(self, attempt: Attempt, asked: float) -> float:
         """Return for how many seconds to wait."""
-        now = self._clock()
+        now = self.clock()
         flight = attempt.flight
         turn = self.limits.takeover_seconds if flight is None else flight.patience(now, self.limits)
         return max(0.0, min(turn, asked + self.limits.wait_seconds - now, threading.TIMEOUT_MAX))
@@ -284,7 +284,7 @@ class Lending:
         return step or Step.END
 
     def _arrive(self, loan: Loan[Any], attempt: Attempt, asked: float) -> Step:
-        now = self._clock()
+        now = self.clock()
         flight = attempt.flight
         if flight is not None and flight.landed:
             self._take(loan, attempt, flight, now, asked)
@@ -328,12 +328,12 @@ class Lending:
         if attempt.thread is None:
             with self.lock:
                 self.traffic.enter(attempt, threading.get_ident())
-        began = self._clock() if attempt.began is None else attempt.began
+        began = self.clock() if attempt.began is None else attempt.began
         try:
             value = loan.load()
-            entry = Entry(loan.identifier, value, loan.wipe, self._clock(), loan.ttl_seconds, self._refresh)
+            entry = Entry(loan.identifier, value, loan.wipe, self.clock(), loan.ttl_seconds, self._refresh)
         except Exception as error:
-            attempt.seconds = self._clock() - began
+            attempt.seconds = self.clock() - began
             # A copy: with its frames, which hold this attempt, they would keep each other.
             attempt.error = same_failure(error)
             if attempt.replaces is None or attempt.unasked or not self._lend_still(loan):
@@ -345,7 +345,7 @@ class Lending:
 
     def _lend_still(self, loan: Loan[Any]) -> bool:
         # What is kept now: it may be another by now, or none.
-        return self.change(lambda: self._lend_or_replace(loan, None, self._clock())) or False
+        return self.change(lambda: self._lend_or_replace(loan, None, self.clock())) or False
 
     def leave(self, loan: Loan[Any], attempt: Attempt) -> None:
         """End the attempt, whatever has become of it: keep what it loaded, and let all through who wait for it."""
@@ -413,7 +413,7 @@ class Lending:
             self.tell()
 
     def _begin_to_replace(self, loan: Loan[Any], attempt: Attempt, entry: Entry) -> bool:
-        now = self._clock()
+        now = self.clock()
         if self.closed or entry.retired or not self.traffic.may_load(loan.identifier, attempt.thread, now):
             return False
         self.traffic.join(loan.identifier, attempt, now, self._generation)

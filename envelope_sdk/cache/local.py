@@ -40,9 +40,12 @@ class LocalCache:
 
     A value whose time will soon be up is replaced ahead of time: one borrower loads another while all others are lent
     the one that is kept. Where that fails, its borrower is lent the kept one too, and nobody tries again for a while.
+
+    Attributes:
+        lending: its inside, which views share. It may change.
     """
 
-    __slots__ = ("__weakref__", "_lending", "_max_entries")
+    __slots__ = ("__weakref__", "_max_entries", "lending")
 
     def __init__(
         self,
@@ -73,8 +76,8 @@ class LocalCache:
         if operator.index(max_entries) < 1:
             raise UsageError(f"a cache keeps at least one entry, not {max_entries}")
         self._max_entries = max_entries
-        self._lending = Lending(max_entries, refresh, in_flight, executor, on_event, clock)
-        _ALL.add(self._lending)
+        self.lending = Lending(max_entries, refresh, in_flight, executor, on_event, clock)
+        _ALL.add(self.lending)
 
     def __repr__(self) -> str:
         return f"LocalCache({self._max_entries})"
@@ -96,7 +99,7 @@ class LocalCache:
             LoadTimeoutError: it was not there, and others load it, or too many others, for longer than
                 ``in_flight.wait_seconds``. To call again later may succeed.
         """
-        return Loan(self._lending, identifier, load, ttl_seconds, wipe)
+        return Loan(self.lending, identifier, load, ttl_seconds, wipe)
 
     def discard(self, identifier: bytes, value: object) -> None:
         """Take a value out where it is still kept. What is on its way to replace it is another, and will be kept."""
@@ -106,16 +109,16 @@ class LocalCache:
             if entry is not None and entry.value is value:
                 entries.drop(identifier, CacheEventKind.DISCARD)
 
-        self._lending.take_out(drop)
+        self.lending.take_out(drop)
 
     def clear(self) -> None:
         """Take everything out."""
-        self._lending.clear()
+        self.lending.clear()
 
     def close(self) -> None:
         """Take everything out for good."""
-        self._lending.closed = True
-        self._lending.clear()
+        self.lending.closed = True
+        self.lending.clear()
 
     def expire(self) -> None:
         """Wipe every value whose time is up.
@@ -123,11 +126,11 @@ class LocalCache:
         Each use of the cache does so too. Call it from time to time where a cache may lie idle for long, so that no key
         stays in memory for longer than it may be used.
         """
-        self._lending.take_out(Entries.expire)
+        self.lending.take_out(Entries.expire)
 
     def usage(self) -> CacheUsage:
         """Return counts since the cache was made, and how many values it holds now."""
-        return self._lending.usage()
+        return self.lending.usage()
 
 
 _ALL: Final[WeakSet[Lending]] = WeakSet()

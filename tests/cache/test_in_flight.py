@@ -70,7 +70,7 @@ def take(cache: LocalCache, load: Callable[[], bytearray], name: bytes = b"a", t
 def until_waiting(cache: LocalCache, count: int, name: bytes = b"a") -> None:
     """Return when so many threads wait for the load of ``name``: nothing public shows that."""
     while True:
-        flight = cache._lending.traffic.flight(name)
+        flight = cache.lending.traffic.flight(name)
         if flight is not None and flight.waiting >= count:
             return
         os.sched_yield()

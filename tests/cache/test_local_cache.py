@@ -76,7 +76,7 @@ def load() -> Loader:
 def until_waiting(cache: LocalCache, count: int, name: bytes = b"a") -> None:
     """Return when so many threads wait for the load of ``name``: nothing public shows that."""
     while True:
-        flight = cache._lending.traffic.flight(name)
+        flight = cache.lending.traffic.flight(name)
         if flight is not None and flight.waiting >= count:
             return
         os.sched_yield()
@@ -656,7 +656,7 @@ def test_a_forked_child_begins_with_an_empty_cache_that_nobody_holds(load: Loade
     inside, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with cache._lending.lock:
+        with cache.lending.lock:
             inside.set()
             assert leave.wait(30)
 

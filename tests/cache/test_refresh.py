@@ -273,7 +273,7 @@ def test_nothing_is_replaced_while_too_many_load(clock: Clock, load: Loader) -> 
 def until_waiting(cache: LocalCache, count: int, name: bytes = b"a") -> None:
     """Return when so many threads wait for the load of ``name``: nothing public shows that."""
     while True:
-        flight = cache._lending.traffic.flight(name)
+        flight = cache.lending.traffic.flight(name)
         if flight is not None and flight.waiting >= count:
             return
         os.sched_yield()
