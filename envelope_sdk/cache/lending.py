@@ -88,6 +88,7 @@ class Lending:
         """Begin with nothing, in a forked child, where threads that held locks, loaded or used values do not exist."""
         flights = list(self.traffic.flights.values())
         self._begin()
+        self.records = self.records.afresh()
         # Its threads are not here either.
         self._executor = None
         for flight in flights:

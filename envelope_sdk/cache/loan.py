@@ -8,6 +8,7 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from envelope_sdk.cache.entries import Entry
 from envelope_sdk.cache.records import Records
+from envelope_sdk.errors import UsageError
 
 __all__ = ["Lender", "Loan"]
 
@@ -67,6 +68,8 @@ class Loan(Generic[T]):
 
     def __enter__(self) -> T:
         """Return the value, loading it where it is not there."""
+        if self.entry is not None:
+            raise UsageError("a loan serves one block")
         lending = self.lending
         try:
             if not lending.lend_kept(self):

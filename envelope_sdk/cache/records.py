@@ -24,6 +24,10 @@ class Records:
         self._counts: Counter[CacheEventKind] = Counter()
         self._hits = 0
 
+    def afresh(self) -> Records:
+        """Return records of nothing, for the same listener."""
+        return Records(self._on_event)
+
     def note_hit(self, identifier: bytes) -> None:
         """Count a hit: by far the most frequent event."""
         self._hits += 1

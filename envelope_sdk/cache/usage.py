@@ -67,14 +67,14 @@ class CacheEvent(NamedTuple):
 
 
 OnCacheEvent = Callable[[CacheEvent], object]
-"""Is called after each event, in the thread that caused it and outside the cache's lock.
+"""Is called soon after each event, by one of the threads that use the cache and outside its lock; by several at a time.
 
 It should not raise. Where it does, the exception goes to the log ``envelope_sdk.cache``, and lending goes on.
 """
 
 
 class CacheUsage(NamedTuple):
-    """Counts since the cache was made, and what it holds now.
+    """Counts since the cache was made, or its process was forked, and what it holds now.
 
     Attributes:
         hits: borrows that found a value kept.
