@@ -115,7 +115,7 @@ class AsyncLoan(Generic[T]):
             handed = False
             try:
                 step = lending.join(self._loan, attempt, asked)
-                if step is Step.WAIT:
+                while step is Step.WAIT:
                     with anyio.move_on_after(lending.patience(attempt, asked)):
                         await bell.rung.wait()
                     step = lending.arrive(self._loan, attempt, asked)

@@ -205,6 +205,12 @@ class Traffic:
         else:
             self._queue[attempt] = None
 
+    def is_queued(self, attempt: Attempt, now: float) -> bool:
+        """Whether it still has to wait for its turn. Loads that have hung for too long make room."""
+        if attempt in self._queue and self._has_room(now):
+            self._grant()
+        return attempt in self._queue
+
     def begin(self, attempt: Attempt, now: float) -> None:
         """Begin to load."""
         flight = attempt.flight

@@ -32,7 +32,7 @@ class Step(Enum):
     """Call :meth:`Lending.load`."""
 
     WAIT = auto()
-    """Wait at the attempt's gate for :meth:`Lending.patience`, then call :meth:`Lending.arrive`."""
+    """Wait at the attempt's gate for :meth:`Lending.patience` at most, then call :meth:`Lending.arrive`."""
 
     END = auto()
     """Nothing, with this attempt. Where it has brought no entry, make another."""
@@ -131,11 +131,7 @@ class Lending:
 
     def take_out(self, work: Callable[[Entries], object]) -> None:
         """Do ``work`` on the entries; where this very thread is in the middle of a change, right after that."""
-        with self.lock:
-            if self._inside:
-                self._due.append(lambda: work(self._entries))
-            else:
-                self.change(lambda: work(self._entries))
+        self._take_out(work)
         self.tell()
 
     def clear(self) -> None:
@@ -143,7 +139,15 @@ class Lending:
         with self.lock:
             self._generation += 1
             self.traffic.flights.clear()
-            self.take_out(Entries.drop_all)
+            self._take_out(Entries.drop_all)
+        self.tell()
+
+    def _take_out(self, work: Callable[[Entries], object]) -> None:
+        with self.lock:
+            if self._inside:
+                self._due.append(lambda: work(self._entries))
+            else:
+                self.change(lambda: work(self._entries))
 
     def usage(self) -> CacheUsage:
         """Return the counts."""
@@ -215,7 +219,7 @@ class Lending:
             attempt = Attempt(gate, threading.get_ident())
             try:
                 step = self.join(loan, attempt, asked)
-                if step is Step.WAIT:
+                while step is Step.WAIT:
                     gate.acquire(timeout=self.patience(attempt, asked))
                     step = self.arrive(loan, attempt, asked)
                 if step is Step.LOAD:
@@ -289,11 +293,14 @@ class Lending:
         flight = attempt.flight
         if flight is not None and flight.landed:
             self._take(loan, attempt, flight, now, asked)
-        elif attempt.granted and (flight is None or not flight.loads or flight.hangs(now, self.limits)):
+            return Step.END
+        if not attempt.granted and self._gives_up(loan, attempt, now, asked):
+            return Step.END
+        if self.traffic.is_queued(attempt, now):
+            return Step.WAIT
+        if attempt.granted and (flight is None or not flight.loads or flight.hangs(now, self.limits)):
             self.traffic.begin(attempt, now)
             return Step.LOAD
-        else:
-            self._gives_up(loan, attempt, now, asked)
         return Step.END
 
     def _gives_up(self, loan: Loan[Any], attempt: Attempt, now: float, asked: float) -> bool:

@@ -150,6 +150,30 @@ def test_an_interrupt_of_a_listener_goes_on_and_loses_no_key() -> None:
     assert not any(made)
 
 
+@pytest.mark.parametrize("way", ["clear", "close", "expire", "discard"])
+def test_a_listener_is_called_outside_the_lock_of_the_cache(way: str) -> None:
+    seen: list[CacheUsage] = []
+    clock = Clock()
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def look(event: CacheEvent) -> None:
+            if event.kind is not CacheEventKind.LOAD:
+                seen.append(pool.submit(lambda: cache.usage()).result(30))
+
+        cache = LocalCache(on_event=look, clock=clock)
+        with cache.borrow(b"a", lambda: bytearray(b"key"), ttl_seconds=TTL) as value:
+            pass
+        if way == "expire":
+            clock.now += TTL
+        if way == "discard":
+            cache.discard(b"a", value)
+        else:
+            getattr(cache, way)()
+
+    assert [usage.entries for usage in seen] == [0]
+
+
 def test_a_listener_may_use_the_cache_and_other_threads_may_too() -> None:
     seen: list[CacheUsage] = []
 

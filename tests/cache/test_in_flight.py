@@ -293,6 +293,22 @@ def test_loads_that_hang_for_too_long_keep_nobody_from_trying(clock: Clock, pool
     assert [any(load.value) for load in hanging] == [False, False]
 
 
+def test_who_waits_for_a_turn_gets_that_of_a_load_that_hangs_for_too_long(
+    clock: Clock, pool: ThreadPoolExecutor
+) -> None:
+    cache = LocalCache(in_flight=InFlight(1, 0.01, 30), clock=clock)
+    hanging = Hanging(b"first")
+    first = begun(pool, cache, hanging)
+    clock.now += 20
+    waiting = pool.submit(take, cache, lambda: bytearray(b"other"), b"b")
+    until_waiting(cache, 1, b"b")
+    clock.now += 10
+
+    assert waiting.result(30) == b"other"
+    hanging.go_on.set()
+    assert first.result(30) == b"first"
+
+
 def test_a_load_that_comes_after_the_cache_was_cleared_is_wiped(pool: ThreadPoolExecutor) -> None:
     cache = LocalCache()
     hanging = Hanging(b"late")

@@ -14,14 +14,12 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
+from testkit.interrupts import handled_at
 from testkit.processes import in_child
 
-from envelope_sdk import cache as package
 from envelope_sdk.cache.local import LocalCache
 from envelope_sdk.errors import KmsUnavailableError, UsageError
 
@@ -502,39 +500,6 @@ def test_a_signal_handler_inside_a_change_of_the_cache_loads_for_itself(load: Lo
     assert take(cache, load) == b"key 1"
     assert answers == [b"key 0"]
     assert load.wiped == [True, False]
-
-
-OWN_CODE = str(Path(str(package.__file__)).parent)
-
-
-def handled_at(position: int, handle: Callable[[], None], work: Callable[[], None], places: str = "opcode") -> bool:
-    """Do ``work``, and ``handle`` as a signal handler would, at a place in the cache's own code; False past its end."""
-    passed = 0
-
-    def trace(frame: FrameType, event: str, _argument: object) -> Any:
-        nonlocal passed
-        if frame.f_code.co_name == "__del__":
-            # What is raised there goes to nobody.
-            return None
-        if not frame.f_code.co_filename.startswith(OWN_CODE):
-            return trace if "cachetools" in frame.f_code.co_filename else None
-        frame.f_trace_opcodes = True
-        if event == places:
-            passed += 1
-            if passed == position:
-                handle()
-        return trace
-
-    before = sys.gettrace()
-    # Without this, 3.12 tells of no instruction until it has been asked once.
-    sys._getframe().f_trace_opcodes = True
-    sys.settrace(trace)
-    try:
-        with suppress(UsageError):
-            work()
-    finally:
-        sys.settrace(before)
-    return passed >= position
 
 
 @pytest.mark.slow

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
+from testkit.interrupts import handled_at
 from testkit.processes import in_child
 
 from envelope_sdk.cache.local import LocalCache
@@ -277,6 +281,42 @@ def until_waiting(cache: LocalCache, count: int, name: bytes = b"a") -> None:
         if flight is not None and flight.waiting >= count:
             return
         os.sched_yield()
+
+
+class Interrupted(BaseException):
+    """What a signal handler may raise."""
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["comes", "fails"])
+def test_an_interrupt_while_a_value_is_replaced_leaves_a_cache_that_works_and_nothing_unwiped(fails: bool) -> None:
+    """But for a value that is on its way from its loader into the cache."""
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    unwiped: list[int] = []
+    for position in itertools.count(1):
+        clock, load = Clock(), Loader()
+        cache = LocalCache(clock=clock)
+        take(cache, load)
+        clock.now += NEAR_THE_END
+        load.fails = fails
+        with suppress(Interrupted):
+            if not handled_at(position, interrupt, lambda cache=cache, load=load: take(cache, load), "call"):
+                break
+        load.fails = False
+        clock.now += 1
+        assert take(cache, load, name=b"b")
+        assert take(cache, load)
+        clock.now += TTL
+        made = len(load.made)
+        assert take(cache, load)
+        assert len(load.made) == made + 1, position
+        cache.close()
+        gc.collect(0)
+        unwiped += [position] * load.wiped.count(False)
+    assert position > 20
+    assert len(unwiped) <= 1, unwiped
 
 
 # --- in threads of others ---------------------------------------------------------------------------------------------
