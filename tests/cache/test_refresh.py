@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -272,6 +273,50 @@ def test_nothing_is_replaced_while_too_many_load(clock: Clock, load: Loader) -> 
         go_on.set()
         other.result(30)
     assert take(cache, load) == b"key 1"
+
+
+@pytest.mark.parametrize("with_executor", [False, True], ids=["borrowers load", "an executor loads"])
+def test_nobody_is_ever_lent_a_value_past_its_time_or_a_wiped_one(with_executor: bool) -> None:
+    """Threads that make time pass themselves, and loads that fail at random."""
+    clock, dice = Clock(), random.Random(20)
+    lock = threading.Lock()
+    every: list[list[float]] = []
+    failures = 0
+
+    def load() -> list[float]:
+        nonlocal failures
+        with lock:
+            if dice.random() < 0.3:
+                failures += 1
+                raise KmsUnavailableError("no", operation="Decrypt", code="ThrottlingException")
+            every.append([clock.now])
+            return every[-1]
+
+    def ask(cache: LocalCache, ttl: float) -> int:
+        lent = 0
+        for _ in range(400):
+            with lock:
+                clock.now += 0.25
+            asked = clock.now
+            with (
+                suppress(KmsUnavailableError),
+                cache.borrow(b"a", load, ttl_seconds=ttl, wipe=list[float].clear) as value,
+            ):
+                assert value[0] + ttl > asked
+                lent += 1
+        return lent
+
+    with ThreadPoolExecutor(8) as pool, ThreadPoolExecutor(2) as executor:
+        cache = LocalCache(executor=executor if with_executor else None, clock=clock)
+        lent = sum(pool.map(ask, [cache] * 8, [20, 40, 20, 60, 20, 40, 60, 80]))
+    usage = cache.usage()
+    cache.close()
+
+    assert usage.borrows == 3200
+    assert lent > 2000
+    assert usage.refreshes > 0
+    assert (usage.loads + usage.refreshes, usage.failures + usage.refresh_failures) == (len(every), failures)
+    assert not any(every)
 
 
 def until_waiting(cache: LocalCache, count: int, name: bytes = b"a") -> None:
