@@ -22,6 +22,7 @@
     ├── KmsError                            a key management service refused or failed: see ``retryable`` and ``code``
     │   ├── KmsAccessError                  it refused: permissions, or the key's state
     │   └── KmsUnavailableError             it throttles, times out or cannot be reached: try again later
+    │       └── LoadTimeoutError            too many wait for it already: this call gave up waiting; try again later
     ├── StreamError                         a stream was left unfinished, or used after it failed
     └── LocalKmsError                       the bundled local KMS
         ├── KmsServiceError                 one of AWS KMS's own errors, with its name, text and boto3's ``response``
@@ -52,6 +53,7 @@ __all__ = [
     "KmsServiceError",
     "KmsUnavailableError",
     "LimitExceededError",
+    "LoadTimeoutError",
     "LocalKmsError",
     "MessageError",
     "NoMatchingKeyError",
@@ -291,6 +293,13 @@ class KmsUnavailableError(KmsError):
     """The service throttles, timed out or cannot be reached."""
 
     retryable = True
+
+
+class LoadTimeoutError(KmsUnavailableError):
+    """A cache has nothing to lend: what others load did not arrive, or too many of them load, for too long a time.
+
+    ``operation`` is ``"Load"`` and ``code`` is ``"WaitLimitExceeded"``: no service was asked on this caller's behalf.
+    """
 
 
 # --- streams ---------------------------------------------------------------------------------------------------------

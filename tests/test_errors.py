@@ -15,6 +15,7 @@ from envelope_sdk.errors import (
     KmsServiceError,
     KmsUnavailableError,
     LimitExceededError,
+    LoadTimeoutError,
     MessageError,
     NoMatchingKeyError,
     SignatureError,
@@ -29,6 +30,7 @@ EXAMPLES = [
     LimitExceededError("too many", limit="max_encrypted_data_keys"),
     KmsAccessError("refused", operation="Decrypt", code="AccessDeniedException"),
     KmsUnavailableError("later", operation="Decrypt", code="ThrottlingException"),
+    LoadTimeoutError("waited", operation="Load", code="WaitLimitExceeded"),
     KmsServiceError("NotFoundException", "no such key", operation="Decrypt", status=404),
     NoMatchingKeyError("no key", [UnwrapFailure("ring", "test", KeyringError("why"))]),
 ]

@@ -33,13 +33,15 @@ class Cache(Protocol):
 
         Args:
             identifier: which value.
-            load: makes it. It may raise anything, and it must not wait for another thread that uses this cache.
+            load: makes it. It may raise anything, and it must not wait for another thread that uses this cache. It may
+                borrow from this cache itself. It is called ahead of time too, before a value's time is up.
             ttl_seconds: the value is not lent once it is this old, counted from the end of its loading, whatever others
                 have asked for. With 0 it is loaded for this block alone.
             wipe: called once with the value as soon as it has left the cache and no block uses it any more.
 
         Raises:
             UsageError: the cache is closed.
+            LoadTimeoutError: others load for so long that this caller has given up waiting; try again later.
             Exception: whatever ``load`` raised.
         """
         ...

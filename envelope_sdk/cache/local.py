@@ -1,171 +1,72 @@
 """A cache in this process: bounded and timed, with one load for all who wait.
 
-It follows framework/local-cryptographic-materials-cache.md; one load for all stands in place of storm tracking.
+It follows framework/local-cryptographic-materials-cache.md and, in what it does ahead of time and how it waits,
+framework/storm-tracking-cryptographic-materials-cache.md.
 
 A value is wiped when it has left the cache *and* nobody uses it any more: a key that turned to zeros in the middle of a
 derivation would encrypt under a key that everybody knows. So values are lent, and their loans are counted.
-
-Nobody waits in vain, whatever interrupts whom. A load that is interrupted is taken over by one of those who wait. A
-signal handler, or a loader, that comes back to the cache in a thread that is inside it already loads for itself.
 """
 
 from __future__ import annotations
 
-import copy
 import operator
 import os
-import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import Any, Final, NoReturn, TypeVar
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from typing import Final, NoReturn, TypeVar
 from weakref import WeakSet
 
-from cachetools import TLRUCache
-
+from envelope_sdk.cache.entries import Clock, Entries
+from envelope_sdk.cache.lending import Lending
+from envelope_sdk.cache.loan import Loan
+from envelope_sdk.cache.settings import InFlight, Refresh
+from envelope_sdk.cache.usage import CacheEventKind, CacheUsage, OnCacheEvent
 from envelope_sdk.errors import UsageError
 
 __all__ = ["DEFAULT_MAX_ENTRIES", "LocalCache"]
 
 T = TypeVar("T")
-Clock = Callable[[], float]
 
 DEFAULT_MAX_ENTRIES: Final = 1000
 """Values that a cache keeps unless told otherwise: the specification's default."""
-
-
-class _Entry:
-    """A value, who uses it, and whether the cache has let go of it."""
-
-    __slots__ = ("created", "expires", "loans", "retired", "value", "wipe")
-
-    def __init__(self, value: Any, wipe: Callable[[Any], None] | None, created: float, ttl_seconds: float) -> None:
-        self.value = value
-        self.wipe = wipe
-        self.created = created
-        self.expires = created + ttl_seconds
-        self.loans = 0
-        self.retired = False
-
-    def retire(self) -> None:
-        """Let go of it; it is wiped when the last loan ends."""
-        self.retired = True
-        self.settle()
-
-    def settle(self) -> None:
-        if self.retired and self.loans == 0 and self.wipe is not None:
-            self.wipe(self.value)
-            self.wipe = None
-
-    def __del__(self) -> None:
-        # A loan that an interrupt has left open never ends, and a forked child has only let go of its parent's entries.
-        # Whoever is lent a value holds its entry, so that nobody uses it here.
-        wipe = getattr(self, "wipe", None)
-        if wipe is not None:
-            wipe(self.value)
-
-
-class _Entries(TLRUCache[bytes, _Entry]):
-    """The entries that are kept. Each is retired on whichever way it leaves."""
-
-    def __init__(self, max_entries: int, clock: Clock) -> None:
-        super().__init__(max_entries, lambda _identifier, entry, _now: entry.expires, timer=clock)
-        self._held: set[_Entry] = set()
-
-    def keep(self, identifier: bytes, entry: _Entry) -> None:
-        self.drop(identifier)
-        self._held.add(entry)
-        self[identifier] = entry
-        if self.get(identifier) is not entry:
-            # It has expired meanwhile.
-            self._let_go(entry)
-
-    def drop(self, identifier: bytes) -> None:
-        entry = self.pop(identifier, None)
-        if entry is not None:
-            self._let_go(entry)
-
-    def drop_all(self) -> None:
-        self.clear()
-        self.retire_all()
-
-    def retire_all(self) -> None:
-        # By their own list: an interrupt may have left the mapping half changed.
-        for entry in list(self._held):
-            self._let_go(entry)
-
-    def expire(self, time: float | None = None) -> list[tuple[bytes, _Entry]]:
-        expired = list(super().expire(time))
-        for _, entry in expired:
-            self._let_go(entry)
-        return expired
-
-    def popitem(self) -> tuple[bytes, _Entry]:
-        identifier, entry = super().popitem()
-        self._let_go(entry)
-        return identifier, entry
-
-    def _let_go(self, entry: _Entry) -> None:
-        self._held.discard(entry)
-        entry.retire()
-
-
-class _Flight:
-    """One load, and those who wait for it.
-
-    They wait at a plain lock, since the classes of :mod:`threading` that are made for it are written in Python: an
-    interrupt inside one of them can leave it locked for good.
-    """
-
-    __slots__ = ("_gate", "entry", "error", "generation", "joined", "landed", "waiting")
-
-    def __init__(self) -> None:
-        self._gate = threading.Lock()
-        self._gate.acquire()
-        self.entry: _Entry | None = None
-        self.error: Exception | None = None
-        self.generation = -1
-        self.joined: _Flight | None = None
-        self.landed = False
-        self.waiting = 0
-
-    def land(self) -> None:
-        """Let all through who wait. Landing twice is no error."""
-        if not self.landed:
-            self.landed = True
-            self._gate.release()
-
-    def wait(self) -> None:
-        """Return once it has landed."""
-        with self._gate:
-            pass
 
 
 class LocalCache:
     """Fulfils :class:`~envelope_sdk.cache.contract.Cache` in the memory of this process.
 
     The least recently used value goes where there are more than fit. A forked child begins with an empty cache.
+
+    A value whose time will soon be up is replaced ahead of time: one borrower loads another while all others are lent
+    the one that is kept. Where that fails, its borrower is lent the kept one too, and nobody tries again for a while.
+
+    Attributes:
+        lending: its inside, which views share. It may change.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_changing",
-        "_clock",
-        "_closed",
-        "_due",
-        "_entries",
-        "_flights",
-        "_generation",
-        "_loading",
-        "_lock",
-        "_max_entries",
-    )
+    __slots__ = ("__weakref__", "_max_entries", "lending")
 
-    def __init__(self, max_entries: int = DEFAULT_MAX_ENTRIES, *, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        max_entries: int = DEFAULT_MAX_ENTRIES,
+        *,
+        refresh: Refresh | None = Refresh(),  # noqa: B008 - frozen
+        in_flight: InFlight = InFlight(),  # noqa: B008 - frozen
+        executor: Executor | None = None,
+        on_event: OnCacheEvent | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
         """Make an empty cache.
 
         Args:
             max_entries: values to keep, 1 or more.
+            refresh: when values are replaced before their time is up; ``None``: never.
+            in_flight: how many loads run at once, and how long others wait for them.
+            executor: threads in which values are replaced before their time is up, so that no borrower waits for it.
+                Left out, one borrower loads the replacement in its own thread. What it has set in context variables is
+                not seen there. The cache does not shut it down.
+            on_event: is told what happens; see :data:`~envelope_sdk.cache.usage.OnCacheEvent`.
             clock: returns seconds that never go back.
 
         Raises:
@@ -175,26 +76,8 @@ class LocalCache:
         if operator.index(max_entries) < 1:
             raise UsageError(f"a cache keeps at least one entry, not {max_entries}")
         self._max_entries = max_entries
-        self._clock = clock
-        self._closed = False
-        self._generation = 0
-        self._begin()
-        _ALL.add(self)
-
-    def _begin(self) -> None:
-        self._lock = threading.RLock()
-        self._changing = False
-        self._due: list[Callable[[], object]] = []
-        self._entries = _Entries(self._max_entries, self._clock)
-        self._flights: dict[bytes, _Flight] = {}
-        self._loading: dict[int, _Flight] = {}
-
-    def _begin_anew(self) -> None:
-        flights = list(self._flights.values())
-        self._begin()
-        for flight in flights:
-            # A signal handler that forks may have interrupted one who waits, for a thread that is not here.
-            flight.land()
+        self.lending = Lending(max_entries, refresh, in_flight, executor, on_event, clock)
+        _ALL.add(self.lending)
 
     def __repr__(self) -> str:
         return f"LocalCache({self._max_entries})"
@@ -202,7 +85,6 @@ class LocalCache:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a cache holds keys: it cannot be pickled or copied")
 
-    @contextmanager
     def borrow(
         self,
         identifier: bytes,
@@ -210,205 +92,54 @@ class LocalCache:
         *,
         ttl_seconds: float,
         wipe: Callable[[T], None] | None = None,
-    ) -> Generator[T]:
-        """Lend a value: see :meth:`envelope_sdk.cache.contract.Cache.borrow`."""
-        entry = self._kept(identifier, ttl_seconds)
-        while entry is None:
-            entry = self._load_or_wait(identifier, load, ttl_seconds, wipe)
-        try:
-            yield entry.value
-        finally:
-            self._give_back(entry)
+    ) -> AbstractContextManager[T]:
+        """Lend a value: see :meth:`envelope_sdk.cache.contract.Cache.borrow`.
+
+        Raises:
+            LoadTimeoutError: it was not there, and others load it, or too many others, for longer than
+                ``in_flight.wait_seconds``. To call again later may succeed.
+        """
+        return Loan(self.lending, identifier, load, ttl_seconds, wipe)
 
     def discard(self, identifier: bytes, value: object) -> None:
-        """Take a value out where it is still kept."""
+        """Take a value out where it is still kept. What is on its way to replace it is another, and will be kept."""
 
-        def drop() -> None:
-            entry = self._entries.get(identifier)
+        def drop(entries: Entries) -> None:
+            entry = entries.find(identifier)
             if entry is not None and entry.value is value:
-                self._entries.drop(identifier)
+                entries.drop(identifier, CacheEventKind.DISCARD)
 
-        self._take_out(drop)
+        self.lending.take_out(drop)
 
     def clear(self) -> None:
         """Take everything out."""
-        with self._lock:
-            self._generation += 1
-            self._flights.clear()
-            self._take_out(lambda: self._entries.drop_all())
+        self.lending.clear()
 
     def close(self) -> None:
         """Take everything out for good."""
-        self._closed = True
-        self.clear()
+        self.lending.closed = True
+        self.lending.clear()
 
-    def _change(self, work: Callable[[], T]) -> T | None:
-        """Do ``work`` on the entries, unless this very thread is in the middle of doing some."""
-        with self._lock:
-            # The lock lets a signal handler in that interrupts the thread holding it; this tells it so.
-            if self._changing:
-                return None
-            self._changing = True
-            try:
-                return work()
-            except BaseException:
-                # An interrupt may have left them half changed.
-                entries, self._entries = self._entries, _Entries(self._max_entries, self._clock)
-                entries.retire_all()
-                raise
-            finally:
-                self._changing = False
-                while self._due:
-                    self._change(self._due.pop(0))
+    def expire(self) -> None:
+        """Wipe every value whose time is up.
 
-    def _take_out(self, work: Callable[[], object]) -> None:
-        """Do ``work`` on the entries; where this very thread is in the middle of a change, right after that."""
-        with self._lock:
-            if self._changing:
-                self._due.append(work)
-            else:
-                self._change(work)
+        Each use of the cache does so too. Call it from time to time where a cache may lie idle for long, so that no key
+        stays in memory for longer than it may be used.
+        """
+        self.lending.take_out(Entries.expire)
 
-    def _kept(self, identifier: bytes, ttl_seconds: float) -> _Entry | None:
-        if self._closed:
-            raise UsageError("the cache is closed")
-
-        def find() -> _Entry | None:
-            self._entries.expire()
-            entry = self._entries.get(identifier) if ttl_seconds > 0 else None
-            if entry is None or not self._is_fresh(entry, ttl_seconds):
-                return None
-            entry.loans += 1
-            return entry
-
-        return self._change(find)
-
-    def _is_fresh(self, entry: _Entry, ttl_seconds: float) -> bool:
-        # Each asks for its own limit: the value may have been loaded by somebody with a longer one.
-        return self._clock() < min(entry.expires, entry.created + ttl_seconds)
-
-    def _load_or_wait(
-        self, identifier: bytes, load: Callable[[], Any], ttl_seconds: float, wipe: Callable[[Any], None] | None
-    ) -> _Entry | None:
-        mine = _Flight()
-        try:
-            found = self._join(identifier, mine, ttl_seconds)
-            if isinstance(found, _Entry):
-                return found
-            if found is not mine:
-                found.wait()
-                # From here on the loan is this thread's to end, and not the flight's to count.
-                mine.joined = None
-                return self._arrived(found, ttl_seconds)
-            try:
-                entry = _Entry(load(), wipe, self._clock(), ttl_seconds)
-            except Exception as error:
-                # A copy: with its frames, which hold this flight, they would keep each other.
-                mine.error = _same_failure(error)
-                raise
-            entry.loans = 1
-            mine.entry = entry
-            return entry
-        finally:
-            # Here, so that no interrupt between joining and loading leaves others waiting.
-            try:
-                self._land(identifier, mine)
-            finally:
-                mine.land()
-
-    def _join(self, identifier: bytes, mine: _Flight, ttl_seconds: float) -> _Entry | _Flight:
-        """Return the load to wait for, or ``mine``, to be done by this thread, for others too where that can be."""
-        thread = threading.get_ident()
-        with self._lock:
-            entry = self._kept(identifier, ttl_seconds)
-            if entry is not None:
-                # It came since this thread looked first.
-                return entry
-            loading = self._loading.get(thread)
-            if self._changing or ttl_seconds <= 0 or (loading is not None and not loading.landed):
-                return mine
-            flight = self._flights.get(identifier)
-            if flight is not None and not flight.landed:
-                flight.waiting += 1
-                mine.joined = flight
-                return flight
-            mine.generation = self._generation
-            self._loading[thread] = mine
-            self._flights[identifier] = mine
-            return mine
-
-    def _land(self, identifier: bytes, mine: _Flight) -> None:
-        entry = mine.entry
-        with self._lock:
-            if mine.joined is not None:
-                self._leave(mine.joined)
-            # The flight goes first: a signal handler that still found it would wait for the thread that it interrupts.
-            if self._flights.get(identifier) is mine:
-                self._flights.pop(identifier, None)
-            if mine.generation >= 0:
-                self._loading.pop(threading.get_ident(), None)
-            if entry is not None:
-                entry.loans += mine.waiting
-                if mine.generation >= 0:
-                    self._change(lambda: self._keep(identifier, entry, mine.generation))
-                else:
-                    entry.retired = True
-            # Under the lock: whoever stops waiting has either been counted above or takes itself off the count.
-            mine.land()
-
-    def _keep(self, identifier: bytes, entry: _Entry, generation: int) -> None:
-        # Told inside the change, since a signal handler may clear or close the cache up to there.
-        if generation == self._generation and not self._closed:
-            self._entries.keep(identifier, entry)
-        else:
-            entry.retired = True
-
-    def _arrived(self, flight: _Flight, ttl_seconds: float) -> _Entry | None:
-        if flight.error is not None:
-            raise _same_failure(flight.error)
-        entry = flight.entry
-        if entry is not None and not self._is_fresh(entry, ttl_seconds):
-            self._give_back(entry)
-            return None
-        return entry
-
-    def _leave(self, flight: _Flight) -> None:
-        # For one who was interrupted while waiting.
-        if not flight.landed:
-            flight.waiting -= 1
-        elif flight.entry is not None:
-            self._give_back(flight.entry)
-
-    def _give_back(self, entry: _Entry) -> None:
-        with self._lock:
-            entry.loans -= 1
-            try:
-                entry.settle()
-            except BaseException:
-                # Threads that have waited for a lock are interrupted here, most often.
-                entry.settle()
-                raise
+    def usage(self) -> CacheUsage:
+        """Return counts since the cache was made, and how many values it holds now."""
+        return self.lending.usage()
 
 
-def _same_failure(error: Exception) -> Exception:
-    # One exception raised in several threads would collect the frames of all of them.
-    try:
-        another = copy.copy(error)
-    except Exception:  # noqa: BLE001 - an exception of anybody's, which may resist in any way
-        return error
-    if type(another) is not type(error):
-        return error
-    another.__cause__ = error.__cause__
-    return another
-
-
-_ALL: Final[WeakSet[LocalCache]] = WeakSet()
+_ALL: Final[WeakSet[Lending]] = WeakSet()
 
 
 def _begin_anew_in_child() -> None:
     # Threads that held locks, loaded or used values do not exist here.
-    for cache in list(_ALL):
-        cache._begin_anew()  # pyright: ignore[reportPrivateUsage]
+    for lending in list(_ALL):
+        lending.begin_anew()
 
 
 os.register_at_fork(after_in_child=_begin_anew_in_child)

@@ -14,13 +14,12 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from types import FrameType
 from typing import Any
 
 import pytest
+from testkit.interrupts import handled_at
 from testkit.processes import in_child
 
-from envelope_sdk.cache import local
 from envelope_sdk.cache.local import LocalCache
 from envelope_sdk.errors import KmsUnavailableError, UsageError
 
@@ -63,7 +62,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def cache(clock: Clock) -> LocalCache:
-    return LocalCache(3, clock=clock)
+    # What is loaded ahead of time is told of in test_refresh.py.
+    return LocalCache(3, refresh=None, clock=clock)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def load() -> Loader:
 def until_waiting(cache: LocalCache, count: int, name: bytes = b"a") -> None:
     """Return when so many threads wait for the load of ``name``: nothing public shows that."""
     while True:
-        flight = cache._flights.get(name)
+        flight = cache.lending.traffic.flight(name)
         if flight is not None and flight.waiting >= count:
             return
         os.sched_yield()
@@ -502,36 +502,7 @@ def test_a_signal_handler_inside_a_change_of_the_cache_loads_for_itself(load: Lo
     assert load.wiped == [True, False]
 
 
-def handled_at(position: int, handle: Callable[[], None], work: Callable[[], None], places: str = "opcode") -> bool:
-    """Do ``work``, and ``handle`` as a signal handler would, at a place in the cache's own code; False past its end."""
-    passed = 0
-
-    def trace(frame: FrameType, event: str, _argument: object) -> Any:
-        nonlocal passed
-        if frame.f_code.co_name == "__del__":
-            # What is raised there goes to nobody.
-            return None
-        if frame.f_code.co_filename != local.__file__:
-            return trace if "cachetools" in frame.f_code.co_filename else None
-        frame.f_trace_opcodes = True
-        if event == places:
-            passed += 1
-            if passed == position:
-                handle()
-        return trace
-
-    before = sys.gettrace()
-    # Without this, 3.12 tells of no instruction until it has been asked once.
-    sys._getframe().f_trace_opcodes = True
-    sys.settrace(trace)
-    try:
-        with suppress(UsageError):
-            work()
-    finally:
-        sys.settrace(before)
-    return passed >= position
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("handling", ["borrow", "clear", "close", "discard"])
 def test_a_signal_handler_may_do_anything_at_any_place(handling: str) -> None:
     def handle() -> None:
@@ -650,7 +621,7 @@ def test_a_forked_child_begins_with_an_empty_cache_that_nobody_holds(load: Loade
     inside, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with cache._lock:
+        with cache.lending.lock:
             inside.set()
             assert leave.wait(30)
 

@@ -89,6 +89,7 @@ SURFACE = {
         "KmsServiceError",
         "KmsUnavailableError",
         "LimitExceededError",
+        "LoadTimeoutError",
         "LocalKmsError",
         "MessageError",
         "NoMatchingKeyError",
