@@ -6,11 +6,23 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, NamedTuple
 
 from envelope_sdk.keyrings.kms.price_classes import price_class
 
-__all__ = ["CountedCalls", "counted_calls", "note_call"]
+__all__ = ["CountedCalls", "KmsCalls", "counted_calls", "note_call"]
+
+
+class KmsCalls(NamedTuple):
+    """Numbers of calls that do not change any more, each with its name, in the order of names.
+
+    Attributes:
+        by_operation: for instance ``(("GenerateDataKey", 1),)``.
+        by_price: the same calls by their class of price.
+    """
+
+    by_operation: tuple[tuple[str, int], ...] = ()
+    by_price: tuple[tuple[str, int], ...] = ()
 
 
 class CountedCalls(Counter[str]):
@@ -24,6 +36,15 @@ class CountedCalls(Counter[str]):
         """Begin at nothing."""
         super().__init__()
         self.by_price: Counter[str] = Counter()
+
+    def add(self, others: CountedCalls) -> None:
+        """Count those of another block too."""
+        self.update(others)
+        self.by_price.update(others.by_price)
+
+    def so_far(self) -> KmsCalls:
+        """Return the counts as they are now."""
+        return KmsCalls(tuple(sorted(self.items())), tuple(sorted(self.by_price.items())))
 
 
 _COUNTS: Final[ContextVar[tuple[CountedCalls, ...]]] = ContextVar("counted KMS calls", default=())
