@@ -60,7 +60,11 @@ class Recorder:
             self._add_up(wait=False)
         if self._on_event is not None:
             seconds = self._clock() - begun
-            self._on_event(MaterialsEvent(kind, scope, seconds, dict(made.by_operation), dict(saved.by_operation)))
+            event = MaterialsEvent(kind, scope, seconds, dict(made.by_operation), dict(saved.by_operation))
+            try:
+                self._on_event(event)
+            except Exception:  # noqa: BLE001 - the hook's own, of which no message is to suffer
+                _log_failure()
 
     def usage(self, cache: CacheUsage | None = None) -> MaterialsUsage:
         """Return all counts so far, with the figures of a cache."""
@@ -148,10 +152,20 @@ class Asked:
         self._end(_FAILED, _NONE)
 
     def _end(self, kind: MaterialsEventKind, saved: KmsCalls) -> None:
+        if self._thread is None:
+            # An interrupt came after the end.
+            return
         # A load that ends from here on was not for this message.
         self._thread = None
         made = _NONE if self._made is None else self._made.so_far()
         self._recorder.note(kind, self._scope, made, saved, self._begun)
+
+
+def _log_failure() -> None:
+    # It takes longer to import than all of this, and hooks seldom fail.
+    import logging
+
+    logging.getLogger("envelope_sdk.managers").exception("a hook for the events of a materials manager failed")
 
 
 def _of_scope(scope: str, counts: Mapping[_Note, int]) -> ScopeUsage:

@@ -53,7 +53,10 @@ class MaterialsEvent(NamedTuple):
 
 
 OnMaterialsEvent = Callable[[MaterialsEvent], object]
-"""Is called after each request, in its thread."""
+"""Is called after each request, or load ahead of need, in its thread; the manager holds no lock then.
+
+It should not raise. Where it does, the exception goes to the log ``envelope_sdk.managers``, and messages go on.
+"""
 
 
 class ScopeUsage(NamedTuple):
