@@ -14,7 +14,7 @@ They show among the program's others, wherever it shows those.
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -118,13 +118,13 @@ class PrometheusFigures:
         metrics = _metrics_of(registry)
         # Finding a label's counter costs more than counting.
         kept = lru_cache(_CHILDREN)
-        self._requests = kept(lambda scope, outcome: metrics.requests.labels(name, scope, outcome))
-        self._calls = kept(lambda operation: metrics.calls.labels(name, operation))
-        self._saved = kept(lambda operation: metrics.saved.labels(name, operation))
-        self._seconds = kept(lambda scope, outcome: metrics.seconds.labels(name, scope, outcome))
-        self._events = kept(lambda event: metrics.events.labels(name, event))
-        self._load_seconds = kept(lambda event: metrics.load_seconds.labels(name, event))
-        self._wait_seconds = kept(lambda event: metrics.wait_seconds.labels(name, event))
+        self._requests = kept(partial(metrics.requests.labels, name))
+        self._calls = kept(partial(metrics.calls.labels, name))
+        self._saved = kept(partial(metrics.saved.labels, name))
+        self._seconds = kept(partial(metrics.seconds.labels, name))
+        self._events = kept(partial(metrics.events.labels, name))
+        self._load_seconds = kept(partial(metrics.load_seconds.labels, name))
+        self._wait_seconds = kept(partial(metrics.wait_seconds.labels, name))
 
     def __call__(self, event: CacheEvent | MaterialsEvent) -> None:
         """Count one event."""

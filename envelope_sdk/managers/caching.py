@@ -151,7 +151,7 @@ class CachingMaterialsManager:
     def usage(self) -> MaterialsUsage:
         """Return what the manager has done since it was made. Its part ``cache`` is of all who share the cache."""
         of_cache: Any = getattr(self._cache, "usage", None)
-        return self._recorder.usage(of_cache() if callable(of_cache) else None)
+        return self._recorder.usage(None if of_cache is None else of_cache())
 
     def get_encryption_materials(self, request: EncryptionRequest) -> EncryptionMaterials:
         """Return materials for one message, from the cache where that may be.
