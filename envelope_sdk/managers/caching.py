@@ -43,7 +43,7 @@ MAX_BYTES: Final = 2**63 - 1
 """Bytes that one data key may encrypt: the specification's default and maximum."""
 
 # Naming the type of what is wiped would cost more than all else at each message.
-_WIPE: Final[Callable[[Reusable[Any]], None]] = Reusable.wipe
+_WIPE: Final[Callable[[Reusable[Any]], None]] = Reusable[Any].wipe
 
 
 class CachingMaterialsManager:
