@@ -6,76 +6,26 @@ the option may be repeated. It means what it means there; what cannot be meant h
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
 import click
 
+from envelope_sdk.cli.words import WRAPPING_KEY_WORDS, words_of
 from envelope_sdk.errors import UsageError
 from envelope_sdk.keyrings.uri import KeyringUri
 
-__all__ = ["WrappingKeysCommand", "uris_of_wrapping_keys"]
+__all__ = ["uris_of_wrapping_keys"]
 
-_LONG: Final = "--wrapping-keys="
-# The short name may follow those of options without a value.
-_SHORT: Final = re.compile("-[fqr]*w")
-_OPTION: Final = re.compile(f"{_SHORT.pattern}|{_LONG[:-1]}")
 _SINGLE: Final = ("provider", "region", "profile", "discovery", "discovery-partition")
-_WORDS: Final = (*_SINGLE, "key", "discovery-account")
 _PROVIDERS: Final = ("aws-kms", "aws-encryption-sdk-cli::aws-kms")
-# No argument of a program can hold this one.
-_BETWEEN: Final = "\0"
-
-
-class WrappingKeysCommand(click.Command):
-    """A command with an option that several words follow, which click does not have."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Join the words that follow the option, then have click read all."""
-        return super().parse_args(ctx, _joined(args))
-
-
-def _joined(args: Sequence[str]) -> list[str]:
-    joined: list[str] = []
-    words: list[str] | None = None
-    for at, arg in enumerate(args):
-        if words is not None and _is_word(arg):
-            words.append(arg)
-            continue
-        if words:
-            joined.append(_BETWEEN.join(words))
-        words = None
-        if arg == "--":
-            return [*joined, *args[at:]]
-        option, words = _begun(arg)
-        joined.append(option)
-    return [*joined, _BETWEEN.join(words)] if words else joined
-
-
-def _begun(arg: str) -> tuple[str, list[str] | None]:
-    """Return the option without its first word, and the words so far; ``None`` where it is no such option."""
-    if _OPTION.fullmatch(arg):
-        return arg, []
-    long = arg.removeprefix(_LONG)
-    if long != arg:
-        return _LONG[:-1], [long]
-    short = _SHORT.match(arg)
-    if short is not None and _is_word(arg[short.end() :]):
-        return short[0], [arg[short.end() :]]
-    return arg, None
-
-
-def _is_word(arg: str) -> bool:
-    name, equals, _ = arg.partition("=")
-    return bool(equals) and name in _WORDS
 
 
 def uris_of_wrapping_keys(options: Sequence[str], *, encrypting: bool) -> list[KeyringUri]:
     """Return the keys that ``-w`` names, in order.
 
     Args:
-        options: what follows each ``-w``, as :class:`WrappingKeysCommand` joins it.
+        options: what follows each ``-w``, as :class:`~envelope_sdk.cli.words.WordsCommand` joins it.
         encrypting: whether they are to encrypt.
 
     Raises:
@@ -86,14 +36,14 @@ def uris_of_wrapping_keys(options: Sequence[str], *, encrypting: bool) -> list[K
 
 def _parsed(option: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for word in option.split(_BETWEEN):
-        name, _, value = word.partition("=")
-        if not _is_word(word):
-            words = ", ".join(f"{each}=" for each in _WORDS)
-            raise click.UsageError(
-                f"-w takes words of the form key=ARN, not {word!r} (there are {words}); "
-                f"for any other kind of key, write --key URI"
-            )
+    words = words_of(option, WRAPPING_KEY_WORDS)
+    if isinstance(words, str):
+        names = ", ".join(f"{each}=" for each in WRAPPING_KEY_WORDS)
+        raise click.UsageError(
+            f"-w takes words of the form key=ARN, not {words!r} (there are {names}); "
+            f"for any other kind of key, write --key URI"
+        )
+    for name, value in words:
         if not value:
             raise click.UsageError(f"{name}= has no value in -w")
         found.setdefault(name, []).append(value)

@@ -17,9 +17,10 @@ from envelope_sdk.cache.local import DEFAULT_MAX_ENTRIES, LocalCache
 from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.formats.suites import AlgorithmSuite
-from envelope_sdk.keyrings.kms.calls import counted_calls
 from envelope_sdk.managers.default import DefaultMaterialsManager, check_context_has
+from envelope_sdk.managers.recording import DECRYPT, ENCRYPT, Asked, Recorder
 from envelope_sdk.managers.reusable import Reusable, reusable_decryption, reusable_encryption
+from envelope_sdk.managers.usage import MaterialsUsage, OnMaterialsEvent
 from envelope_sdk.materials import (
     DecryptionMaterials,
     DecryptionRequest,
@@ -42,7 +43,7 @@ MAX_BYTES: Final = 2**63 - 1
 """Bytes that one data key may encrypt: the specification's default and maximum."""
 
 # Naming the type of what is wiped would cost more than all else at each message.
-_WIPE: Final[Callable[[Reusable[Any]], None]] = Reusable.wipe
+_WIPE: Final[Callable[[Reusable[Any]], None]] = Reusable[Any].wipe
 
 
 class CachingMaterialsManager:
@@ -53,7 +54,16 @@ class CachingMaterialsManager:
     keyring is asked each time. As a context manager it is closed with the block.
     """
 
-    __slots__ = ("_cache", "_max_age_seconds", "_max_bytes", "_max_messages", "_names", "_own_cache", "_underlying")
+    __slots__ = (
+        "_cache",
+        "_max_age_seconds",
+        "_max_bytes",
+        "_max_messages",
+        "_names",
+        "_own_cache",
+        "_recorder",
+        "_underlying",
+    )
 
     def __init__(
         self,
@@ -65,6 +75,7 @@ class CachingMaterialsManager:
         cache: Cache | None = None,
         max_entries: int = DEFAULT_MAX_ENTRIES,
         partition: str | None = None,
+        on_event: OnMaterialsEvent | None = None,
         random: RandomSource = system_random,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -83,6 +94,8 @@ class CachingMaterialsManager:
             max_entries: materials that its own cache keeps, 1 or more.
             partition: managers that share a cache share materials in it where their partitions are the same, and only
                 do so where each may use all the others' keys. Left out, the manager shares with none.
+            on_event: is told how each message got its materials; see
+                :data:`~envelope_sdk.managers.usage.OnMaterialsEvent`.
             random: the source of the partition's name, where it is left out.
             clock: returns seconds that never go back; for its own cache.
 
@@ -112,6 +125,7 @@ class CachingMaterialsManager:
         self._cache: Cache = LocalCache(max_entries, clock=clock) if cache is None else cache
         name = str(uuid.UUID(bytes=random(16), version=4)) if partition is None else partition
         self._names = MaterialsNames(name.encode())
+        self._recorder = Recorder(on_event)
 
     def __enter__(self) -> Self:
         """Return the manager itself."""
@@ -134,6 +148,11 @@ class CachingMaterialsManager:
         if self._own_cache:
             self._cache.close()
 
+    def usage(self) -> MaterialsUsage:
+        """Return what the manager has done since it was made. Its part ``cache`` is of all who share the cache."""
+        of_cache: Any = getattr(self._cache, "usage", None)
+        return self._recorder.usage(None if of_cache is None else of_cache())
+
     def get_encryption_materials(self, request: EncryptionRequest) -> EncryptionMaterials:
         """Return materials for one message, from the cache where that may be.
 
@@ -144,15 +163,26 @@ class CachingMaterialsManager:
                 what was not asked of it.
             Otherwise what is beneath raises.
         """
+        asked = Asked(self._recorder, ENCRYPT)
+        try:
+            return self._for_encryption(request, asked)
+        except BaseException:
+            asked.failed()
+            raise
+
+    def _for_encryption(self, request: EncryptionRequest, asked: Asked) -> EncryptionMaterials:
         context, policy, suite, length, required = request
         policy.check_encrypt(suite)
         if suite.kdf_hash is None or length is None or not 0 <= length <= self._max_bytes:
-            return self._underlying.get_encryption_materials(request)
+            with asked.loading():
+                materials = self._underlying.get_encryption_materials(request)
+            asked.bypassed()
+            return materials
         if required:
             # Otherwise those of a message that has them might be found.
             check_context_has(context, required)
         name = self._names.of_encryption(suite, context, required)
-        load = partial(self._load_encryption, name, request)
+        load = partial(self._load_encryption, name, request, asked)
         spent = None
         while True:
             with self._cache.borrow(name.identifier, load, ttl_seconds=self._max_age_seconds, wipe=_WIPE) as kept:
@@ -166,6 +196,7 @@ class CachingMaterialsManager:
         # Others may have loaded them; the policy allows this very suite.
         if materials.algorithm_suite is not suite:
             raise self._mixed_up()
+        asked.served(kept.saved_calls())
         return materials
 
     def decrypt_materials(self, request: DecryptionRequest) -> DecryptionMaterials:
@@ -177,32 +208,48 @@ class CachingMaterialsManager:
                 what was not asked of it.
             Otherwise what is beneath raises.
         """
+        asked = Asked(self._recorder, DECRYPT)
+        try:
+            return self._for_decryption(request, asked)
+        except BaseException:
+            asked.failed()
+            raise
+
+    def _for_decryption(self, request: DecryptionRequest, asked: Asked) -> DecryptionMaterials:
         suite, keys, stored, reproduced, policy = request
         policy.check_decrypt(suite)
         if suite.kdf_hash is None:
-            return self._underlying.decrypt_materials(request)
+            with asked.loading():
+                materials = self._underlying.decrypt_materials(request)
+            asked.bypassed()
+            return materials
         name = self._names.of_decryption(suite, keys, stored, reproduced)
-        load = partial(self._load_decryption, name, request)
+        load = partial(self._load_decryption, name, request, asked)
         with self._cache.borrow(name.identifier, load, ttl_seconds=self._max_age_seconds, wipe=_WIPE) as kept:
             if type(kept) is not Reusable or kept.name != name:
                 raise self._mixed_up()
             materials = kept.materials()
         if materials.algorithm_suite is not suite:
             raise self._mixed_up()
+        asked.served(kept.saved_calls())
         return materials
 
-    def _load_encryption(self, name: MaterialsName, request: EncryptionRequest) -> Reusable[EncryptionMaterials]:
-        with counted_calls() as calls:
+    def _load_encryption(
+        self, name: MaterialsName, request: EncryptionRequest, asked: Asked
+    ) -> Reusable[EncryptionMaterials]:
+        with asked.loading() as calls:
             # Others of other lengths are to use them too.
             materials = self._underlying.get_encryption_materials(request._replace(plaintext_length=None))
         self._check(materials, request.algorithm_suite, materials.encrypted_data_keys, materials.signing_key)
-        return reusable_encryption(name, materials, calls)
+        return reusable_encryption(name, materials, calls.so_far())
 
-    def _load_decryption(self, name: MaterialsName, request: DecryptionRequest) -> Reusable[DecryptionMaterials]:
-        with counted_calls() as calls:
+    def _load_decryption(
+        self, name: MaterialsName, request: DecryptionRequest, asked: Asked
+    ) -> Reusable[DecryptionMaterials]:
+        with asked.loading() as calls:
             materials = self._underlying.decrypt_materials(request)
         self._check(materials, request.algorithm_suite, request.encrypted_data_keys, materials.verification_key)
-        return reusable_decryption(name, materials, calls)
+        return reusable_decryption(name, materials, calls.so_far())
 
     def _check(
         self,

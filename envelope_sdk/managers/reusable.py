@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Generic, NoReturn, TypeVar
 
 from envelope_sdk.cache.identifiers import MaterialsName
 from envelope_sdk.errors import KeyringError
+from envelope_sdk.keyrings.kms.calls import KmsCalls
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 
 __all__ = ["Reusable", "reusable_decryption", "reusable_encryption"]
@@ -20,14 +21,12 @@ class Reusable(Generic[M]):
 
     Attributes:
         name: what they were loaded for: a cache that mixes values up is found out.
-        kms_calls: calls of KMS that loading them took, by operation.
+        kms_calls: calls of KMS that loading them took.
     """
 
-    __slots__ = ("_bytes", "_data_key", "_filled", "_lock", "_messages", "_wiped", "kms_calls", "name")
+    __slots__ = ("_bytes", "_data_key", "_filled", "_lock", "_messages", "_unused", "_wiped", "kms_calls", "name")
 
-    def __init__(
-        self, name: MaterialsName, filled: Callable[[bytes], M], data_key: bytes, kms_calls: Mapping[str, int]
-    ) -> None:
+    def __init__(self, name: MaterialsName, filled: Callable[[bytes], M], data_key: bytes, kms_calls: KmsCalls) -> None:
         """Take what makes materials of a data key, and the data key."""
         self.name = name
         self.kms_calls = kms_calls
@@ -38,6 +37,7 @@ class Reusable(Generic[M]):
         self._messages = 0
         self._bytes = 0
         self._wiped = False
+        self._unused = {True: None}
 
     def __repr__(self) -> str:
         return "Reusable(<secret>)"
@@ -67,6 +67,11 @@ class Reusable(Generic[M]):
             raise KeyringError("the cache lent materials that it had wiped: a faulty cache")
         return self._filled(data_key)
 
+    def saved_calls(self) -> KmsCalls | None:
+        """Return the calls of KMS that one more message was spared; ``None`` to the first, for which they were made."""
+        # One step, so that of several threads one is the first.
+        return self._unused.pop(True, self.kms_calls)
+
     def wipe(self) -> None:
         """Zero the data key."""
         self._wiped = True
@@ -74,7 +79,7 @@ class Reusable(Generic[M]):
 
 
 def reusable_encryption(
-    name: MaterialsName, materials: EncryptionMaterials, kms_calls: Mapping[str, int]
+    name: MaterialsName, materials: EncryptionMaterials, kms_calls: KmsCalls
 ) -> Reusable[EncryptionMaterials]:
     """Return encryption materials that can be kept."""
     assert materials.plaintext_data_key is not None
@@ -92,7 +97,7 @@ def reusable_encryption(
 
 
 def reusable_decryption(
-    name: MaterialsName, materials: DecryptionMaterials, kms_calls: Mapping[str, int]
+    name: MaterialsName, materials: DecryptionMaterials, kms_calls: KmsCalls
 ) -> Reusable[DecryptionMaterials]:
     """Return decryption materials that can be kept."""
     assert materials.plaintext_data_key is not None

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, cast
 from envelope_sdk.errors import KmsAccessError, KmsError, KmsUnavailableError, UsageError
 from envelope_sdk.keyrings.hierarchical.attributes import from_attributes, to_attributes
 from envelope_sdk.keyrings.hierarchical.records import BRANCH_KEY_ID, ENC, TYPE, Record
-from envelope_sdk.keyrings.kms.api import call_kms
+from envelope_sdk.keyrings.kms.api import call_service
 
 __all__ = ["DynamoDbApi", "DynamoDbStorage"]
 
@@ -194,7 +194,7 @@ def _holds(found: Any, wanted: Sequence[Mapping[str, str]]) -> bool:
 
 def _call_dynamodb(operation: str, method: Callable[..., Any], **parameters: Any) -> Mapping[str, Any]:
     try:
-        return call_kms(operation, method, **parameters)
+        return call_service(operation, method, **parameters)
     except KmsError as error:
         # AWS's services share most of their codes, and the clients all of the network's errors.
         kind = _KINDS.get(error.code, type(error))

@@ -13,7 +13,16 @@ from envelope_sdk.errors import KmsAccessError, KmsError, KmsUnavailableError, U
 from envelope_sdk.keyrings.kms.answers import odd_answer
 from envelope_sdk.keyrings.kms.calls import note_call
 
-__all__ = ["BranchKeyKmsApi", "EcdhKmsApi", "KmsApi", "RsaKmsApi", "call_kms", "checked_grant_tokens", "kms_error"]
+__all__ = [
+    "BranchKeyKmsApi",
+    "EcdhKmsApi",
+    "KmsApi",
+    "RsaKmsApi",
+    "call_kms",
+    "call_service",
+    "checked_grant_tokens",
+    "kms_error",
+]
 
 
 class KmsApi(Protocol):
@@ -207,15 +216,32 @@ _CREDENTIAL_TROUBLE: Final = frozenset(
 _CONNECTION_TROUBLE: Final = frozenset({"ConnectionError", "HTTPClientError", "IncompleteReadError"})
 
 
-def call_kms(operation: str, method: Callable[..., Mapping[str, Any]], **parameters: Any) -> Mapping[str, Any]:
-    """Call one method of a :class:`KmsApi` and return what it returns.
+def call_kms(
+    operation: str, method: Callable[..., Mapping[str, Any]], price: str | None = None, /, **parameters: Any
+) -> Mapping[str, Any]:
+    """Call one method of a :class:`KmsApi`, have it counted, and return what it returns.
+
+    Args:
+        operation: its name.
+        method: the client's.
+        price: its class of price, where the operation alone does not tell.
+        parameters: what the method is called with.
+
+    Raises:
+        KmsUnavailableError, KmsAccessError, KmsError: as :func:`call_service` raises them.
+    """
+    note_call(operation, price)
+    return call_service(operation, method, **parameters)
+
+
+def call_service(operation: str, method: Callable[..., Mapping[str, Any]], /, **parameters: Any) -> Mapping[str, Any]:
+    """Call one method of a client like boto3's and return what it returns. It is not counted as a call of KMS.
 
     Raises:
         KmsUnavailableError: the service throttles, times out or cannot be reached, after the client's own retries.
         KmsAccessError: it refuses the caller or the key.
         KmsError: any other error of the service, or an answer that is none.
     """
-    note_call(operation)
     try:
         answer = method(**parameters)
     except Exception as error:

@@ -6,24 +6,61 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, NamedTuple
 
-__all__ = ["counted_calls", "note_call"]
+from envelope_sdk.keyrings.kms.price_classes import price_class
 
-_COUNTS: Final[ContextVar[tuple[Counter[str], ...]]] = ContextVar("counted KMS calls", default=())
+__all__ = ["CountedCalls", "KmsCalls", "counted_calls", "note_call"]
+
+
+class KmsCalls(NamedTuple):
+    """Numbers of calls that do not change any more, each with its name, in the order of names.
+
+    Attributes:
+        by_operation: for instance ``(("GenerateDataKey", 1),)``.
+        by_price: the same calls by their class of price.
+    """
+
+    by_operation: tuple[tuple[str, int], ...] = ()
+    by_price: tuple[tuple[str, int], ...] = ()
+
+
+class CountedCalls(Counter[str]):
+    """The number of calls by operation, for instance ``{"GenerateDataKey": 1}``.
+
+    Attributes:
+        by_price: the same calls by their class of price (:mod:`envelope_sdk.keyrings.kms.price_classes`).
+    """
+
+    def __init__(self) -> None:
+        """Begin at nothing."""
+        super().__init__()
+        self.by_price: Counter[str] = Counter()
+
+    def add(self, others: CountedCalls) -> None:
+        """Count those of another block too."""
+        self.update(others)
+        self.by_price.update(others.by_price)
+
+    def so_far(self) -> KmsCalls:
+        """Return the counts as they are now."""
+        return KmsCalls(tuple(sorted(self.items())), tuple(sorted(self.by_price.items())))
+
+
+_COUNTS: Final[ContextVar[tuple[CountedCalls, ...]]] = ContextVar("counted KMS calls", default=())
 
 
 @contextmanager
-def counted_calls() -> Generator[Counter[str]]:
+def counted_calls() -> Generator[CountedCalls]:
     """Count the calls that keyrings make in this thread, or this task, within a ``with`` block.
 
-    Those that fail count, since KMS counts them too; a client's own retries are not seen from here. Blocks within
-    blocks count each for itself.
+    Those that fail count, since KMS counts them too; a client's own retries are not seen from here, nor are the calls
+    of other services. Blocks within blocks count each for itself.
 
     Yields:
-        The number of calls by operation, for instance ``{"GenerateDataKey": 1}``; it grows with each call.
+        The counts, which grow with each call.
     """
-    counts: Counter[str] = Counter()
+    counts = CountedCalls()
     token = _COUNTS.set((*_COUNTS.get(), counts))
     try:
         yield counts
@@ -31,7 +68,13 @@ def counted_calls() -> Generator[Counter[str]]:
         _COUNTS.reset(token)
 
 
-def note_call(operation: str) -> None:
-    """Count one call in every block around it."""
+def note_call(operation: str, price: str | None = None) -> None:
+    """Count one call in every block around it.
+
+    Args:
+        operation: its name.
+        price: its class of price, where the operation alone does not tell.
+    """
     for counts in _COUNTS.get():
         counts[operation] += 1
+        counts.by_price[price or price_class(operation)] += 1

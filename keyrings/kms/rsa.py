@@ -16,6 +16,7 @@ from envelope_sdk.keyrings.attempts import cannot_unwrap, unwrap_first
 from envelope_sdk.keyrings.kms.answers import bytes_of, is_key_arn, named_key, odd_answer
 from envelope_sdk.keyrings.kms.api import RsaKmsApi, call_kms, checked_grant_tokens
 from envelope_sdk.keyrings.kms.arn import check_key_arn, matches_for_decrypt
+from envelope_sdk.keyrings.kms.price_classes import price_class
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 from envelope_sdk.primitives.rsa import RsaPadding, rsa_public_key, rsa_wrap
@@ -129,6 +130,8 @@ class KmsRsaKeyring:
         answer = call_kms(
             "Decrypt",
             kms.decrypt,
+            # What an RSA key wraps is as long as the key.
+            price_class("Decrypt", len(key.ciphertext) * 8),
             KeyId=self._key_arn,
             CiphertextBlob=key.ciphertext,
             EncryptionAlgorithm=self._algorithm,

@@ -32,6 +32,9 @@ SLOW_TO_IMPORT = {
     "prometheus_client",
     "envelope_sdk.local_kms",
     "envelope_sdk.keyrings.plugins",
+    "envelope_sdk.managers.caching",
+    "envelope_sdk.managers.recording",
+    "cachetools",
 }
 
 
@@ -42,6 +45,11 @@ SLOW_TO_IMPORT = {
         (("--help",), set()),
         (("encrypt", "-k", "a.key", "-"), set()),
         (("encrypt", "-k", "a.key", "a", "-o", "b"), set()),
+        (("encrypt", "-k", "a.key", "a", "-o", "b", "--stats"), {"envelope_sdk.managers.recording"}),
+        (
+            ("encrypt", "-k", "a.key", "a", "-o", "b", "--cache-seconds", "1"),
+            {"cachetools", "envelope_sdk.managers.caching", "envelope_sdk.managers.recording"},
+        ),
         (("decrypt", "-k", "a.key", "a.enc", "-o", "b"), set()),
         (("inspect", "a.enc"), set()),
         (("encrypt", "a", "-o", "b"), {"sqlite3", "envelope_sdk.local_kms"}),

@@ -30,6 +30,7 @@ from envelope_sdk.keyrings import (
 from envelope_sdk.keyrings.hierarchical import ContextKeySupplier
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.managers import CachingMaterialsManager, DefaultMaterialsManager, RequiredContextMaterialsManager
+from envelope_sdk.managers.counting import CountingMaterialsManager
 from envelope_sdk.materials import Keyring, MaterialsManager
 
 KEYS: Final = (bytes(range(32)), bytes(range(32, 64)))
@@ -276,6 +277,7 @@ MANAGERS: Final[dict[str, dict[str, Any]]] = {
         "other": lambda: caching(aes(1), cache=shared_cache(), partition="second"),
         "reuses_data_keys": True,
     },
+    "counting": two_managers(CountingMaterialsManager),
     "default-for-tenants": two_managers(DefaultMaterialsManager, context={"tenant": "acme"}),
     "required-context-nested": two_managers(
         lambda keyring: RequiredContextMaterialsManager(RequiredContextMaterialsManager(keyring, ["a"]), ["b"]),

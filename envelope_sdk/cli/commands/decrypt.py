@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from envelope_sdk.cli.caching import caching_of, caching_options, materials_manager
 from envelope_sdk.cli.guarded import Guarded
 from envelope_sdk.cli.keys import chosen_keys, decrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
@@ -14,14 +15,15 @@ from envelope_sdk.cli.options import context_pairs, transfer_options
 from envelope_sdk.cli.plan import plan
 from envelope_sdk.cli.running import check_outputs, run_items
 from envelope_sdk.cli.transfer import decrypt_item
-from envelope_sdk.cli.wrapping_keys import WrappingKeysCommand, uris_of_wrapping_keys
+from envelope_sdk.cli.words import WordsCommand
+from envelope_sdk.cli.wrapping_keys import uris_of_wrapping_keys
 from envelope_sdk.client import Client
 from envelope_sdk.policy import CommitmentPolicy, Limits
 
 __all__ = ["command"]
 
 
-@click.command("decrypt", cls=WrappingKeysCommand)
+@click.command("decrypt", cls=WordsCommand)
 @transfer_options
 @click.option(
     "-c",
@@ -33,6 +35,7 @@ __all__ = ["command"]
 )
 @click.option("--max-body-length", type=click.IntRange(1), help="Refuse frames, or unframed bodies, longer than this.")
 @click.option("--allow-uncommitted", is_flag=True, help="Accept older messages that do not commit to their key.")
+@caching_options(encrypting=False)
 @click.pass_context
 def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, ...], **options: Any) -> None:
     """Decrypt files, folders or standard input ('-').
@@ -44,6 +47,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     default, or else every key of the local KMS that the message names.
     """
     pairs, required_keys = context_pairs(context, bare_keys=True)
+    caching = caching_of(options)
     store = LocalStore(options["kms_store"])
     keys = chosen_keys(options["keys"], uris_of_wrapping_keys(options["wrapping_keys"], encrypting=False))
     guarded = Guarded(keys, store)
@@ -56,9 +60,9 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
         guarded=guarded,
     )
     check_outputs(items, options["metadata"], binary=False, force=options["force"], guarded=guarded)
-    with closing(store):
+    with closing(store), materials_manager(decrypting_keyring(keys, store), caching) as manager:
         client = Client(
-            decrypting_keyring(keys, store),
+            materials_manager=manager,
             commitment_policy=(
                 CommitmentPolicy.REQUIRE_ENCRYPT_ALLOW_DECRYPT
                 if options["allow_uncommitted"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from envelope_sdk.cli.caching import caching_of, caching_options, materials_manager
 from envelope_sdk.cli.guarded import Guarded
 from envelope_sdk.cli.keys import chosen_keys, encrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
@@ -14,11 +15,12 @@ from envelope_sdk.cli.options import context_pairs, transfer_options
 from envelope_sdk.cli.plan import plan
 from envelope_sdk.cli.running import check_outputs, run_items
 from envelope_sdk.cli.transfer import encrypt_item
-from envelope_sdk.cli.wrapping_keys import WrappingKeysCommand, uris_of_wrapping_keys
+from envelope_sdk.cli.words import WordsCommand
+from envelope_sdk.cli.wrapping_keys import uris_of_wrapping_keys
 from envelope_sdk.client import DEFAULT_FRAME_LENGTH, Client
 from envelope_sdk.formats.header import MAX_FRAME_LENGTH
 from envelope_sdk.formats.suites import AlgorithmSuite
-from envelope_sdk.materials import Keyring
+from envelope_sdk.materials import Keyring, MaterialsManager
 from envelope_sdk.policy import CommitmentPolicy, Limits
 
 __all__ = ["command"]
@@ -26,7 +28,7 @@ __all__ = ["command"]
 _SUITES = {f"0x{suite.suite_id:04x}": suite for suite in AlgorithmSuite}
 
 
-@click.command("encrypt", cls=WrappingKeysCommand)
+@click.command("encrypt", cls=WordsCommand)
 @transfer_options
 @click.option("-c", "--context", "context", multiple=True, metavar="KEY=VALUE", help="Pair to store and authenticate.")
 @click.option(
@@ -45,6 +47,7 @@ _SUITES = {f"0x{suite.suite_id:04x}": suite for suite in AlgorithmSuite}
     show_default=True,
     help="Bytes of plaintext in a frame.",
 )
+@caching_options(encrypting=True)
 @click.pass_context
 def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, ...], **options: Any) -> None:
     """Encrypt files, folders or standard input ('-').
@@ -64,6 +67,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     forbids = suite is not None and not suite.committing
     if options["sign"] and suite is not None and suite.signature is None:
         raise click.UsageError(f"--sign does not go with --suite {options['suite']}, which has no signature")
+    caching = caching_of(options)
     store = LocalStore(options["kms_store"])
     keys = chosen_keys(options["keys"], uris_of_wrapping_keys(options["wrapping_keys"], encrypting=True))
     guarded = Guarded(keys, store)
@@ -76,9 +80,12 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
         guarded=guarded,
     )
     check_outputs(items, options["metadata"], binary=True, force=options["force"], guarded=guarded)
-    with closing(store):
+    with (
+        closing(store),
+        materials_manager(_requiring(encrypting_keyring(keys, store), options["required_keys"]), caching) as manager,
+    ):
         client = Client(
-            **_source_of_materials(encrypting_keyring(keys, store), options["required_keys"]),
+            materials_manager=manager,
             algorithm_suite=suite,
             commitment_policy=(
                 CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
@@ -102,9 +109,9 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     ctx.exit(code)
 
 
-def _source_of_materials(keyring: Keyring, required_keys: tuple[str, ...]) -> dict[str, Any]:
+def _requiring(keyring: Keyring, required_keys: tuple[str, ...]) -> Keyring | MaterialsManager:
     if not required_keys:
-        return {"keyring": keyring}
+        return keyring
     from envelope_sdk.managers.required_context import RequiredContextMaterialsManager
 
-    return {"materials_manager": RequiredContextMaterialsManager(keyring, required_keys)}
+    return RequiredContextMaterialsManager(keyring, required_keys)
