@@ -26,6 +26,8 @@ class Scenario:
         max_age_seconds: how long a cached data key is used; ``None`` where nothing is cached.
         max_messages: messages that a cached data key encrypts at most; ``None`` where nothing is cached.
         retry_mode: botocore's, for clients over HTTP; ``None`` in process.
+        max_attempts: requests that botocore sends for one call at most; ``None`` in process.
+        timeout_seconds: how long botocore waits for a connection, and for an answer; ``None`` in process.
     """
 
     subject: str
@@ -39,6 +41,8 @@ class Scenario:
     max_age_seconds: float | None
     max_messages: int | None
     retry_mode: str | None
+    max_attempts: int | None = None
+    timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,7 @@ class Measurement:
 
     Attributes:
         scenario: what was measured.
-        seconds: from the first message's start to the last one's end.
+        seconds: from the first message's start to the last one's end, without the pauses in which others were measured.
         messages: that succeeded.
         failures: that failed, by the name of the error.
         latency: of those that succeeded; ``None`` where none did.
@@ -72,7 +76,14 @@ class Measurement:
         cpu_seconds: processor time of the measuring process over that time.
         server_cpu_seconds: of the KMS's process; ``None`` where it is in the same one, or the system does not tell.
         peak_bytes: the most memory that the measuring process held; ``None`` where the system does not tell.
-        dollars_per_million: what the KMS calls of a million such messages would cost on AWS.
+        dollars_per_million: what the KMS calls of a million such messages would cost on AWS, those that are throttled
+            being free; ``None`` where no message succeeded.
+        attempts: messages that were begun; ``None`` where nobody counted.
+        span_seconds: from the first message's start to the last one's end, with the pauses; ``None`` where nobody
+            measured it.
+        sent_calls: requests that left botocore, by operation, those that it repeated included; ``None`` in process.
+        retries: those, of them, that were repeated, by operation, as botocore says; ``None`` in process.
+        data_keys: under which the messages to decrypt had been encrypted; ``None`` where nothing was decrypted.
     """
 
     scenario: Scenario
@@ -86,7 +97,12 @@ class Measurement:
     cpu_seconds: float
     server_cpu_seconds: float | None
     peak_bytes: int | None
-    dollars_per_million: float
+    dollars_per_million: float | None
+    attempts: int | None = None
+    span_seconds: float | None = None
+    sent_calls: dict[str, int] | None = None
+    retries: dict[str, int] | None = None
+    data_keys: int | None = None
 
     @property
     def messages_per_second(self) -> float:
