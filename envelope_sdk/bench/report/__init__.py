@@ -6,6 +6,8 @@ From the outside in: ``files`` (a folder of all), ``page``, ``markdown``, ``pict
 
 from __future__ import annotations
 
+from envelope_sdk.bench.report.files import write_report
 from envelope_sdk.bench.report.markdown import as_markdown
+from envelope_sdk.bench.report.page import as_html
 
-__all__ = ["as_markdown"]
+__all__ = ["as_html", "as_markdown", "write_report"]

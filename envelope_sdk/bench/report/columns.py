@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from envelope_sdk.bench.report.rows import Fact, Group, Row
+from envelope_sdk.bench.report.rows import Group, Row
 from envelope_sdk.bench.report.wording import NONE, bytes_of, dollars, duration, number, plain, times
 from envelope_sdk.bench.result import Spread
 
@@ -26,10 +26,6 @@ class Column(NamedTuple):
     of: Callable[[Row], str]
     explained: str = ""
     label: bool = False
-
-
-def _said(fact: Fact) -> Callable[[Row], str]:
-    return lambda row: fact.of(row.scenario)
 
 
 def _share(of: Callable[[Spread], float]) -> Callable[[Row], str]:
@@ -67,7 +63,7 @@ _COSTS: Final = (
     Column(
         "$/million",
         lambda row: dollars(row.dollars),
-        "what the KMS calls of a million such messages would cost on AWS",
+        "what the KMS calls of a million such messages would cost on AWS, where those that are throttled are free",
     ),
     Column(
         "CPU/message",
@@ -83,6 +79,6 @@ EXPLAINED: Final = tuple(one for one in (*_SPEED, *_CALLS, _FAILED, *_COSTS) if 
 
 def columns(group: Group) -> list[Column]:
     """Return the columns of a group's table: what its rows share is left out, and failures where there are none."""
-    facts = [Column(fact.title, _said(fact), label=True) for fact in group.varying()]
+    facts = [Column(fact.title, fact.of, label=True) for fact in group.varying()]
     failed = [_FAILED] if any(row.failed for row in group.rows) else []
     return [*_NAMES, *facts, *_SPEED, *_CALLS, *failed, *_COSTS]

@@ -13,20 +13,23 @@ from envelope_sdk.bench.result import Run
 
 __all__ = ["as_markdown"]
 
-_MARKS: Final = re.compile(r"[\\`*_<>\[\]|]")
+_MARKS: Final = re.compile(r"[\\`*_<>\[\]|&~]")
 
 
-def as_markdown(run: Run, *, picture: str | None = None) -> str:
+def as_markdown(run: Run, *, picture: str | None = None, instead: str = "") -> str:
     """Return a run as Markdown: a headline, one table for each key service, and how it was measured.
 
     Args:
         run: what was measured.
         picture: the address of the picture to show, as seen from where the text will be.
+        instead: what is said in its place.
     """
-    said = [_marked(headline(run))]
-    blocks = [["# What caching data keys saves"], [f"**{said[0]}**"], [f"- {_marked(one)}" for one in findings(run)]]
+    said = _marked(headline(run))
+    blocks = [["# What caching data keys saves"], [f"**{said}**"], [f"- {_marked(one)}" for one in findings(run)]]
     if picture is not None:
-        blocks.append([f"![{said[0]}]({picture})"])
+        blocks.append([f"![{said}]({picture})"])
+    elif instead:
+        blocks.append([_marked(instead)])
     blocks.append([f"Measured {_marked(environment(run))}."])
     for group in groups(rows(run)):
         blocks += _section(group)

@@ -34,7 +34,7 @@ def as_html(run: Run, picture_svg: str | None, *, instead: str = "") -> str:
         f"<h1>{_TITLE}</h1>",
         f'<p class="lead">{_text(said)}</p>',
         _list(findings(run)),
-        _figure(picture_svg, run) if picture_svg is not None else _paragraph(instead),
+        _figure(picture_svg) if picture_svg is not None else _paragraph(instead),
         *_tables(run),
         *_circumstances(run),
         *_absent(run),
@@ -61,14 +61,59 @@ def _list(sentences: Iterable[str]) -> str:
     return "\n".join(["<ul>", *items, "</ul>"]) if items else ""
 
 
-def _figure(picture_svg: str, run: Run) -> str:
-    """Return the picture as a part of the page, described for those who do not see it."""
+def _figure(picture_svg: str) -> str:
+    """Return the picture as a part of the page, as large as there is room for."""
     drawing = picture_svg[picture_svg.index("<svg") :].strip()
-    opening = _OPENING.search(drawing)
-    assert opening is not None
-    described = (
-        f'{_SIZE.sub("", opening[0])[:-1]} role="img" aria-labelledby="picture-title picture-description">\n'
-        f'<title id="picture-title">{_text(headline(run))}</title>\n'
-        f'<desc id="picture-description">{_text(" ".join(findings(run)))} The tables below hold all figures.</desc>'
-    )
-    return f"<figure>\n{described}{_untitled(drawing[opening.end() :])}\n</figure>"
+    return f'<figure tabindex="0">\n{_OPENING.sub(lambda found: _SIZE.sub("", found[0]), drawing, count=1)}\n</figure>'
+
+
+def _tables(run: Run) -> list[str]:
+    found = groups(rows(run))
+    if not found:
+        return []
+    explained = [f"<dt>{_text(one.title)}</dt><dd>{_text(one.explained)}</dd>" for one in EXPLAINED]
+    meaning = ["<h3>What the columns say</h3>", "<dl>", *explained, "</dl>"]
+    return ["<h2>All figures</h2>", *(_section(group) for group in found), *meaning]
+
+
+def _section(group: Group) -> str:
+    """Return a group's heading, what its rows share, their table, and what it hides."""
+    these = columns(group)
+    head = "".join(f'<th scope="col"{_kind(one)}>{_text(one.title)}</th>' for one in these)
+    name = _text(group.condition.words())
+    lines = [
+        f"<h3>{name}</h3>",
+        f'<p class="faint">{_text("; ".join(group.shared()))}.</p>',
+        # A table that is wider than the screen is moved by keys too.
+        f'<div class="wide" role="region" aria-label="{name}" tabindex="0">\n<table>',
+        f"<thead><tr>{head}</tr></thead>",
+        "<tbody>",
+        *(_row(row, these) for row in group.rows),
+        "</tbody>\n</table>\n</div>",
+    ]
+    return "\n".join([*lines, _list(slips(group))])
+
+
+def _row(row: Row, these: list[Column]) -> str:
+    subject, *others = these
+    cells = "".join(f"<td{_kind(one)}>{_text(one.of(row))}</td>" for one in others)
+    kind = ' class="cached"' if row.scenario.cached else ""
+    return f'<tr{kind}><th scope="row"{_kind(subject)}>{_text(subject.of(row))}</th>{cells}</tr>'
+
+
+def _kind(column: Column) -> str:
+    return ' class="label"' if column.label else ""
+
+
+def _circumstances(run: Run) -> list[str]:
+    software = ", ".join(f"{name} {version}" for name, version in run.software.items())
+    said = {"When": run.began, "Machine": run.machine, "Software": software}
+    facts = [f"<dt>{name}</dt><dd>{_text(value)}</dd>" for name, value in said.items() if value]
+    repeat = ["<h2>To repeat it</h2>", f"<pre><code>{_text(run.command)}</code></pre>"]
+    return ["<h2>How it was measured</h2>", "<dl>", *facts, "</dl>", *repeat]
+
+
+def _absent(run: Run) -> list[str]:
+    if not run.absent:
+        return []
+    return ["<h2>Left out</h2>", _list(f"{name}: {why}" for name, why in run.absent.items())]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import textwrap
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from envelope_sdk.bench.report.palette import LIGHT
 from envelope_sdk.bench.report.rows import Group, Row
-from envelope_sdk.bench.report.story import OWN, environment, headline, shown
+from envelope_sdk.bench.report.story import OWN, environment, findings, headline, shown
 from envelope_sdk.bench.report.wording import NONE, dollars, duration, many, number, plain
 from envelope_sdk.bench.result import Run
 from envelope_sdk.errors import UsageError
@@ -28,9 +30,11 @@ __all__ = ["FORMATS", "draw", "drawn"]
 FORMATS: Final = ("png", "svg")
 """What a picture is written as."""
 
-_PAPER, _INK, _FAINT, _RULE, _CACHED, _UNCACHED = LIGHT
+_PAPER, _INK, _FAINT, _, _CACHED, _UNCACHED, _ = LIGHT
 _SETTINGS: Final[Any] = {
-    "font.family": "DejaVu Sans",  # matplotlib brings it along: the same on every machine
+    "font.family": "sans-serif",
+    # matplotlib brings the first along, the same on every machine; readers of the SVG may have another.
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Geneva", "Arial"],
     "font.size": 9.0,
     "svg.fonttype": "none",
     "svg.hashsalt": "envelope bench",
@@ -88,8 +92,13 @@ def draw(run: Run, path: Path) -> None:
     path.write_bytes(drawn(run, path.suffix.lower().removeprefix(".")))
 
 
-def drawn(run: Run, kind: str) -> bytes:
-    """Return a run as one picture, of one of the kinds in :data:`FORMATS`.
+def drawn(run: Run, kind: str, *, titled: bool = True) -> bytes:
+    """Return a run as one picture.
+
+    Args:
+        run: what was measured.
+        kind: one of :data:`FORMATS`.
+        titled: whether the headline is over it, which is not needed where it stands in the text.
 
     Raises:
         UsageError: the kind is none of these, or nothing was measured.
@@ -106,8 +115,24 @@ def drawn(run: Run, kind: str) -> bytes:
     with rc_context():
         rcdefaults()
         rcParams.update(_SETTINGS)
-        _figure(run).savefig(output, format=kind, dpi=_DOTS if kind == "png" else "figure", metadata=described)
-    return output.getvalue()
+        _figure(run, titled=titled).savefig(
+            output, format=kind, dpi=_DOTS if kind == "png" else "figure", metadata=described
+        )
+    return _described(output.getvalue(), run) if kind == "svg" else output.getvalue()
+
+
+def _described(svg: bytes, run: Run) -> bytes:
+    """Return the picture with words for those who do not see it."""
+    title = f'<title id="picture-title">{_text(headline(run))}</title>'
+    description = f'<desc id="picture-description">{_text(" ".join(findings(run)))}</desc>'
+    described = svg.decode("utf-8").replace(
+        "<svg ", '<svg role="img" aria-labelledby="picture-title picture-description" ', 1
+    )
+    return re.sub("<title>.*?</title>", lambda _: f"{title}\n {description}", described, count=1).encode("utf-8")
+
+
+def _text(said: str) -> str:
+    return escape(plain(said))
 
 
 class _Sheet:
@@ -136,9 +161,9 @@ class _Sheet:
         return axes
 
 
-def _figure(run: Run) -> Figure:
+def _figure(run: Run, *, titled: bool) -> Figure:
     found = shown(run, _GROUPS)
-    title = textwrap.wrap(headline(run), 86)
+    title = textwrap.wrap(_letters(headline(run)), 86) if titled else []
     foot = textwrap.wrap(f"Bars begin at 0; each panel has a scale of its own. Measured {environment(run)}.", 138)
     lines = _LINE * (len(title) + 1.6 + 0.75 + 1.25) + _SMALL * len(foot)
     sheet = _Sheet(2 * _MARGIN + lines + sum(map(_group_height, found)))
@@ -226,7 +251,7 @@ def _names(axes: Axes, group: Group) -> None:
             axes.text(_MARGIN, place, _letters(name), va="center", fontweight=weight)
         before = subject
         how, colour = ("cached", _CACHED) if row.scenario.cached else ("uncached", _FAINT)
-        limits = [said for fact in group.varying() if (said := fact.of(row.scenario)) != NONE]
+        limits = [said for fact in group.varying() if (said := fact.of(row)) != NONE]
         axes.text(_NAMES - _LABEL, place, _letters(", ".join([*limits, how])), va="center", ha="right", color=colour)
 
 

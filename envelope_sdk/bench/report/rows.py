@@ -87,9 +87,21 @@ class Row:
         return sum(self.measured.failures.values())
 
     @property
+    def attempts(self) -> int:
+        """Messages that were begun."""
+        known = self.measured.attempts
+        return self.failed + self.measured.messages if known is None else known
+
+    @property
     def calls(self) -> int:
         """Calls that the key service counted."""
         return sum(self.measured.kms_calls.values())
+
+    @property
+    def told_calls(self) -> int | None:
+        """Calls that should have reached it: sent by botocore, or reported by the subject; ``None`` where none says."""
+        told = self.measured.reported_calls if self.measured.sent_calls is None else self.measured.sent_calls
+        return None if told is None else sum(told.values())
 
     @property
     def calls_per_message(self) -> float | None:
@@ -128,16 +140,16 @@ class Group(NamedTuple):
 
     def shared(self) -> list[str]:
         """Return the facts that are the same for every row they apply to, in words."""
-        said = ((fact, {fact.of(row.scenario) for row in self.rows} - {NONE}) for fact in FACTS)
+        said = ((fact, {fact.of(row) for row in self.rows} - {NONE}) for fact in FACTS)
         return [fact.words.format(values.pop()) for fact, values in said if len(values) == 1]
 
     def varying(self) -> list[Fact]:
         """Return the facts that need a column."""
-        return [fact for fact in FACTS if len({fact.of(row.scenario) for row in self.rows} - {NONE}) > 1]
+        return [fact for fact in FACTS if len({fact.of(row) for row in self.rows} - {NONE}) > 1]
 
 
 class Fact(NamedTuple):
-    """Something that a scenario says of itself.
+    """Something that a row was measured under.
 
     Attributes:
         title: of its column.
@@ -147,16 +159,19 @@ class Fact(NamedTuple):
 
     title: str
     words: str
-    of: Callable[[Scenario], str]
+    of: Callable[[Row], str]
 
 
 FACTS: Final = (
-    Fact("operation", "{}", lambda one: plain(one.operation)),
-    Fact("message", "{} a message", lambda one: bytes_of(one.message_bytes)),
-    Fact("threads", "threads: {}", lambda one: str(one.threads)),
-    Fact("key kept for", "data keys kept for {} at most", lambda one: _age(one)),
-    Fact("messages a key", "{} messages a data key at most", lambda one: _served(one)),
-    Fact("botocore retries", "botocore's retry mode: {}", lambda one: plain(one.retry_mode or NONE)),
+    Fact("operation", "{}", lambda row: plain(row.scenario.operation)),
+    Fact("message", "{} a message", lambda row: bytes_of(row.scenario.message_bytes)),
+    Fact("threads", "threads: {}", lambda row: str(row.scenario.threads)),
+    Fact("key kept for", "data keys kept for {} at most", lambda row: setting(row.scenario.max_age_seconds)),
+    Fact("messages a key", "{} messages a data key at most", lambda row: _count(row.scenario.max_messages)),
+    Fact("botocore retries", "botocore's retry mode: {}", lambda row: plain(row.scenario.retry_mode or NONE)),
+    Fact("attempts a call", "{} attempts a call at most", lambda row: _count(row.scenario.max_attempts)),
+    Fact("timeout", "a timeout of {}", lambda row: setting(row.scenario.timeout_seconds)),
+    Fact("data keys to open", "encrypted under {} data keys", lambda row: _count(row.measured.data_keys)),
 )
 """What a table says once where it is the same for all rows, and in a column where it is not."""
 
@@ -189,9 +204,5 @@ def _pair(one: Scenario) -> tuple[object, ...]:
     return (*told, one.quota, one.latency_seconds, one.retry_mode)
 
 
-def _age(one: Scenario) -> str:
-    return setting(one.max_age_seconds)
-
-
-def _served(one: Scenario) -> str:
-    return NONE if one.max_messages is None else f"{one.max_messages:,}"
+def _count(number_of: int | None) -> str:
+    return NONE if number_of is None else f"{number_of:,}"

@@ -76,9 +76,8 @@ def slips(group: Group) -> list[str]:
         if row.failed:
             errors = ", ".join(f"{count:,} {plain(name)}" for name, count in row.measured.failures.items() if count)
             said.append(f"{row.name}, {row.workload.words()}: {many(row.failed, 'message')} failed ({errors}).")
-        reported = row.measured.reported_calls
-        if reported is not None and sum(reported.values()) != row.calls:
-            counts = f"reports {many(sum(reported.values()), 'call')} where the KMS counted {row.calls:,}"
+        if row.told_calls is not None and row.told_calls != row.calls:
+            counts = f"{many(row.told_calls, 'call')} sent, of which the KMS counted {row.calls:,}"
             said.append(f"{row.name}, {row.workload.words()}: {counts}.")
     return said
 
@@ -164,7 +163,7 @@ def _throttled(measured: Sequence[Row], pair: Row) -> list[str]:
 
 
 def _fate(row: Row, how: str) -> str:
-    lost = f"{row.failed:,} of {row.failed + row.measured.messages:,} messages failed" if row.failed else "none failed"
+    lost = f"{row.failed:,} of {row.attempts:,} messages failed" if row.failed else "none failed"
     rate = f"{number(row.measured.messages_per_second)} messages a second"
     return f"{how}, {rate}, {many(row.measured.throttles, 'call')} throttled and {lost}"
 

@@ -15,11 +15,9 @@ def _named(palette: tuple[str, ...]) -> str:
 
 def _recoloured() -> str:
     """Return rules that give the picture, which says its colours shape by shape, those of the page."""
-    kinds = ("fill", "stroke")
-    pairs = [(kind, name, colour) for kind in kinds for name, colour in zip(NAMES, LIGHT, strict=True)]
-    return "\n".join(
-        f'figure svg [style*="{kind}: {colour}"] {{ {kind}: var(--{name}) !important; }}' for kind, name, colour in pairs
-    )
+    pairs = [(kind, name, colour) for kind in ("fill", "stroke") for name, colour in zip(NAMES, LIGHT, strict=True)]
+    rule = 'figure svg [style*="{0}: {2}"] {{ {0}: var(--{1}) !important; }}'
+    return "\n".join(rule.format(*pair) for pair in pairs)
 
 
 STYLE: Final = f"""
@@ -28,7 +26,7 @@ STYLE: Final = f"""
 * {{ box-sizing: border-box; }}
 html {{ -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }}
 body {{
-  margin: 0 auto; padding: 2rem 1.25rem 3rem; max-width: 62rem;
+  margin: 0 auto; padding: 2rem 1.25rem 3rem; max-width: 74rem;
   background: var(--paper); color: var(--ink);
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
 }}
@@ -39,21 +37,21 @@ p, ul, dl {{ margin: .5rem 0; }}
 ul {{ padding-left: 1.2rem; }}
 li + li {{ margin-top: .3rem; }}
 .lead {{ margin: 0 0 1rem; font-size: clamp(1.3rem, 3.2vw, 1.75rem); line-height: 1.3; font-weight: 650; }}
-.lead, li, td, th, dd, code {{ overflow-wrap: anywhere; }}
+h1, h2, h3, p, ul, dl {{ max-width: 54rem; }}
+.lead, li, dd, code {{ overflow-wrap: anywhere; }}
 .faint {{ color: var(--faint); font-size: .9rem; }}
 figure {{ margin: 2rem 0; overflow-x: auto; }}
 figure svg {{ display: block; width: 100%; min-width: 34rem; max-width: 54rem; height: auto; }}
 {_recoloured()}
 .wide {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; width: 100%; }}
-th, td {{ padding: .35rem .6rem; text-align: right; white-space: nowrap; vertical-align: bottom; }}
+table {{ border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; width: 100%; }}
+th, td {{ padding: .35rem .55rem; text-align: right; white-space: nowrap; vertical-align: bottom; }}
 thead th {{ font-weight: 600; color: var(--faint); border-bottom: 2px solid var(--rule); white-space: normal; }}
 th.label, td.label {{ text-align: left; }}
-tbody th {{ font-weight: 600; }}
+tbody th {{ font-weight: 400; }}
+tr.cached th, tr.cached td.label {{ font-weight: 600; }}
 tbody tr {{ border-bottom: 1px solid var(--rule); }}
-tr.cached td, tr.cached th {{ font-weight: 600; }}
-tr.cached td.how {{ color: var(--cached); }}
-tr:not(.cached) th {{ font-weight: 400; }}
+tr.cached {{ background: var(--tint); }}
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.25rem; font-size: .95rem; }}
 dt {{ color: var(--faint); }}
 dd {{ margin: 0; }}
