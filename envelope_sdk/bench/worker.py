@@ -1,0 +1,222 @@
+"""The process that one scenario is measured in: a program that does as it is told on its standard input.
+
+The first line is an :class:`Order`. Each ``round`` after it is played and answered; ``end`` has samples of what was
+made decrypted and compared. When the standard input ends, so does the process, whatever it is doing: that of a parent
+that was killed does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from envelope_sdk.bench.counting import CountedKms, SentRequests
+from envelope_sdk.bench.machine import peak_bytes
+from envelope_sdk.bench.messages import Work, play_round
+from envelope_sdk.bench.result import DECRYPT, HIERARCHICAL, OWN, Scenario
+from envelope_sdk.bench.subjects import Subjects
+from envelope_sdk.bench.tally import Round
+from envelope_sdk.formats.header import parse_header
+from envelope_sdk.local_kms import LocalKms
+from envelope_sdk.local_kms.quotas import Latency, RequestQuotas
+from envelope_sdk.local_kms.quotas.figures import SYMMETRIC
+
+__all__ = ["PREPARED", "Order", "main"]
+
+PREPARED: Final = 64
+"""Different messages that are decrypted in turn."""
+
+_WARM_UP: Final = 3
+_PATIENCE: Final = 10
+_REGION: Final = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a process is to measure, and where.
+
+    Attributes:
+        scenario: what.
+        url: of the KMS's server; empty in process.
+        account: twelve digits, in which the scenario has a quota of its own.
+        folder: where files may be made.
+    """
+
+    scenario: Scenario
+    url: str
+    account: str
+    folder: str
+
+    def to_json(self) -> str:
+        """Return it as one line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Order:
+        """Return what :meth:`to_json` wrote."""
+        named: dict[str, Any] = json.loads(text)
+        return cls(**(named | {"scenario": Scenario(**named["scenario"])}))
+
+
+class _Measured:
+    """One scenario, ready to be measured: a key of its own, messages, an empty cache, and whoever counts."""
+
+    def __init__(self, order: Order, owned: ExitStack) -> None:
+        self._scenario = scenario = order.scenario
+        self._local: CountedKms | None = None
+        self._sent: SentRequests | None = None
+        client = _client(order) if order.url else self._in_process(owned)
+        # Those that make the key, and the messages, are not counted.
+        key_arn = self._patiently(lambda: client.create_key()["KeyMetadata"]["Arn"])
+        if order.url:
+            self._sent = SentRequests(client)
+        kms = self._local or client
+        subjects = Subjects(scenario, kms, key_arn, Path(order.folder), owned)
+        self._again = subjects.new()
+        plaintext = os.urandom(scenario.message_bytes)
+        for _ in range(_WARM_UP):
+            message = self._patiently(lambda: self._again.encrypt(plaintext))
+            self._check(plaintext, message)
+        messages: list[bytes] = []
+        self.data_keys: int | None = None
+        if scenario.operation == DECRYPT:
+            maker = subjects.new()
+            messages = [self._patiently(lambda: maker.encrypt(plaintext)) for _ in range(PREPARED)]
+            # A hierarchical keyring makes one for each message, and asks KMS for the branch key.
+            self.data_keys = None if scenario.subject == HIERARCHICAL else _data_keys(messages)
+        self._work = Work(subjects.new(), plaintext, messages)
+        self._samples: list[bytes] = []
+
+    def play(self, seconds: float | None, messages: int | None) -> tuple[Round, dict[str, Any]]:
+        """Play a round; return what came of it, and what a KMS in process counted."""
+        sent, retries = self._sent_so_far()
+        calls = None if self._local is None else self._local.calls()
+        done, samples = play_round(self._work, threads=self._scenario.threads, seconds=seconds, messages=messages)
+        self._samples += samples
+        if self._sent is not None:
+            sent_now, retries_now = self._sent_so_far()
+            done.sent, done.retries = sent_now - sent, retries_now - retries
+        if self._scenario.subject not in (OWN, HIERARCHICAL):
+            done.reported = None
+        if self._local is None or calls is None:
+            return done, {}
+        new = self._local.calls().since(calls)
+        return done, {"by_operation": new.by_operation, "throttles": new.throttles}
+
+    def check_samples(self) -> None:
+        """Decrypt some of the messages that were made.
+
+        Raises:
+            ValueError: other bytes come back than went in.
+        """
+        for message in self._samples:
+            self._check(self._work.plaintext, message)
+
+    def _in_process(self, owned: ExitStack) -> LocalKms:
+        scenario = self._scenario
+        quotas = None if scenario.quota is None else RequestQuotas(rates={SYMMETRIC: scenario.quota})
+        latency = Latency(scenario.latency_seconds) if scenario.latency_seconds else None
+        kms = owned.enter_context(LocalKms.in_memory(quotas=quotas, latency=latency))
+        self._local = CountedKms(kms)
+        return kms
+
+    def _sent_so_far(self) -> tuple[Counter[str], Counter[str]]:
+        return (Counter(), Counter()) if self._sent is None else self._sent.counts()
+
+    def _check(self, plaintext: bytes, message: bytes) -> None:
+        if self._patiently(lambda: self._again.decrypt(message)) != plaintext:
+            raise ValueError("a message came back as other bytes than went in")
+
+    def _patiently(self, work: Any) -> Any:
+        """Do what is not measured; try again where a quota is in the way."""
+        for _ in range(_PATIENCE if self._scenario.quota is not None else 0):
+            with suppress(Exception):
+                return work()
+            time.sleep(0.5)
+        return work()
+
+
+def _client(order: Order) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    scenario = order.scenario
+    make: Any = boto3.client
+    retries: Any = {"mode": scenario.retry_mode or "standard", "total_max_attempts": scenario.max_attempts or 1}
+    return make(
+        "kms",
+        _REGION,
+        endpoint_url=order.url,
+        aws_access_key_id=order.account,
+        aws_secret_access_key="any",  # noqa: S106 - nobody compares it
+        config=Config(
+            retries=retries,
+            connect_timeout=scenario.timeout_seconds or 60,
+            read_timeout=scenario.timeout_seconds or 60,
+            max_pool_connections=max(10, scenario.threads),
+            proxies={},
+        ),
+    )
+
+
+def _data_keys(messages: Sequence[bytes]) -> int:
+    """Return how many different data keys messages are encrypted under, by how those are wrapped."""
+    return len({parse_header(message).body.encrypted_data_keys for message in messages})
+
+
+def _listen(commands: queue.SimpleQueue[str]) -> None:
+    # Not through Python's buffer, whose lock would still be held when the interpreter ends: that aborts it.
+    rest = b""
+    while piece := os.read(0, 65_536):
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            commands.put(line.decode())
+    os._exit(1)
+
+
+def _own_output() -> IO[str]:
+    """Return what answers go to; whatever else is printed goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return answers
+
+
+def main() -> None:
+    """Measure as the standard input says, and answer each of its lines with one."""
+    # Peers log each failure with its trace, to standard error where nobody has said otherwise.
+    logging.disable()
+    answers, commands = _own_output(), queue.SimpleQueue[str]()
+    threading.Thread(target=_listen, args=(commands,), daemon=True).start()
+
+    def answer(**named: Any) -> None:
+        answers.write(json.dumps(named) + "\n")
+        answers.flush()
+
+    try:
+        with ExitStack() as owned:
+            measured = _Measured(Order.from_json(commands.get()), owned)
+            answer(data_keys=measured.data_keys)
+            while (command := json.loads(commands.get())) != "end":
+                done, calls = measured.play(**command)
+                answer(round=done.to_json(), calls=calls)
+            peak = peak_bytes()
+            measured.check_samples()
+            answer(peak_bytes=peak)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent says so
+        answer(error=f"{type(error).__name__}: {error}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
