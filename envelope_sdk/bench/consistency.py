@@ -63,28 +63,34 @@ def _throttles(row: Measurement) -> Iterator[str]:
 
 def _limits(row: Measurement) -> Iterator[str]:
     """What the cache's limits imply: of this package's own, since nobody promises it for others."""
+    scenario, failures = row.scenario, sum(row.failures.values())
     answered = sum(row.kms_calls.values()) - row.throttles
-    if not row.scenario.cached:
-        if answered < row.messages:
+    if not scenario.cached:
+        own = scenario.subject == OWN
+        if answered < row.messages or (own and answered > row.messages + failures):
             yield f"{row.messages} messages without a cache took {answered} calls"
         return
-    if row.scenario.subject not in (OWN, HIERARCHICAL) or row.scenario.max_age_seconds is None:
+    if scenario.subject not in (OWN, HIERARCHICAL) or scenario.max_age_seconds is None:
         return
-    attempts = row.messages + sum(row.failures.values())
+    needed = _needed(row)
     span = row.seconds if row.span_seconds is None else row.span_seconds
-    periods = math.floor(span / row.scenario.max_age_seconds)
-    if row.scenario.subject == HIERARCHICAL:
-        needed = min(1, row.messages)
-    elif row.scenario.operation == DECRYPT:
-        needed = min(row.data_keys or 1, attempts)
-    else:
-        needed = math.ceil(row.messages / (row.scenario.max_messages or 1))
+    periods = math.floor(span / scenario.max_age_seconds)
     # A data key may be at its end by its age, and by its messages, too.
-    most = needed * (periods + 1) if row.scenario.operation == DECRYPT else needed + periods
-    if not row.failures and not periods and answered != needed:
+    most = needed * (periods + 1) if scenario.operation == DECRYPT else needed + periods
+    if not failures and not periods and answered != needed:
         yield f"{row.messages} messages took {answered} calls, and the limits imply {needed}"
-    elif answered > max(most, 0) + sum(row.failures.values()):
-        yield f"{attempts} messages took {answered} calls, and the limits allow {most}"
+    elif answered > most + failures:
+        yield f"{row.messages} messages took {answered} calls, and the limits allow {most}"
+
+
+def _needed(row: Measurement) -> int:
+    """Return the calls that messages need where nothing fails, and no data key grows too old."""
+    if row.scenario.subject == HIERARCHICAL:
+        # One branch key serves them all.
+        return min(1, row.messages)
+    if row.scenario.operation == DECRYPT:
+        return row.data_keys or 0
+    return math.ceil(row.messages / (row.scenario.max_messages or 1))
 
 
 def _cost(row: Measurement) -> Iterator[str]:

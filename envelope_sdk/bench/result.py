@@ -124,7 +124,7 @@ class Measurement:
             measured it.
         sent_calls: requests that left botocore, by operation, those that it repeated included; ``None`` in process.
         retries: those, of them, that were repeated, by operation, as botocore says; ``None`` in process.
-        data_keys: under which the messages to decrypt had been encrypted; ``None`` where nothing was decrypted.
+        data_keys: under which the messages that were decrypted had been encrypted; ``None`` where none was.
     """
 
     scenario: Scenario

@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,14 +88,12 @@ class _Measured:
             message = self._patiently(lambda: self._again.encrypt(plaintext))
             self._check(plaintext, message)
         messages: list[bytes] = []
-        self.data_keys: int | None = None
         if scenario.operation == DECRYPT:
             maker = subjects.new()
             messages = [self._patiently(lambda: maker.encrypt(plaintext)) for _ in range(PREPARED)]
-            # A hierarchical keyring makes one for each message, and asks KMS for the branch key.
-            self.data_keys = None if scenario.subject == HIERARCHICAL else _data_keys(messages)
         self._work = Work(subjects.new(), plaintext, messages)
         self._samples: list[bytes] = []
+        self._most = 0
 
     def play(self, seconds: float | None, messages: int | None) -> tuple[Round, dict[str, Any]]:
         """Play a round; return what came of it, and what a KMS in process counted."""
@@ -104,6 +101,7 @@ class _Measured:
         calls = None if self._local is None else self._local.calls()
         done, samples = play_round(self._work, threads=self._scenario.threads, seconds=seconds, messages=messages)
         self._samples += samples
+        self._most = max(self._most, done.attempts)
         if self._sent is not None:
             sent_now, retries_now = self._sent_so_far()
             done.sent, done.retries = sent_now - sent, retries_now - retries
@@ -113,6 +111,14 @@ class _Measured:
             return done, {}
         new = self._local.calls().since(calls)
         return done, {"by_operation": new.by_operation, "throttles": new.throttles}
+
+    def data_keys(self) -> int | None:
+        """Return how many data keys there were to the messages that were decrypted; ``None`` where none was.
+
+        Each round decrypts them in their order.
+        """
+        messages = self._work.messages[: self._most]
+        return len({parse_header(each).body.encrypted_data_keys for each in messages}) if messages else None
 
     def check_samples(self) -> None:
         """Decrypt some of the messages that were made.
@@ -170,11 +176,6 @@ def _client(order: Order) -> Any:
     )
 
 
-def _data_keys(messages: Sequence[bytes]) -> int:
-    """Return how many different data keys messages are encrypted under, by how those are wrapped."""
-    return len({parse_header(message).body.encrypted_data_keys for message in messages})
-
-
 def _listen(commands: queue.SimpleQueue[str]) -> None:
     # Not through Python's buffer, whose lock would still be held when the interpreter ends: that aborts it.
     rest = b""
@@ -206,13 +207,13 @@ def main() -> None:
     try:
         with ExitStack() as owned:
             measured = _Measured(Order.from_json(commands.get()), owned)
-            answer(data_keys=measured.data_keys)
+            answer(ready=True)
             while (command := json.loads(commands.get())) != "end":
                 done, calls = measured.play(**command)
                 answer(round=done.to_json(), calls=calls)
             peak = peak_bytes()
             measured.check_samples()
-            answer(peak_bytes=peak)
+            answer(peak_bytes=peak, data_keys=measured.data_keys())
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent says so
         answer(error=f"{type(error).__name__}: {error}")
         sys.exit(1)
