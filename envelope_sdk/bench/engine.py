@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from random import Random
@@ -34,7 +34,7 @@ class Budget:
     Attributes:
         seconds: for all rounds of a scenario together; ``None`` for no such limit.
         messages: of all rounds of a scenario together; ``None`` for no such limit.
-        rounds: 1 or more.
+        rounds: 1 or more, in which the scenarios of a group take turns; with a quota there is always one.
     """
 
     seconds: float | None = 1.0
@@ -166,6 +166,9 @@ class _Group:
         with ExitStack() as stack:
             measured = [_Measured(scenario, self._services, self._folder, stack) for scenario in self._group]
             measured = [each for each in measured if self._tried(each, _Measured.ready)]
+            if any(scenario.quota is not None for scenario in self._group):
+                # In short rounds most of the time would go into waiting for the last repetitions.
+                budget = replace(budget, rounds=1)
             order = list(measured)
             shuffle = Random(0).shuffle  # noqa: S311 - an order, the same in every run
             for number in range(budget.rounds):
@@ -203,6 +206,8 @@ class _Measured:
 
     def play(self, part: Mapping[str, Any]) -> None:
         """Play a round."""
+        if self.scenario.quota is not None:
+            self._child.ask(json.dumps("drain"))
         calls, cpu = self._service.calls(), self._service.cpu_seconds()
         answer = self._child.ask(json.dumps(part))
         cpu_now, calls_now = self._service.cpu_seconds(), self._service.calls()

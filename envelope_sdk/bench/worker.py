@@ -1,8 +1,8 @@
 """The process that one scenario is measured in: a program that does as it is told on its standard input.
 
-The first line is an :class:`Order`. Each ``round`` after it is played and answered; ``end`` has samples of what was
-made decrypted and compared. When the standard input ends, so does the process, whatever it is doing: that of a parent
-that was killed does.
+The first line is an :class:`Order`. After it, ``"drain"`` uses up what a quota still allows, an object with the limits
+of a round plays it, and ``"end"`` has samples of what was made decrypted and compared. When the standard input ends, so
+does the process, whatever it is doing: that of a parent that was killed does.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ PREPARED: Final = 64
 
 _WARM_UP: Final = 3
 _PATIENCE: Final = 10
+_DRAIN_SECONDS: Final = 1.0
+_DRAINING: Final = 8
 _REGION: Final = "us-east-1"
 
 
@@ -76,8 +78,11 @@ class _Measured:
         self._local: CountedKms | None = None
         self._sent: SentRequests | None = None
         client = _client(order) if order.url else self._in_process(owned)
+        self._impatient: Any = client
+        if order.url and scenario.quota is not None:
+            self._impatient = _client(order, attempts=1)
         # Those that make the key, and the messages, are not counted.
-        key_arn = self._patiently(lambda: client.create_key()["KeyMetadata"]["Arn"])
+        self._key_arn = key_arn = self._patiently(lambda: client.create_key()["KeyMetadata"]["Arn"])
         if order.url:
             self._sent = SentRequests(client)
         kms = self._local or client
@@ -94,6 +99,25 @@ class _Measured:
         self._work = Work(subjects.new(), plaintext, messages)
         self._samples: list[bytes] = []
         self._most = 0
+
+    def drain(self) -> None:
+        """Use up the calls that the quota has saved while others were measured, unless it allows too many for that.
+
+        A round would live on them otherwise, and show more calls a second than are allowed.
+        """
+        until = time.monotonic() + _DRAIN_SECONDS
+
+        def call() -> None:
+            with suppress(Exception):
+                while time.monotonic() < until:
+                    self._impatient.generate_data_key(KeyId=self._key_arn, NumberOfBytes=32)
+
+        if self._scenario.quota is not None:
+            callers = [threading.Thread(target=call, daemon=True) for _ in range(_DRAINING)]
+            for caller in callers:
+                caller.start()
+            for caller in callers:
+                caller.join()
 
     def play(self, seconds: float | None, messages: int | None) -> tuple[Round, dict[str, Any]]:
         """Play a round; return what came of it, and what a KMS in process counted."""
@@ -153,13 +177,16 @@ class _Measured:
         return work()
 
 
-def _client(order: Order) -> Any:
+def _client(order: Order, attempts: int | None = None) -> Any:
     import boto3
     from botocore.config import Config
 
     scenario = order.scenario
     make: Any = boto3.client
-    retries: Any = {"mode": scenario.retry_mode or "standard", "total_max_attempts": scenario.max_attempts or 1}
+    retries: Any = {
+        "mode": scenario.retry_mode or "standard",
+        "total_max_attempts": attempts or scenario.max_attempts or 1,
+    }
     return make(
         "kms",
         _REGION,
@@ -209,6 +236,10 @@ def main() -> None:
             measured = _Measured(Order.from_json(commands.get()), owned)
             answer(ready=True)
             while (command := json.loads(commands.get())) != "end":
+                if command == "drain":
+                    measured.drain()
+                    answer(drained=True)
+                    continue
                 done, calls = measured.play(**command)
                 answer(round=done.to_json(), calls=calls)
             peak = peak_bytes()
