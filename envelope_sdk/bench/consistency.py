@@ -98,7 +98,5 @@ def _cost(row: Measurement) -> Iterator[str]:
     answered = sum(row.kms_calls.values()) - row.throttles
     wanted = dollars({"GenerateDataKey": max(answered, 0)}, row.messages)
     found = row.dollars_per_million
-    if (found is None) != (wanted is None) or (found and wanted and not math.isclose(found, wanted, rel_tol=1e-6)):
+    if (found is None) != (wanted is None) or not math.isclose(found or 0.0, wanted or 0.0, rel_tol=1e-6):
         yield f"{answered} calls for {row.messages} messages do not cost {found} dollars a million, but {wanted}"
-    if found is not None and wanted is not None and bool(found) != bool(wanted):
-        yield f"{answered} calls for {row.messages} messages do not cost {found} dollars a million"
