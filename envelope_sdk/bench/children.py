@@ -44,8 +44,12 @@ class Child:
         pid: of the process.
     """
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, *, stop_seconds: float = _STOP_SECONDS) -> None:
         """Start it.
+
+        Args:
+            module: its name.
+            stop_seconds: that it has to end by itself.
 
         Raises:
             UsageError: there is no interpreter to start it with.
@@ -64,6 +68,7 @@ class Child:
             start_new_session=True,
         )
         self.pid = self._process.pid
+        self._stop_seconds = stop_seconds
 
     def __enter__(self) -> Self:
         """Return it."""
@@ -120,7 +125,7 @@ class Child:
             with contextlib.suppress(BrokenPipeError):
                 if self._process.stdin is not None:
                     self._process.stdin.close()
-            self._process.wait(_STOP_SECONDS)
+            self._process.wait(self._stop_seconds)
         except subprocess.TimeoutExpired:
             pass
         finally:
@@ -132,7 +137,7 @@ class Child:
 
     def _ended(self) -> str:
         try:
-            code = self._process.wait(_STOP_SECONDS)
+            code = self._process.wait(self._stop_seconds)
         except subprocess.TimeoutExpired:
             return "a process says nothing"
         return f"a process ended with {code}"
