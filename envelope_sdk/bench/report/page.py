@@ -18,6 +18,7 @@ __all__ = ["as_html"]
 
 _TITLE: Final = "What caching data keys saves"
 _OPENING: Final = re.compile(r"<svg\b[^>]*>")
+_SLASH: Final = re.compile(r"/(?=\S{3})")
 _SIZE: Final = re.compile(r'\s(?:width|height)="[^"]*"')
 
 
@@ -79,7 +80,7 @@ def _tables(run: Run) -> list[str]:
 def _section(group: Group) -> str:
     """Return a group's heading, what its rows share, their table, and what it hides."""
     these = columns(group)
-    head = "".join(f'<th scope="col"{_kind(one)}>{_text(one.title)}</th>' for one in these)
+    head = "".join(f'<th scope="col"{_kind(one)}>{_breakable(one.title)}</th>' for one in these)
     name = _text(group.condition.words())
     lines = [
         f"<h3>{name}</h3>",
@@ -99,6 +100,11 @@ def _row(row: Row, these: list[Column]) -> str:
     cells = "".join(f"<td{_kind(one)}>{_text(one.of(row))}</td>" for one in others)
     kind = ' class="cached"' if row.scenario.cached else ""
     return f'<tr{kind}><th scope="row"{_kind(subject)}>{_text(subject.of(row))}</th>{cells}</tr>'
+
+
+def _breakable(title: str) -> str:
+    """Return a title that may go on in a second line after a slash, unless little follows."""
+    return _SLASH.sub("/<wbr/>", _text(title))
 
 
 def _kind(column: Column) -> str:

@@ -32,7 +32,7 @@ class Condition(NamedTuple):
         if self.latency_seconds:
             parts.append(f"{setting(self.latency_seconds)} away")
         if self.quota is not None:
-            parts.append(f"at most {number(self.quota)} calls a second")
+            parts.append(f"at most {_whole(self.quota)} calls a second")
         return ", ".join(parts)
 
 
@@ -202,6 +202,10 @@ def _pair(one: Scenario) -> tuple[object, ...]:
     """Return what a row with a cache shares with the one without."""
     told = (one.subject, one.kms, one.operation, one.message_bytes, one.threads)
     return (*told, one.quota, one.latency_seconds, one.retry_mode)
+
+
+def _whole(quota: float) -> str:
+    return f"{quota:,.0f}" if quota.is_integer() else number(quota)
 
 
 def _count(number_of: int | None) -> str:

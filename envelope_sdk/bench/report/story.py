@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from envelope_sdk.bench.report.rows import Group, Row, Workload, groups, rows
-from envelope_sdk.bench.report.wording import dollars, duration, many, number, plain, times
+from envelope_sdk.bench.report.wording import NONE, dollars, duration, many, number, plain, times
 from envelope_sdk.bench.result import Run
 
 __all__ = ["OWN", "environment", "findings", "headline", "shown", "slips"]
@@ -109,11 +109,18 @@ def _compared(pair: Row) -> str:
     before, one = Row(pair.baseline, None), pair.scenario
     who = "" if one.subject == OWN else f"{plain(one.subject)}: "
     did = _VERBS.get(one.operation, f"did {plain(one.operation)} for")
-    return (
-        f"With cached data keys, {who}{many(one.threads, 'thread')} {did} {_gained(pair.gain or 0.0)} a second, with "
-        f"{_asked(pair)} instead of {_asked(before)}: {dollars(pair.dollars)} instead of {dollars(before.dollars)} a "
-        "million messages."
-    )
+    speed = f"With cached data keys, {who}{many(one.threads, 'thread')} {did} {_gained(pair.gain or 0.0)} a second"
+    return f"{speed}, {_called(pair, before)}{_paid(pair, before)}."
+
+
+def _called(pair: Row, before: Row) -> str:
+    now, then = _asked(pair), _asked(before)
+    return f"with {now} in both cases" if now == then else f"with {now} instead of {then}"
+
+
+def _paid(pair: Row, before: Row) -> str:
+    now, then = dollars(pair.dollars), dollars(before.dollars)
+    return "" if NONE in (now, then) else f": {now} instead of {then} a million messages"
 
 
 def _gained(ratio: float) -> str:

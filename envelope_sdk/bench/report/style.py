@@ -26,7 +26,7 @@ STYLE: Final = f"""
 * {{ box-sizing: border-box; }}
 html {{ -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }}
 body {{
-  margin: 0 auto; padding: 2rem 1.25rem 3rem; max-width: 74rem;
+  margin: 0 auto; padding: 2rem 1.25rem 3rem; max-width: 78rem;
   background: var(--paper); color: var(--ink);
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
 }}
@@ -45,7 +45,7 @@ figure svg {{ display: block; width: 100%; min-width: 34rem; max-width: 54rem; h
 {_recoloured()}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; width: 100%; }}
-th, td {{ padding: .35rem .55rem; text-align: right; white-space: nowrap; vertical-align: bottom; }}
+th, td {{ padding: .35rem .45rem; text-align: right; white-space: nowrap; vertical-align: bottom; }}
 thead th {{ font-weight: 600; color: var(--faint); border-bottom: 2px solid var(--rule); white-space: normal; }}
 th.label, td.label {{ text-align: left; }}
 tbody th {{ font-weight: 400; }}
@@ -66,7 +66,7 @@ code {{ font: .9rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu S
   table {{ font-size: 7.5pt; }}
   th, td {{ padding: .2rem .3rem; }}
   figure, table, tr, pre {{ break-inside: avoid; }}
-  h2, h3 {{ break-after: avoid; }}
+  h2, h3, .faint {{ break-after: avoid; }}
   figure svg {{ min-width: 0; }}
   figure, .wide {{ overflow: visible; }}
 }}

@@ -59,7 +59,7 @@ def duration(seconds: float | None) -> str:
 def setting(seconds: float | None) -> str:
     """Return a time that somebody chose: as :func:`duration`, without zeros after the point."""
     amount, space, unit = duration(seconds).partition(" ")
-    return f"{amount.rstrip('0').rstrip('.') if '.' in amount else amount}{space}{unit}"
+    return f"{_unpadded(amount)}{space}{unit}"
 
 
 def dollars(amount: float | None) -> str:
@@ -90,7 +90,9 @@ def _three_digits(value: float) -> str:
 
 
 def _digits(value: float) -> str:
-    """Return two digits of a number below 10, as 0.00073 or 2.4; a whole number of one digit as it is."""
-    places = max(0, 1 - math.floor(math.log10(value)))
-    shown = f"{value:.{places}f}"
-    return shown.removesuffix(".0")
+    """Return two digits of a number below 10, or one where the second is a zero: 0.00073, 2.4 or 2."""
+    return _unpadded(f"{value:.{max(0, 1 - math.floor(math.log10(value)))}f}")
+
+
+def _unpadded(shown: str) -> str:
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown
