@@ -147,6 +147,4 @@ def test_whatever_is_shown_is_one_line_that_can_be_printed(text: str) -> None:
 
 
 def test_a_text_keeps_its_letters_and_loses_what_steers_a_terminal() -> None:
-    assert (
-        plain("Prozessor: Größe 2×4\n\x1b[31m\u202e\ud800\x00") == "Prozessor: Größe 2×4 " + "\ufffd[31m" + 3 * "\ufffd"
-    )
+    assert plain("Größe: 2 µ\n\x1b[31m\u202e\ud800\x00") == "Größe: 2 µ \ufffd[31m" + 3 * "\ufffd"
