@@ -7,11 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from envelope_sdk.bench.result import SCHEMA, Measurement, Run, Scenario, Spread
-
-OWN = "envelope-sdk"
-LEGACY = "aws-encryption-sdk (legacy)"
-MPL = "aws-encryption-sdk (MPL)"
+from envelope_sdk.bench.result import LEGACY, MPL, OWN, SCHEMA, Measurement, Run, Scenario, Spread
 
 # --- by hand ---------------------------------------------------------------------------------------------------------
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from envelope_sdk.bench.report.markdown import as_markdown
 from envelope_sdk.bench.report.page import as_html
-from envelope_sdk.bench.result import Run
+from envelope_sdk.bench.result import Run, to_json
 
 __all__ = ["write_report"]
 
@@ -44,7 +42,7 @@ def _made(run: Run) -> dict[str, bytes]:
     texts = as_markdown(run, picture=_PICTURE if pictures else None, instead=instead)
     page = as_html(run, None if inline is None else inline.decode("utf-8"), instead=instead)
     # What cannot be encoded is written as JSON escapes it.
-    figures = (json.dumps(asdict(run), indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    figures = to_json(run).encode("utf-8", "backslashreplace")
     return {"result.json": figures, "report.md": texts.encode(), **pictures, "report.html": page.encode()}
 
 

@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 
 from envelope_sdk.bench.report.palette import LIGHT
 from envelope_sdk.bench.report.rows import Group, Row
-from envelope_sdk.bench.report.story import OWN, environment, findings, headline, shown
+from envelope_sdk.bench.report.story import environment, findings, headline, shown
 from envelope_sdk.bench.report.wording import NONE, dollars, duration, many, number, plain
-from envelope_sdk.bench.result import Run
+from envelope_sdk.bench.result import OWN, Run
 from envelope_sdk.errors import UsageError
 
 try:

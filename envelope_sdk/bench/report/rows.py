@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from envelope_sdk.bench.report.wording import NONE, bytes_of, number, plain, setting
-from envelope_sdk.bench.result import Measurement, Run, Scenario
+from envelope_sdk.bench.result import IN_PROCESS, MOTO, SERVED, Measurement, Run, Scenario
 
 __all__ = ["FACTS", "Condition", "Group", "Row", "Workload", "groups", "rows", "service"]
 
 _SERVICES: Final = {
-    "in process": "KMS in the same process",
-    "served": "KMS over HTTP",
-    "moto server": "KMS of moto over HTTP",
+    IN_PROCESS: "KMS in the same process",
+    SERVED: "KMS over HTTP",
+    MOTO: "KMS of moto over HTTP",
 }
 
 

@@ -8,15 +8,12 @@ from typing import Final
 
 from envelope_sdk.bench.report.rows import Group, Row, Workload, groups, rows
 from envelope_sdk.bench.report.wording import NONE, dollars, duration, many, number, plain, times
-from envelope_sdk.bench.result import Run
+from envelope_sdk.bench.result import DECRYPT, ENCRYPT, IN_PROCESS, OWN, Run
 
-__all__ = ["OWN", "environment", "findings", "headline", "shown", "slips"]
-
-OWN: Final = "envelope-sdk"
-"""The subject whose rows the sentences are about, where there are any."""
+__all__ = ["environment", "findings", "headline", "shown", "slips"]
 
 _MORE: Final = 1.05
-_VERBS: Final = {"encrypt": "encrypted", "decrypt": "decrypted"}
+_VERBS: Final = {ENCRYPT: "encrypted", DECRYPT: "decrypted"}
 
 
 def headline(run: Run) -> str:
@@ -56,7 +53,7 @@ def _workload(measured: Sequence[Row]) -> Workload | None:
         return None
     seen = Counter(kind for kind, *_ in {(row.workload, row.condition, row.name) for row in measured})
     pairs = Counter(row.workload for row in measured if row.scenario.cached and row.gain is not None)
-    return max(kinds, key=lambda kind: (pairs[kind], seen[kind], kind.operation == "encrypt", kind.threads, -kind[1]))
+    return max(kinds, key=lambda kind: (pairs[kind], seen[kind], kind.operation == ENCRYPT, kind.threads, -kind[1]))
 
 
 def shown(run: Run, most: int) -> list[Group]:
@@ -93,7 +90,7 @@ def _telling(measured: Sequence[Row]) -> Row | None:
 
 def _plainness(row: Row) -> tuple[bool, bool, bool, float]:
     undisturbed = not row.failed and row.baseline is not None and not row.baseline.failures
-    return undisturbed, row.scenario.quota is None, row.scenario.kms != "in process", row.scenario.latency_seconds
+    return undisturbed, row.scenario.quota is None, row.scenario.kms != IN_PROCESS, row.scenario.latency_seconds
 
 
 def _tells(group: Group) -> tuple[bool, bool, int, bool, bool]:
