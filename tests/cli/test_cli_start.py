@@ -30,6 +30,8 @@ SLOW_TO_IMPORT = {
     "psycopg",
     "redis",
     "prometheus_client",
+    "matplotlib",
+    "envelope_sdk.bench",
     "envelope_sdk.local_kms",
     "envelope_sdk.keyrings.plugins",
 }
@@ -46,6 +48,7 @@ SLOW_TO_IMPORT = {
         (("inspect", "a.enc"), set()),
         (("encrypt", "a", "-o", "b"), {"sqlite3", "envelope_sdk.local_kms"}),
         (("kms", "--help"), set()),
+        (("bench", "--help"), set()),
         (("kms", "create-key"), {"sqlite3", "envelope_sdk.local_kms"}),
     ],
     ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value),
