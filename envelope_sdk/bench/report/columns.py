@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from envelope_sdk.bench.report.rows import Group, Row
 from envelope_sdk.bench.report.wording import NONE, bytes_of, dollars, duration, number, plain, times
@@ -12,7 +13,8 @@ from envelope_sdk.bench.result import Spread
 __all__ = ["EXPLAINED", "Column", "columns"]
 
 
-class Column(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Column:
     """A column.
 
     Attributes:
@@ -32,11 +34,11 @@ def _share(of: Callable[[Spread], float]) -> Callable[[Row], str]:
     return lambda row: NONE if row.measured.latency is None else duration(of(row.measured.latency))
 
 
-_NAMES: Final = (
+_NAMES: Final[tuple[Column, ...]] = (
     Column("subject", lambda row: plain(row.scenario.subject), label=True),
     Column("data keys", lambda row: "cached" if row.scenario.cached else "uncached", label=True),
 )
-_SPEED: Final = (
+_SPEED: Final[tuple[Column, ...]] = (
     Column(
         "messages/s",
         lambda row: number(row.measured.messages_per_second),
@@ -50,7 +52,7 @@ _SPEED: Final = (
     Column("p50", _share(lambda spread: spread.p50), "half of the messages that succeeded took no longer"),
     Column("p99", _share(lambda spread: spread.p99), "nor did 99 in 100: the waits that users notice"),
 )
-_CALLS: Final = (
+_CALLS: Final[tuple[Column, ...]] = (
     Column(
         "KMS calls/1,000",
         lambda row: number(row.calls_per_thousand),
@@ -59,7 +61,7 @@ _CALLS: Final = (
     Column("throttled", lambda row: f"{row.measured.throttles:,}", "calls, of those, that the KMS refused as too many"),
 )
 _FAILED: Final = Column("failed", lambda row: f"{row.failed:,}", "messages that failed")
-_COSTS: Final = (
+_COSTS: Final[tuple[Column, ...]] = (
     Column(
         "$/million",
         lambda row: dollars(row.dollars),
@@ -73,7 +75,7 @@ _COSTS: Final = (
     Column("peak memory", lambda row: bytes_of(row.measured.peak_bytes), "the most that this process held"),
 )
 
-EXPLAINED: Final = tuple(one for one in (*_SPEED, *_CALLS, _FAILED, *_COSTS) if one.explained)
+EXPLAINED: Final[tuple[Column, ...]] = tuple(one for one in (*_SPEED, *_CALLS, _FAILED, *_COSTS) if one.explained)
 """The columns that need a word, in the order in which they stand."""
 
 

@@ -7,25 +7,28 @@ import math
 import re
 import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from envelope_sdk.bench.report.palette import LIGHT
 from envelope_sdk.bench.report.rows import Group, Row
 from envelope_sdk.bench.report.story import environment, findings, headline, shown
-from envelope_sdk.bench.report.wording import NONE, dollars, duration, many, number, plain
+from envelope_sdk.bench.report.wording import NONE, dollars, duration, number, plain
 from envelope_sdk.bench.result import OWN, Run
 from envelope_sdk.errors import UsageError
 
 try:
-    from matplotlib import rc_context, rcdefaults, rcParams
-    from matplotlib.axes import Axes
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 except ImportError as error:
     raise ImportError("the picture of a bench needs matplotlib: pip install 'envelope-sdk[bench]'") from error
 
 __all__ = ["FORMATS", "draw", "drawn"]
+
+# Its own types leave much open.
+_library: Final[Any] = mpl
 
 FORMATS: Final = ("png", "svg")
 """What a picture is written as."""
@@ -58,7 +61,8 @@ _GROUPS: Final = 3
 _NAME_LENGTH: Final = 30
 
 
-class _Panel(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Panel:
     """A column of bars.
 
     Attributes:
@@ -112,9 +116,9 @@ def drawn(run: Run, kind: str, *, titled: bool = True) -> bytes:
     if kind == "svg":
         described["Title"] = _letters(headline(run))
     # What a user has set up for other pictures does not change this one.
-    with rc_context():
-        rcdefaults()
-        rcParams.update(_SETTINGS)
+    with _library.rc_context():
+        _library.rcdefaults()
+        _library.rcParams.update(_SETTINGS)
         _figure(run, titled=titled).savefig(
             output, format=kind, dpi=_DOTS if kind == "png" else "figure", metadata=described
         )
@@ -139,7 +143,7 @@ class _Sheet:
     """The figure, filled from the top."""
 
     def __init__(self, height: float) -> None:
-        self.figure = Figure(figsize=(_WIDTH, height), facecolor=_PAPER)
+        self.figure: Any = Figure(figsize=(_WIDTH, height), facecolor=_PAPER)
         self._height = height
         self._top = _MARGIN
 
@@ -152,7 +156,7 @@ class _Sheet:
         y = 1 - self._top / self._height
         self.figure.text(left / _WIDTH, y, _letters(text), va="top", **look)
 
-    def axes(self, height: float) -> Axes:
+    def axes(self, height: float) -> Any:
         """Return what is below the current height, which stays; both its axes are in inches, from the upper left."""
         axes = self.figure.add_axes((0, 1 - (self._top + height) / self._height, 1, height / self._height))
         axes.set_axis_off()
@@ -161,7 +165,7 @@ class _Sheet:
         return axes
 
 
-def _figure(run: Run, *, titled: bool) -> Figure:
+def _figure(run: Run, *, titled: bool) -> Any:
     found = shown(run, _GROUPS)
     title = textwrap.wrap(_letters(headline(run)), 86) if titled else []
     foot = textwrap.wrap(f"Bars begin at 0; each panel has a scale of its own. Measured {environment(run)}.", 138)
@@ -195,7 +199,7 @@ def _group(sheet: _Sheet, group: Group) -> None:
     sheet.down(_TITLE)
     for line in _throttled(group):
         sheet.say(line, _MARGIN, color=_FAINT, fontsize=8)
-        sheet.down(_LINE)
+        sheet.down(_SMALL)
     height = _rows_height(group)
     axes = sheet.axes(height)
     _names(axes, group)
@@ -205,27 +209,22 @@ def _group(sheet: _Sheet, group: Group) -> None:
 
 
 def _group_height(group: Group) -> float:
-    return _TITLE + _LINE * len(_throttled(group)) + _rows_height(group) + _BETWEEN
+    return _TITLE + _SMALL * len(_throttled(group)) + _rows_height(group) + _BETWEEN
 
 
 def _throttled(group: Group) -> list[str]:
-    """Return a line on how many calls were throttled, where any were."""
+    """Return whose calls were throttled, and how many, in lines; none where no calls were."""
+    whose: dict[str, list[str]] = {}
+    for row in group.rows:
+        how = "cached" if row.scenario.cached else "uncached"
+        whose.setdefault(plain(row.scenario.subject), []).append(f"{row.measured.throttles:,} {how}")
     if not any(row.measured.throttles for row in group.rows):
         return []
-    said = []
-    for how, rows in _by_cache(group):
-        calls = sum(row.calls for row in rows)
-        said.append(f"{sum(row.measured.throttles for row in rows):,} of {many(calls, 'call')} {how}")
-    return [f"throttled: {'; '.join(said)}"]
+    said = "; ".join(f"{subject} {', '.join(counts)}" for subject, counts in whose.items())
+    return textwrap.wrap(f"Calls throttled: {said}", 125)
 
 
-def _by_cache(group: Group) -> list[tuple[str, list[Row]]]:
-    uncached = [row for row in group.rows if not row.scenario.cached]
-    cached = [row for row in group.rows if row.scenario.cached]
-    return [(how, rows) for how, rows in (("without a cache", uncached), ("with one", cached)) if rows]
-
-
-def _bars(axes: Axes, panel: _Panel, group: Group) -> None:
+def _bars(axes: Any, panel: _Panel, group: Group) -> None:
     values = [_finite(panel.of(row)) for row in group.rows]
     longest = max(values) or 1.0
     lengths = [panel.bar * (value / longest) for value in values]
@@ -240,7 +239,7 @@ def _bars(axes: Axes, panel: _Panel, group: Group) -> None:
         axes.text(end, place, _letters(panel.label(row)), va="center", fontsize=8.5, fontweight=weight)
 
 
-def _names(axes: Axes, group: Group) -> None:
+def _names(axes: Any, group: Group) -> None:
     """Write whose a bar is, left of the panels: the subject once for all its bars."""
     before = None
     for row, place in zip(group.rows, _places(group), strict=True):
@@ -257,7 +256,8 @@ def _names(axes: Axes, group: Group) -> None:
 
 def _places(group: Group) -> list[float]:
     """Return where the middles of the bars are, from the top, with a gap between subjects."""
-    places, top, before = [], 0.0, group.rows[0].scenario.subject
+    places: list[float] = []
+    top, before = 0.0, group.rows[0].scenario.subject
     for row in group.rows:
         top += _SUBJECTS if row.scenario.subject != before else 0.0
         places.append(top + _BAR / 2)
@@ -291,9 +291,9 @@ def _letters(text: str) -> str:
     return text.encode("latin-1", "replace").decode("latin-1")
 
 
-_PANELS: Final = (
+_PANELS: Final[tuple[_Panel, ...]] = (
     _Panel(_NAMES, 0.75, "KMS calls", "for 1,000 messages", lambda row: row.calls_per_thousand, _calls),
     _Panel(3.93, 0.0, "cost", "of a million", lambda row: row.dollars, lambda row: dollars(row.dollars)),
     _Panel(4.75, 0.9, "messages a second", "more is better", lambda row: row.measured.messages_per_second, _speed),
-    _Panel(6.6, 0.75, "slowest 1 in 100", "p99: less is better", _slowest, lambda row: duration(_slowest(row))),
+    _Panel(6.6, 0.7, "slowest 1 in 100", "p99: less is better", _slowest, lambda row: duration(_slowest(row))),
 )

@@ -148,7 +148,8 @@ class Group(NamedTuple):
         return [fact for fact in FACTS if len({fact.of(row) for row in self.rows} - {NONE}) > 1]
 
 
-class Fact(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Fact:
     """Something that a row was measured under.
 
     Attributes:
@@ -162,7 +163,7 @@ class Fact(NamedTuple):
     of: Callable[[Row], str]
 
 
-FACTS: Final = (
+FACTS: Final[tuple[Fact, ...]] = (
     Fact("operation", "{}", lambda row: plain(row.scenario.operation)),
     Fact("message", "{} a message", lambda row: bytes_of(row.scenario.message_bytes)),
     Fact("threads", "threads: {}", lambda row: str(row.scenario.threads)),
@@ -171,7 +172,7 @@ FACTS: Final = (
     Fact("botocore retries", "botocore's retry mode: {}", lambda row: plain(row.scenario.retry_mode or NONE)),
     Fact("attempts a call", "{} attempts a call at most", lambda row: _count(row.scenario.max_attempts)),
     Fact("timeout", "a timeout of {}", lambda row: setting(row.scenario.timeout_seconds)),
-    Fact("data keys to open", "encrypted under {} data keys", lambda row: _count(row.measured.data_keys)),
+    Fact("data keys in messages", "encrypted under {} data keys", lambda row: _count(row.measured.data_keys)),
 )
 """What a table says once where it is the same for all rows, and in a column where it is not."""
 

@@ -68,7 +68,7 @@ def shown(run: Run, most: int) -> list[Group]:
 
 def slips(group: Group) -> list[str]:
     """Return what a table's figures hide: which errors there were, and counts that do not agree."""
-    said = []
+    said: list[str] = []
     for row in group.rows:
         if row.failed:
             errors = ", ".join(f"{count:,} {plain(name)}" for name, count in row.measured.failures.items() if count)

@@ -93,7 +93,7 @@ def test_every_row_is_drawn_with_its_figures() -> None:
     assert said.count(OWN) == 2
     assert said.count(LEGACY) == 1
     assert "1,903, 14 failed" in said
-    assert "throttled: 4,600 of 9,800 calls without a cache; 0 of 3 calls with one" in said
+    assert "Calls throttled: envelope-sdk 4,600 uncached, 0 cached" in said
 
 
 def test_bars_are_as_long_as_their_figures() -> None:
