@@ -48,7 +48,7 @@ _SETTINGS: Final[Any] = {
 _WIDTH: Final = 8.0
 _MARGIN: Final = 0.12
 _BAR: Final = 0.2
-_SUBJECTS: Final = 0.07
+_GAP: Final = 0.07
 _TITLE: Final = 0.24
 _BETWEEN: Final = 0.2
 _LINE: Final = 0.21
@@ -197,9 +197,11 @@ def _heads(sheet: _Sheet) -> None:
 def _group(sheet: _Sheet, group: Group) -> None:
     sheet.say(group.condition.words(), _MARGIN, fontweight="bold", color=_FAINT)
     sheet.down(_TITLE)
-    for line in _throttled(group):
+    lines = _throttled(group)
+    for line in lines:
         sheet.say(line, _MARGIN, color=_FAINT, fontsize=8)
         sheet.down(_SMALL)
+    sheet.down(_GAP if lines else 0.0)
     height = _rows_height(group)
     axes = sheet.axes(height)
     _names(axes, group)
@@ -209,7 +211,8 @@ def _group(sheet: _Sheet, group: Group) -> None:
 
 
 def _group_height(group: Group) -> float:
-    return _TITLE + _SMALL * len(_throttled(group)) + _rows_height(group) + _BETWEEN
+    lines = _throttled(group)
+    return _TITLE + _SMALL * len(lines) + (_GAP if lines else 0.0) + _rows_height(group) + _BETWEEN
 
 
 def _throttled(group: Group) -> list[str]:
@@ -218,9 +221,10 @@ def _throttled(group: Group) -> list[str]:
     for row in group.rows:
         how = "cached" if row.scenario.cached else "uncached"
         whose.setdefault(plain(row.scenario.subject), []).append(f"{row.measured.throttles:,} {how}")
-    if not any(row.measured.throttles for row in group.rows):
+    touched = {plain(row.scenario.subject) for row in group.rows if row.measured.throttles}
+    said = "; ".join(f"{subject} {', '.join(counts)}" for subject, counts in whose.items() if subject in touched)
+    if not said:
         return []
-    said = "; ".join(f"{subject} {', '.join(counts)}" for subject, counts in whose.items())
     return textwrap.wrap(f"Calls throttled: {said}", 125)
 
 
@@ -259,7 +263,7 @@ def _places(group: Group) -> list[float]:
     places: list[float] = []
     top, before = 0.0, group.rows[0].scenario.subject
     for row in group.rows:
-        top += _SUBJECTS if row.scenario.subject != before else 0.0
+        top += _GAP if row.scenario.subject != before else 0.0
         places.append(top + _BAR / 2)
         top, before = top + _BAR, row.scenario.subject
     return places

@@ -172,7 +172,6 @@ FACTS: Final[tuple[Fact, ...]] = (
     Fact("botocore retries", "botocore's retry mode: {}", lambda row: plain(row.scenario.retry_mode or NONE)),
     Fact("attempts a call", "{} attempts a call at most", lambda row: _count(row.scenario.max_attempts)),
     Fact("timeout", "a timeout of {}", lambda row: setting(row.scenario.timeout_seconds)),
-    Fact("data keys in messages", "encrypted under {} data keys", lambda row: _count(row.measured.data_keys)),
 )
 """What a table says once where it is the same for all rows, and in a column where it is not."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from envelope_sdk.bench.report.rows import Group, Row, Workload, groups, rows
@@ -67,16 +67,18 @@ def shown(run: Run, most: int) -> list[Group]:
 
 
 def slips(group: Group) -> list[str]:
-    """Return what a table's figures hide: which errors there were, and counts that do not agree."""
-    said: list[str] = []
-    for row in group.rows:
-        if row.failed:
-            errors = ", ".join(f"{count:,} {plain(name)}" for name, count in row.measured.failures.items() if count)
-            said.append(f"{row.name}, {row.workload.words()}: {many(row.failed, 'message')} failed ({errors}).")
-        if row.told_calls is not None and row.told_calls != row.calls:
-            counts = f"{many(row.told_calls, 'call')} sent, of which the KMS counted {row.calls:,}"
-            said.append(f"{row.name}, {row.workload.words()}: {counts}.")
-    return said
+    """Return what a table's figures hide: errors, counts that do not agree, and what messages to decrypt were like."""
+    return [f"{row.name}, {row.workload.words()}: {said}." for row in group.rows for said in _hidden(row)]
+
+
+def _hidden(row: Row) -> Iterator[str]:
+    if row.failed:
+        errors = ", ".join(f"{count:,} {plain(name)}" for name, count in row.measured.failures.items() if count)
+        yield f"{many(row.failed, 'message')} failed ({errors})"
+    if row.told_calls is not None and row.told_calls != row.calls:
+        yield f"{many(row.told_calls, 'call')} sent, of which the KMS counted {row.calls:,}"
+    if row.measured.data_keys is not None:
+        yield f"the messages had been encrypted under {many(row.measured.data_keys, 'data key')}"
 
 
 def _telling(measured: Sequence[Row]) -> Row | None:

@@ -48,10 +48,10 @@ table {{ border-collapse: collapse; font-size: .875rem; font-variant-numeric: ta
 th, td {{ padding: .35rem .45rem; text-align: right; white-space: nowrap; vertical-align: bottom; }}
 thead th {{ font-weight: 600; color: var(--faint); border-bottom: 2px solid var(--rule); white-space: normal; }}
 th.label, td.label {{ text-align: left; }}
-tbody th {{ font-weight: 400; }}
+tbody th {{ font-weight: 400; position: sticky; left: 0; background: var(--paper); }}
 tr.cached th, tr.cached td.label {{ font-weight: 600; }}
 tbody tr {{ border-bottom: 1px solid var(--rule); }}
-tr.cached {{ background: var(--tint); }}
+tr.cached, tr.cached th {{ background: var(--tint); }}
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.25rem; font-size: .95rem; }}
 dt {{ color: var(--faint); }}
 dd {{ margin: 0; }}

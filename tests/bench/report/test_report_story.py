@@ -147,6 +147,13 @@ def test_counts_that_do_not_agree_are_told(reported: int | None, sent: int | Non
     assert [one.split(": ")[1] for one in said] == ([f"{told} sent, of which the KMS counted 3."] if told else [])
 
 
+def test_messages_to_decrypt_are_told_by_their_data_keys() -> None:
+    """A cache that opens one key a thousand times saves more than one that opens a thousand."""
+    assert slipped(replace(CACHED, data_keys=64)) == [
+        f"{OWN}, cached, encrypt, 1 KiB a message, 8 threads: the messages had been encrypted under 64 data keys."
+    ]
+
+
 # --- what is drawn ---------------------------------------------------------------------------------------------------
 
 
