@@ -9,7 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from envelope_sdk.bench.subjects import Subject
 from envelope_sdk.bench.tally import Round
@@ -137,10 +137,11 @@ def _together(done: Sequence[_Thread], cpu_seconds: float) -> Round:
 
 def error_name(error: BaseException) -> str:
     """Return what a failure is counted as: the name of the exception, with the code of the service that caused it."""
-    response: Any = getattr(error, "response", None)
     if isinstance(error, EnvelopeError):
         code = getattr(error, "code", None)
     else:
-        code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+        response: Any = getattr(error, "response", None)
+        details = cast("dict[str, dict[str, object]]", response if isinstance(response, dict) else {})
+        code = details.get("Error", {}).get("Code")
     name = type(error).__name__
     return f"{name} ({code})" if isinstance(code, str) and code else name

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, Final, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, Final, NoReturn, cast, get_args, get_origin, get_type_hints
 
 from envelope_sdk.errors import UsageError
 
@@ -186,10 +186,11 @@ def from_json(text: str) -> Run:
         UsageError: it is no result of ``envelope bench``, is damaged, or was written by a later version.
     """
     try:
-        found = json.loads(text, parse_constant=_no_number)
+        loaded: Any = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise UsageError("this is no result of 'envelope bench': it is not JSON") from None
-    if not isinstance(found, dict) or "schema" not in found or "measurements" not in found:
+    found = cast("dict[str, Any]", loaded if isinstance(loaded, dict) else {})
+    if not found.keys() >= {"schema", "measurements"}:
         raise UsageError("this is no result of 'envelope bench': it has no schema, or no measurements")
     schema = found["schema"]
     if type(schema) is int and schema > SCHEMA:
@@ -217,9 +218,11 @@ def _read(value: Any, kind: Any, where: str) -> Any:
     if is_dataclass(kind):
         return _read_fields(value, kind, where)
     if get_origin(kind) is dict and isinstance(value, dict):
-        return {name: _read(each, get_args(kind)[1], f"{where}.{name}") for name, each in value.items()}
+        named = cast("dict[str, Any]", value)
+        return {name: _read(each, get_args(kind)[1], f"{where}.{name}") for name, each in named.items()}
     if get_origin(kind) is list and isinstance(value, list):
-        return [_read(each, get_args(kind)[0], f"{where}[{number}]") for number, each in enumerate(value)]
+        values = cast("list[object]", value)
+        return [_read(each, get_args(kind)[0], f"{where}[{number}]") for number, each in enumerate(values)]
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind or (kind in (int, float) and not (math.isfinite(value) and value >= 0)):
@@ -230,6 +233,7 @@ def _read(value: Any, kind: Any, where: str) -> Any:
 def _read_fields(value: Any, kind: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise _damaged(where)
+    value = cast("dict[str, Any]", value)
     hints, known = get_type_hints(kind), {field.name: field for field in fields(kind)}
     for name in [*value, *(name for name, field in known.items() if field.default is MISSING)]:
         if name not in known or name not in value:

@@ -75,10 +75,11 @@ class Round:
     def from_json(cls, text: str) -> Round:
         """Return what :meth:`to_json` wrote, on this very machine."""
         named: dict[str, Any] = json.loads(text)
-        latencies = array("d", base64.b64decode(named["latencies"]))
-        counts = {name: named[name] for name in ("failures", "reported", "sent", "retries")}
-        counted = {name: None if count is None else Counter(count) for name, count in counts.items()}
-        return cls(**(named | counted | {"latencies": latencies}))
+        named["latencies"] = array("d", base64.b64decode(named["latencies"]))
+        for name in ("failures", "reported", "sent", "retries"):
+            if named[name] is not None:
+                named[name] = Counter(named[name])
+        return cls(**named)
 
 
 class Tally:

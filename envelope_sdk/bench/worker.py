@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -67,7 +68,8 @@ class Order:
     def from_json(cls, text: str) -> Order:
         """Return what :meth:`to_json` wrote."""
         named: dict[str, Any] = json.loads(text)
-        return cls(**(named | {"scenario": Scenario(**named["scenario"])}))
+        named["scenario"] = Scenario(**named["scenario"])
+        return cls(**named)
 
 
 class _Measured:
@@ -139,8 +141,11 @@ class _Measured:
     def data_keys(self) -> int | None:
         """Return how many data keys there were to the messages that were decrypted; ``None`` where none was.
 
-        Each round decrypts them in their order.
+        Each round decrypts them in their order. A hierarchical keyring makes one for each message, and asks KMS for the
+        branch key alone.
         """
+        if self._scenario.subject == HIERARCHICAL:
+            return None
         messages = self._work.messages[: self._most]
         return len({parse_header(each).body.encrypted_data_keys for each in messages}) if messages else None
 
@@ -178,16 +183,15 @@ class _Measured:
 
 
 def _client(order: Order, attempts: int | None = None) -> Any:
-    import boto3
+    boto3: Any = import_module("boto3")
     from botocore.config import Config
 
     scenario = order.scenario
-    make: Any = boto3.client
     retries: Any = {
         "mode": scenario.retry_mode or "standard",
         "total_max_attempts": attempts or scenario.max_attempts or 1,
     }
-    return make(
+    return boto3.client(
         "kms",
         _REGION,
         endpoint_url=order.url,
