@@ -16,6 +16,9 @@ __all__ = ["check"]
 _FREE: Final = 1e-6
 """What sums of times may be off by."""
 
+_SOONEST: Final = 0.9
+"""The part of its age at which a cache may replace what it keeps, so that nobody stalls at the end."""
+
 
 def check(run: Run) -> list[str]:
     """Return what cannot be so, each on a line that names its row; nothing where the figures agree."""
@@ -74,7 +77,7 @@ def _limits(row: Measurement) -> Iterator[str]:
         return
     needed = _needed(row)
     span = row.seconds if row.span_seconds is None else row.span_seconds
-    periods = math.floor(span / scenario.max_age_seconds)
+    periods = math.floor(span / (scenario.max_age_seconds * _SOONEST))
     # A data key may be at its end by its age, and by its messages, too.
     most = needed * (periods + 1) if scenario.operation == DECRYPT else needed + periods
     if not failures and not periods and answered != needed:

@@ -56,6 +56,7 @@ AGREE = {
         dollars_per_million=None,
     ),
     "grown old": cost(CACHED, **counted(5), max_age_seconds=1.0),
+    "replaced ahead of time": cost(CACHED, **counted(4), max_age_seconds=2.75),
     "decrypted": cost(CACHED, **counted(7), operation=DECRYPT, data_keys=7),
     "decrypted, grown old": cost(CACHED, **counted(21), operation=DECRYPT, data_keys=7, max_age_seconds=1.0),
     "hierarchical": cost(CACHED, **counted(1), subject=HIERARCHICAL, max_messages=None),
