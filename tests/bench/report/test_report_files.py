@@ -54,6 +54,15 @@ def test_an_older_report_is_replaced(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*NAMES, "notes.txt"])
 
 
+def test_a_file_is_replaced_in_one_step(tmp_path: Path) -> None:
+    """Who has the older one open goes on reading it."""
+    (tmp_path / "report.md").write_text("older")
+    with (tmp_path / "report.md").open() as reader:
+        write_report(run(*pair()), tmp_path)
+
+        assert reader.read() == "older"
+
+
 def test_a_report_is_as_readable_as_the_user_has_it(tmp_path: Path) -> None:
     """It is there to be shown, unlike keys and plaintext."""
     (tmp_path / "usual").write_text("")

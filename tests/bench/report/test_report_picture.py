@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 from hypothesis import given, settings
-from testkit.bench_runs import LEGACY, OWN, RUNS, pair, realistic, run
+from testkit.bench_runs import LEGACY, OWN, RUNS, measurement, pair, realistic, run, scenario
 
 from envelope_sdk.bench.report.palette import LIGHT, NAMES
 from envelope_sdk.bench.report.picture import draw, drawn
@@ -49,7 +49,7 @@ def bars(of: Run) -> list[tuple[str, float]]:
 def test_the_same_run_is_drawn_the_same(kind: str) -> None:
     """In another process too, and whatever that has set up for pictures of its own."""
     first = drawn(realistic(), kind)
-    with mpl.rc_context({"font.size": 30, "svg.fonttype": "path", "axes.facecolor": "red", "savefig.dpi": 10}):
+    with mpl.rc_context({"font.size": 30, "svg.fonttype": "path", "patch.force_edgecolor": True, "savefig.dpi": 10}):
         second = drawn(realistic(), kind)
         kept = mpl.rcParams["font.size"]
     code = (
@@ -130,6 +130,14 @@ def test_what_has_no_figure_is_drawn_without() -> None:
     said = texts(run(failed, pair()[1]))
 
     assert {"none succeeded", "0, 7 failed", "-"} <= set(said)
+
+
+def test_what_is_not_finite_has_no_bar_and_leaves_the_others_theirs() -> None:
+    endless = measurement(scenario(), 12_000, 40.0, calls=12_000, p99=float("inf"))
+    late, soon = bars(run(endless, pair()[1]))[-2:]
+
+    assert late[1] == 0
+    assert soon[1] == max(length for _, length in bars(run(*pair()))[-2:])
 
 
 def test_signs_of_mathematics_are_letters() -> None:
