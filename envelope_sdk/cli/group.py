@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "keyrings": "envelope_sdk.cli.commands.keyrings",
     "kms": "envelope_sdk.cli.commands.kms",
     "branch-keys": "envelope_sdk.cli.commands.branch_keys",
+    "bench": "envelope_sdk.cli.commands.bench",
 }
 
 

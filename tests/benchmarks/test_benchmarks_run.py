@@ -26,8 +26,22 @@ OWN_ROWS = {
 }
 
 
+CACHING = "data_key_caching.py"
+"""Its tables are those of ``envelope bench``, which begin with words."""
+
+
 def test_every_benchmark_is_tried() -> None:
-    assert set(OWN_ROWS) == set(BENCHMARKS)
+    assert {*OWN_ROWS, CACHING} == set(BENCHMARKS)
+
+
+def test_caching_is_compared_with_no_caching_in_every_table() -> None:
+    found = tables(run_small(CACHING))
+
+    assert len(found) >= 3
+    for table in found:
+        column = table.heads.index("data keys")
+        assert {row[column] for row in table.body} == {"cached", "uncached"}
+        assert all(len(row) == len(table.heads) for row in table.body)
 
 
 @pytest.mark.parametrize("name", OWN_ROWS)

@@ -174,6 +174,32 @@ def test_without_the_extra_it_says_how_to_get_it(envelope: Any, ended: Any) -> N
     assert ran.lines == ["envelope: the server needs more: pip install 'envelope-sdk[server]'"]
 
 
+def test_a_quota_is_set_by_its_name(serve: Serve) -> None:
+    kms = client(serve("--quota", "Cryptographic operations (symmetric)=0.01", "--quota", "CreateKey=1000").url)
+    key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    for _ in range(9):
+        kms.create_key()
+    kms.generate_data_key(KeyId=key_id, NumberOfBytes=32)
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        kms.generate_data_key(KeyId=key_id, NumberOfBytes=32)
+
+
+NO_QUOTA = {
+    "CreateKey": "a quota is NAME=RATE, for instance CreateKey=5, not 'CreateKey'",
+    "CreateKey=many": "a quota is NAME=RATE, for instance CreateKey=5, not 'CreateKey=many'",
+    "CreateKey=0": "a quota is a number above 0, not 0.0",
+    "CreateKey=nan": "a quota is a number above 0, not nan",
+    "=5": "there is no quota named ''; one is 'Cryptographic operations (symmetric)', another 'CreateKey'",
+}
+
+
+@pytest.mark.parametrize(("word", "said"), NO_QUOTA.items(), ids=NO_QUOTA)
+def test_what_is_no_quota_is_refused(envelope: Any, word: str, said: str) -> None:
+    ran = envelope("kms", "serve", "--quota", word)
+
+    assert (ran.code, ran.lines[0]) == (2, f"envelope: {said}")
+
+
 def test_what_is_not_said_is_as_the_settings_have_it() -> None:
     usual = Settings()
     names = {"tls_cert": "tls_certificate", "allow_host": "allowed_hosts", "allow_origin": "allowed_origins"}

@@ -52,6 +52,13 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, resolve_path=True)
 )
 @click.option("--quotas", type=float, metavar="SCALE", help="Throttle as AWS does; 0.5 for half of its request quotas.")
 @click.option(
+    "--quota",
+    "quota_rates",
+    multiple=True,
+    metavar="NAME=RATE",
+    help="Throttle what that quota of AWS is for at so many requests a second, the others as --quotas or AWS does.",
+)
+@click.option(
     "--quotas-at",
     metavar="URL",
     envvar="ENVELOPE_KMS_QUOTAS_AT",
@@ -86,7 +93,7 @@ def serve(usual: LocalStore, /, store: str | None, **options: object) -> None:
     seed = cast("str | None", options.pop("seed"))
     counted_at = cast("str | None", options.pop("quotas_at"))
     settings = _settings(files.name, options)
-    if counted_at and settings.quota_scale is None:
+    if counted_at and settings.request_quotas() is None:
         raise UsageError("there are no quotas to count for: give --quotas, for instance 1")
     if seed is not None:
         plant_file(files, seed, settings.region, settings.account)
@@ -110,6 +117,7 @@ def _settings(store: str, options: dict[str, object]) -> Settings:
         "tls_certificate": named.pop("tls_cert"),
         "anonymous_remote": named.pop("allow_anonymous_remote"),
         "quota_scale": named.pop("quotas"),
+        "quota_rates": _rates(cast("tuple[str, ...]", named.pop("quota_rates"))),
         "latency_seconds": milliseconds / 1000,
         "grant_propagation_seconds": named.pop("grant_propagation"),
         "allowed_hosts": named.pop("allow_host"),
@@ -119,6 +127,17 @@ def _settings(store: str, options: dict[str, object]) -> Settings:
     fields["stored_access_keys"] = auth == "sigv4" and access_keys is None
     # Each option has the type of its field: click has seen to it.
     return Settings(**fields)  # type: ignore[arg-type]
+
+
+def _rates(words: tuple[str, ...]) -> dict[str, float]:
+    rates: dict[str, float] = {}
+    for word in words:
+        name, _, rate = word.rpartition("=")
+        try:
+            rates[name.strip()] = float(rate)
+        except ValueError:
+            raise UsageError(f"a quota is NAME=RATE, for instance CreateKey=5, not {word!r}") from None
+    return rates
 
 
 def _announce(settings: Settings, url: str) -> None:

@@ -26,7 +26,7 @@ from envelope_sdk.local_kms.authentication import Anybody, Authentication, Signa
 from envelope_sdk.local_kms.gateway import Gateway
 from envelope_sdk.local_kms.quotas.buckets import Buckets
 from envelope_sdk.local_kms.quotas.latency import Latency
-from envelope_sdk.local_kms.quotas.throttle import RequestQuotas, Throttle
+from envelope_sdk.local_kms.quotas.throttle import Throttle
 from envelope_sdk.local_kms.server.app import App
 from envelope_sdk.local_kms.server.clocks import MovableClock
 from envelope_sdk.local_kms.server.connections import bounded, close_late
@@ -44,12 +44,6 @@ _UVICORN = logging.getLogger("uvicorn.error")
 _THREADS = 4
 _BACKLOG = 2048
 _SWEEP_SECONDS = 1.0
-
-
-def _throttle(scale: float | None, buckets: Buckets | None) -> Throttle | None:
-    if scale is None:
-        return None
-    return Throttle(RequestQuotas(scale=scale) if buckets is None else RequestQuotas(scale=scale, buckets=buckets))
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -130,13 +124,14 @@ class ServerProcess:
         access_keys = None if settings.access_keys is None else read_access_keys(Path(settings.access_keys))
         self._audit = None if settings.audit is None else AuditLog(settings.audit)
         notes = KeyNotes(self._audit)
+        quotas = settings.request_quotas(buckets)
         try:
             store = open_store()
             self.service = Service(
                 store,
                 clock=self.clock or clock,
                 journal=notes,
-                quotas=_throttle(settings.quota_scale, buckets),
+                quotas=None if quotas is None else Throttle(quotas),
                 grant_propagation=timedelta(seconds=settings.grant_propagation_seconds),
             )
         except BaseException:

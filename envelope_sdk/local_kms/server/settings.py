@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.local_kms.identifiers import Scope
 from envelope_sdk.local_kms.options import DEFAULT_ACCOUNT, DEFAULT_REGION
+from envelope_sdk.local_kms.quotas.buckets import Buckets, LocalBuckets
 from envelope_sdk.local_kms.quotas.latency import Latency
 from envelope_sdk.local_kms.quotas.throttle import RequestQuotas
 
@@ -47,6 +49,8 @@ class Settings:
         log_format: one of :data:`LOG_FORMATS`.
         audit: the file of the audit log, which takes down every call; ``None`` for none.
         quota_scale: what AWS's request quotas are multiplied with, in each process; ``None`` for no quotas.
+        quota_rates: requests a second that take the place of AWS's, by name of the quota. With some, and no scale, the
+            other quotas are as on AWS.
         latency_seconds: how much longer each call takes.
         grant_propagation_seconds: how long a new grant takes to count for callers without its token, up to a day.
         test_clock: whether callers may move the clock, which nobody has to sign for.
@@ -76,6 +80,7 @@ class Settings:
     log_format: str = "text"
     audit: str | None = None
     quota_scale: float | None = None
+    quota_rates: Mapping[str, float] = field(default_factory=dict[str, float])
     latency_seconds: float = 0
     grant_propagation_seconds: float = 0
     test_clock: bool = False
@@ -103,8 +108,7 @@ class Settings:
         if min(self.workers, self.max_body, self.max_connections) < 1:
             raise UsageError("workers, bytes of a body and connections are at least 1")
         Latency(self.latency_seconds)
-        if self.quota_scale is not None:
-            RequestQuotas(scale=self.quota_scale)
+        self.request_quotas()
         if not 0 <= self.grant_propagation_seconds <= _LONGEST_PROPAGATION:
             raise UsageError(f"grants take from 0 seconds to a day to spread, not {self.grant_propagation_seconds!r}")
         self._check_reach()
@@ -122,6 +126,18 @@ class Settings:
                 f"at {self.host}, whoever reaches this machine could use every key: have requests signed (--auth sigv4 "
                 "or --access-key-file), or allow it with --allow-anonymous-remote"
             )
+
+    def request_quotas(self, buckets: Buckets | None = None) -> RequestQuotas | None:
+        """Return how many requests a second there may be; ``None`` for any number.
+
+        Args:
+            buckets: who counts; each process for itself where nobody is named.
+        """
+        if self.quota_scale is None and not self.quota_rates:
+            return None
+        scale = 1.0 if self.quota_scale is None else self.quota_scale
+        counted_by = LocalBuckets() if buckets is None else buckets
+        return RequestQuotas(rates=self.quota_rates, scale=scale, buckets=counted_by)
 
     @property
     def signed(self) -> bool:

@@ -243,6 +243,33 @@ def test_request_quotas_throttle(start: Any) -> None:
         kms.create_key()
 
 
+def test_one_quota_may_have_a_rate_of_its_own(start: Any) -> None:
+    kms = client(start(quota_rates={"createkey": 1}, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC)).url)
+    key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    with pytest.raises(kms.exceptions.ClientError, match="ThrottlingException"):
+        kms.create_key()
+    for _ in range(10):
+        kms.generate_data_key(KeyId=key_id, NumberOfBytes=32)
+
+
+def test_what_has_no_rate_of_its_own_goes_by_the_scale() -> None:
+    assert Settings().request_quotas() is None
+    for settings, rates in (
+        (Settings(quota_rates={"CreateKey": 1}), (1, 50)),
+        (Settings(quota_rates={"CreateKey": 1}, quota_scale=0.5), (1, 25)),
+        (Settings(quota_scale=0.2), (1, 10)),
+    ):
+        quotas = settings.request_quotas()
+        assert quotas is not None
+        assert rates == (quotas.rate("CreateKey", "us-east-1"), quotas.rate("CreateGrant", "us-east-1"))
+
+
+def test_settings_go_to_workers_as_they_are() -> None:
+    settings = Settings(quota_rates={"CreateKey": 1.5}, allowed_hosts=("a",), workers=2)
+
+    assert settings == Settings.from_json(settings.to_json())
+
+
 def test_latency_is_felt_by_each_and_holds_up_nobody(start: Any) -> None:
     server = start(latency_seconds=0.5)
     begun = time.monotonic()
@@ -343,6 +370,8 @@ _CONTRADICTORY: dict[str, dict[str, Any]] = {
     "a clock for several processes": {"test_clock": True, "workers": 2},
     "no workers": {"workers": 0},
     "no quotas": {"quota_scale": 0},
+    "a quota that there is not": {"quota_rates": {"MakeKey": 1}},
+    "a rate that is none": {"quota_rates": {"CreateKey": 0}},
     "answers before the question": {"latency_seconds": -1},
     "grants before they are made": {"grant_propagation_seconds": -1},
     "grants after a time that is none": {"grant_propagation_seconds": float("nan")},

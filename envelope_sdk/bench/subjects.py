@@ -1,0 +1,130 @@
+"""Who is measured: this package, and its peers where they are installed, bytes to bytes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from envelope_sdk.bench.result import HIERARCHICAL, LEGACY, MPL, OWN, Scenario
+from envelope_sdk.client import Client
+from envelope_sdk.keyrings.hierarchical import BranchKeyStore, HierarchicalKeyring, KmsKeyArn, SqliteStorage
+from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
+from envelope_sdk.managers.caching import CachingMaterialsManager
+
+__all__ = ["CONTEXT", "Subject", "Subjects"]
+
+CONTEXT: Final = {"purpose": "benchmark"}
+"""The encryption context of every message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One who encrypts and decrypts, with an empty cache of its own.
+
+    Attributes:
+        encrypt: returns the message of a plaintext.
+        decrypt: returns the plaintext of a message.
+    """
+
+    encrypt: Callable[[bytes], bytes]
+    decrypt: Callable[[bytes], bytes]
+
+
+class Subjects:
+    """Makes the subjects of one scenario, any number of them over the same key."""
+
+    def __init__(self, scenario: Scenario, kms: Any, key_arn: str, folder: Path, owned: ExitStack) -> None:
+        """Take what is measured, a client of the KMS, its key, where files may be, and what closes all in the end."""
+        self._scenario = scenario
+        self._kms = kms
+        self._key_arn = key_arn
+        self._folder = folder
+        self._owned = owned
+        self._branch_keys = self._branch_key() if scenario.subject == HIERARCHICAL else None
+
+    def new(self) -> Subject:
+        """Return a subject whose cache is empty.
+
+        Raises:
+            ImportError: the peer is not installed.
+        """
+        if self._scenario.subject == LEGACY:
+            return self._legacy()
+        if self._scenario.subject == MPL:
+            return self._mpl()
+        client = self._own() if self._scenario.subject == OWN else self._hierarchical()
+        return Subject(
+            lambda plaintext: client.encrypt(plaintext, encryption_context=CONTEXT).ciphertext,
+            lambda ciphertext: client.decrypt(ciphertext, encryption_context=CONTEXT).plaintext,
+        )
+
+    def _own(self) -> Client:
+        keyring, scenario = KmsKeyring(self._kms, self._key_arn), self._scenario
+        if not scenario.cached:
+            return Client(keyring)
+        assert scenario.max_age_seconds is not None
+        assert scenario.max_messages is not None
+        manager = CachingMaterialsManager(
+            keyring, max_age_seconds=scenario.max_age_seconds, max_messages=scenario.max_messages
+        )
+        return Client(materials_manager=self._owned.enter_context(manager))
+
+    def _branch_key(self) -> tuple[BranchKeyStore, str]:
+        storage = SqliteStorage(self._folder / f"{uuid.uuid4()}.db")
+        store = BranchKeyStore(storage, self._kms, logical_name="benchmark", kms_key=KmsKeyArn(self._key_arn))
+        return store, store.create_key()
+
+    def _hierarchical(self) -> Client:
+        assert self._branch_keys is not None
+        assert self._scenario.max_age_seconds is not None
+        store, branch_key_id = self._branch_keys
+        keyring = HierarchicalKeyring(store, branch_key_id, ttl_seconds=self._scenario.max_age_seconds)
+        return Client(self._owned.enter_context(keyring))
+
+    def _legacy(self) -> Subject:
+        sdk: Any = import_module("aws_encryption_sdk")
+        kms: Any = import_module("aws_encryption_sdk.key_providers.kms")
+        provider, scenario = kms.KMSMasterKey(key_id=self._key_arn, client=self._kms), self._scenario
+        if not scenario.cached:
+            return _peer(sdk, key_provider=provider)
+        assert scenario.max_age_seconds is not None
+        assert scenario.max_messages is not None
+        return _peer(
+            sdk,
+            materials_manager=sdk.CachingCryptoMaterialsManager(
+                master_key_provider=provider,
+                cache=sdk.LocalCryptoMaterialsCache(1000),
+                max_age=float(scenario.max_age_seconds),
+                max_messages_encrypted=scenario.max_messages,
+            ),
+        )
+
+    def _mpl(self) -> Subject:
+        sdk: Any = import_module("aws_encryption_sdk")
+        mpl: Any = import_module("aws_cryptographic_material_providers.mpl")
+        configuration: Any = import_module("aws_cryptographic_material_providers.mpl.config")
+        library = mpl.AwsCryptographicMaterialProviders(config=configuration.MaterialProvidersConfig())
+        given = mpl.models.CreateAwsKmsKeyringInput(kms_key_id=self._key_arn, kms_client=self._kms)
+        return _peer(sdk, keyring=library.create_aws_kms_keyring(given))
+
+
+def _peer(sdk: Any, **materials: Any) -> Subject:
+    client, suite = sdk.EncryptionSDKClient(), sdk.Algorithm.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
+
+    def encrypt(plaintext: bytes) -> bytes:
+        # The same unsigned suite and frame length as this package's own defaults: the work is the same.
+        ciphertext, _ = client.encrypt(
+            source=plaintext, encryption_context=CONTEXT, algorithm=suite, frame_length=65_536, **materials
+        )
+        return bytes(ciphertext)
+
+    def decrypt(ciphertext: bytes) -> bytes:
+        plaintext, _ = client.decrypt(source=ciphertext, **materials)
+        return bytes(plaintext)
+
+    return Subject(encrypt, decrypt)
