@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-__all__ = ["counted_calls", "note_call"]
+__all__ = ["counted_calls", "note_call", "take_back_call"]
 
 _COUNTS: Final[ContextVar[tuple[Counter[str], ...]]] = ContextVar("counted KMS calls", default=())
 
@@ -35,3 +35,11 @@ def note_call(operation: str) -> None:
     """Count one call in every block around it."""
     for counts in _COUNTS.get():
         counts[operation] += 1
+
+
+def take_back_call(operation: str) -> None:
+    """Count one call less, which was not made after all."""
+    for counts in _COUNTS.get():
+        counts[operation] -= 1
+        if not counts[operation]:
+            del counts[operation]
