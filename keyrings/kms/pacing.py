@@ -22,7 +22,7 @@ from weakref import WeakSet
 
 from envelope_sdk.errors import KmsPacingError, UsageError
 from envelope_sdk.keyrings.kms.api import KmsApi
-from envelope_sdk.keyrings.kms.clients import ClientSupplier, supplied_client
+from envelope_sdk.keyrings.kms.clients import ClientSupplier, region_of_client, supplied_client
 
 __all__ = ["DEFAULT_MAX_WAIT_SECONDS", "PacedClientSupplier", "Pacer", "Wait"]
 
@@ -285,7 +285,8 @@ class PacedClientSupplier:
         Args:
             supplier: takes a Region and returns its client.
             pacer_of: takes a Region and returns its pacer, each time the same; raises :class:`KeyError` for a Region
-                that is not to be asked. The empty text stands for the default Region.
+                that is not to be asked. It is given the default Region's name where the client tells that, and
+                otherwise the empty text.
         """
         self._supplier = supplier
         self._pacer_of = pacer_of
@@ -300,14 +301,14 @@ class PacedClientSupplier:
             UsageError: there is none.
             KeyError: there is no pacer.
         """
-        pacer = self._pacer_of(region)
-        return pacer.paced(supplied_client(self._supplier, region))
+        client = supplied_client(self._supplier, region)
+        return self._pacer_of(region or region_of_client(client) or "").paced(client)
 
 
 def _refusal(operation: str, rate: float, ahead: int, seconds: float, most: float) -> KmsPacingError:
     return KmsPacingError(
         f"KMS {operation} was not sent: at {rate:g} calls a second, with {ahead} before it, it would have waited for "
-        f"{seconds:.3g} s, longer than {most:g} s",
+        f"{round(seconds, 3):g} s, longer than {most:g} s",
         operation=operation,
     )
 
