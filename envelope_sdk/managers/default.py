@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["DefaultMaterialsManager", "check_context_has"]
 
 _NONE: Final[frozenset[str]] = frozenset()
-_FOR_NOW: Final = "no key at hand opens this message for now, and one may do so later"
+_FOR_NOW: Final = "this message cannot be opened for now, since a key service failed"
 
 
 class DefaultMaterialsManager:

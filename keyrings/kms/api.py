@@ -13,7 +13,16 @@ from envelope_sdk.errors import KmsAccessError, KmsError, KmsPacingError, KmsUna
 from envelope_sdk.keyrings.kms.answers import odd_answer
 from envelope_sdk.keyrings.kms.calls import note_call, take_back_call
 
-__all__ = ["BranchKeyKmsApi", "EcdhKmsApi", "KmsApi", "RsaKmsApi", "call_kms", "checked_grant_tokens", "kms_error"]
+__all__ = [
+    "BranchKeyKmsApi",
+    "EcdhKmsApi",
+    "KmsApi",
+    "RsaKmsApi",
+    "asked_for",
+    "call_kms",
+    "checked_grant_tokens",
+    "kms_error",
+]
 
 
 class KmsApi(Protocol):
@@ -244,6 +253,11 @@ def call_kms(operation: str, method: Callable[..., Mapping[str, Any]], **paramet
     if not isinstance(answer, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - asynchronous clients' are none
         raise odd_answer(operation, f"a {type(answer).__name__}, where clients like boto3's answer with a dict")
     return answer
+
+
+def asked_for(error: KmsError, key_id: str) -> KmsError:
+    """Return the same error, with the key that KMS was asked for."""
+    return error.reworded(f"{error} (asked for {key_id})")
 
 
 def kms_error(operation: str, error: Exception) -> KmsError | None:

@@ -9,7 +9,7 @@ from envelope_sdk.errors import KmsError, UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.attempts import unwrap_first
 from envelope_sdk.keyrings.kms.answers import bytes_of, key_arn_of, odd_answer
-from envelope_sdk.keyrings.kms.api import KmsApi, call_kms, checked_grant_tokens
+from envelope_sdk.keyrings.kms.api import KmsApi, asked_for, call_kms, checked_grant_tokens
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 
 __all__ = ["PROVIDER_ID", "Chooser", "KmsDataKeys"]
@@ -100,7 +100,7 @@ class KmsDataKeys:
             except KmsError as error:
                 if not tell_key:
                     raise
-                raise _told(error, key_id) from error.__cause__
+                raise asked_for(error, key_id) from error.__cause__
 
         mine = _candidates(encrypted_data_keys, choose)
         return unwrap_first(keyring, materials, mine, unwrap, otherwise=otherwise)
@@ -122,7 +122,7 @@ class KmsDataKeys:
         try:
             return self._call(operation, method, key_id, materials, **parameters)
         except KmsError as error:
-            raise _told(error, key_id) from error.__cause__
+            raise asked_for(error, key_id) from error.__cause__
 
     def _call(
         self,
@@ -150,7 +150,3 @@ def _candidates(encrypted_data_keys: Iterable[EncryptedDataKey], choose: Chooser
             mine = True
         if mine:
             yield key
-
-
-def _told(error: KmsError, key_id: str) -> KmsError:
-    return error.reworded(f"{error} (asked for {key_id})")

@@ -49,7 +49,7 @@ _PACED: Final = MappingProxyType(
 """The methods that keyrings call, and their operations."""
 
 
-def _wait(gate: threading.Lock, seconds: float | None) -> None:
+def _wait_at_gate(gate: threading.Lock, seconds: float | None) -> None:
     gate.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX))
 
 
@@ -103,7 +103,7 @@ class Pacer:
         burst: int | None = None,
         max_wait_seconds: float = DEFAULT_MAX_WAIT_SECONDS,
         clock: Callable[[], int] = time.monotonic_ns,
-        wait: Wait = _wait,
+        wait: Wait = _wait_at_gate,
     ) -> None:
         """Take how many calls may be made.
 
