@@ -31,8 +31,8 @@ T = TypeVar("T")
 Wait = Callable[[threading.Lock, float | None], object]
 """Takes a lock, and seconds or ``None``. Returns when the lock was free, and takes it, or when the seconds are over."""
 
-DEFAULT_MAX_WAIT_SECONDS: Final = 10.0
-"""How long a call waits at most unless told otherwise."""
+DEFAULT_MAX_WAIT_SECONDS: Final = 5.0
+"""How long a call waits at most unless told otherwise: well below what caches take for a load that hangs."""
 
 _SECOND: Final = 1_000_000_000
 _PACED: Final = MappingProxyType(

@@ -93,8 +93,8 @@ def test_after_a_pause_there_is_a_burst_again_and_no_more(time: Simulation) -> N
 
 
 def test_unless_told_otherwise_a_burst_is_a_tenth_of_a_second_s_calls() -> None:
-    assert repr(Pacer(500)) == "Pacer(500, burst=50, max_wait_seconds=10.0)"
-    assert repr(Pacer(0.5)) == "Pacer(0.5, burst=1, max_wait_seconds=10.0)"
+    assert repr(Pacer(500)) == "Pacer(500, burst=50, max_wait_seconds=5.0)"
+    assert repr(Pacer(0.5)) == "Pacer(0.5, burst=1, max_wait_seconds=5.0)"
 
 
 ARRIVALS = st.lists(st.tuples(st.floats(0, 5), st.one_of(st.none(), st.floats(0, 5))), min_size=1, max_size=16)
