@@ -19,12 +19,13 @@ class Switch:
         on: whether calls are too many: every one, unless told otherwise.
         asked: how many calls were counted, those that were too many included.
         passed: how many of them were not.
+        lets_pass: tells whether a call is allowed all the same while it is on.
     """
 
     def __init__(self, lets_pass: Callable[[], bool] = lambda: False) -> None:
         """Take what tells whether a call is allowed all the same while it is on."""
         self.on = False
-        self._lets_pass = lets_pass
+        self.lets_pass = lets_pass
         self.asked = 0
         self.passed = 0
         self._lock = threading.Lock()
@@ -32,7 +33,7 @@ class Switch:
     def take(self, name: str, rate: float, burst: float) -> bool:
         """Count one call; return whether it is allowed."""
         with self._lock:
-            allowed = not self.on or self._lets_pass()
+            allowed = not self.on or self.lets_pass()
             self.asked += 1
             self.passed += allowed
             return allowed
