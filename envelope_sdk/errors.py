@@ -22,7 +22,8 @@
     ├── KmsError                            a key management service refused or failed: see ``retryable`` and ``code``
     │   ├── KmsAccessError                  it refused: permissions, or the key's state
     │   └── KmsUnavailableError             it throttles, times out or cannot be reached: try again later
-    │       └── LoadTimeoutError            too many wait for it already: this call gave up waiting; try again later
+    │       ├── LoadTimeoutError            too many wait for it already: this call gave up waiting; try again later
+    │       └── KmsPacingError              a pacer in this program let no call through: nothing was sent
     ├── StreamError                         a stream was left unfinished, or used after it failed
     └── LocalKmsError                       the bundled local KMS
         ├── KmsServiceError                 one of AWS KMS's own errors, with its name, text and boto3's ``response``
@@ -37,7 +38,7 @@ bytes or plaintext.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self, TypeVar
 
 __all__ = [
     "AuthenticationError",
@@ -50,6 +51,7 @@ __all__ = [
     "KeyringError",
     "KmsAccessError",
     "KmsError",
+    "KmsPacingError",
     "KmsServiceError",
     "KmsUnavailableError",
     "LimitExceededError",
@@ -275,13 +277,23 @@ class KmsError(EnvelopeError):
         self.code = code
         self.request_id = request_id
 
+    def reworded(self, message: str) -> Self:
+        """Return the same error with another text, with its notes."""
+        error = _rebuild_kms_error(type(self), message, self.operation, self.code, self.request_id)
+        for note in getattr(self, "__notes__", ()):
+            error.add_note(note)
+        return error
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild_kms_error, (type(self), str(self), self.operation, self.code, self.request_id))
+        whole = (_rebuild_kms_error, (type(self), str(self), self.operation, self.code, self.request_id))
+        notes = getattr(self, "__notes__", None)
+        return (*whole, {"__notes__": list(notes)}) if notes else whole
 
 
-def _rebuild_kms_error(
-    kind: type[KmsError], text: str, operation: str, code: str, request_id: str | None = None
-) -> KmsError:
+K = TypeVar("K", bound=KmsError)
+
+
+def _rebuild_kms_error(kind: type[K], text: str, operation: str, code: str, request_id: str | None = None) -> K:
     return kind(text, operation=operation, code=code, request_id=request_id)
 
 
@@ -300,6 +312,18 @@ class LoadTimeoutError(KmsUnavailableError):
 
     ``operation`` is ``"Load"`` and ``code`` is ``"WaitLimitExceeded"``: no service was asked on this caller's behalf.
     """
+
+
+class KmsPacingError(KmsUnavailableError):
+    """A pacer in this program let a call not through, which would have waited for too long. Nothing was sent.
+
+    It ends a decryption at once: other keys that may open the message are not tried in its place.
+    """
+
+    def __init__(
+        self, message: str, *, operation: str, code: str = "KmsPacingError", request_id: str | None = None
+    ) -> None:
+        super().__init__(message, operation=operation, code=code, request_id=request_id)
 
 
 # --- streams ---------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         kms_mrk_multi_keyring,
         kms_multi_keyring,
     )
+    from envelope_sdk.keyrings.kms.pacing import PacedClientSupplier, Pacer
     from envelope_sdk.keyrings.kms.rsa import KmsRsaKeyring
     from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
     from envelope_sdk.keyrings.multi import MultiKeyring
@@ -49,6 +50,8 @@ __all__ = [
     "KmsRsaKeyring",
     "LimitedRegionsClientSupplier",
     "MultiKeyring",
+    "PacedClientSupplier",
+    "Pacer",
     "Pkcs11Keyring",
     "Pkcs11RootKey",
     "Pkcs11RsaKeyring",
@@ -80,6 +83,8 @@ _HOMES: Final = {
     "KmsRsaKeyring": "envelope_sdk.keyrings.kms.rsa",
     "LimitedRegionsClientSupplier": "envelope_sdk.keyrings.kms.clients",
     "MultiKeyring": "envelope_sdk.keyrings.multi",
+    "PacedClientSupplier": "envelope_sdk.keyrings.kms.pacing",
+    "Pacer": "envelope_sdk.keyrings.kms.pacing",
     "Pkcs11Keyring": "envelope_sdk.keyrings.pkcs11.keyring",
     "Pkcs11RootKey": "envelope_sdk.keyrings.pkcs11.root_key",
     "Pkcs11RsaKeyring": "envelope_sdk.keyrings.pkcs11.rsa_keyring",

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-from envelope_sdk.errors import EnvelopeError, KeyringError, NoMatchingKeyError, UnwrapFailure, UsageError
+from envelope_sdk.errors import (
+    EnvelopeError,
+    KeyringError,
+    KmsPacingError,
+    NoMatchingKeyError,
+    UnwrapFailure,
+    UsageError,
+)
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.materials import DecryptionMaterials
 
@@ -46,11 +53,13 @@ def unwrap_first(
         keyring: asked for its repr where something fails.
         materials: without a data key.
         candidates: the encrypted data keys that are this keyring's, in message order.
-        unwrap: returns a data key or raises an :class:`EnvelopeError`, which ends that attempt only.
+        unwrap: returns a data key or raises an :class:`EnvelopeError`, which ends that attempt only; but for a
+            :class:`KmsPacingError`, which ends all: whoever paces calls does not want others made in their place.
         otherwise: what to say where there are no candidates.
 
     Raises:
         NoMatchingKeyError: none opened.
+        KmsPacingError: a pacer let no call through.
         UsageError: the materials already hold a data key.
     """
     require_no_data_key(materials)
@@ -60,6 +69,8 @@ def unwrap_first(
         for candidate in candidates:
             try:
                 data_key = unwrap(candidate)
+            except KmsPacingError:
+                raise
             except EnvelopeError as error:
                 failures.append(UnwrapFailure(repr(keyring), candidate.provider_id, error))
                 continue

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from envelope_sdk.errors import EnvelopeError, KeyringError, NoMatchingKeyError, UnwrapFailure, UsageError
+from envelope_sdk.errors import (
+    EnvelopeError,
+    KeyringError,
+    KmsPacingError,
+    NoMatchingKeyError,
+    UnwrapFailure,
+    UsageError,
+)
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.attempts import NOTHING_OPENS, require_no_data_key
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials, Keyring
@@ -62,6 +69,7 @@ class MultiKeyring:
 
         Raises:
             NoMatchingKeyError: none did; it lists the failures of all.
+            KmsPacingError: a pacer let no call through; those that follow are not asked in its place.
         """
         require_no_data_key(materials)
         failures: list[UnwrapFailure] = []
@@ -72,6 +80,8 @@ class MultiKeyring:
                     opened = keyring.on_decrypt(materials, encrypted_data_keys)
                 except NoMatchingKeyError as error:
                     failures += error.failures
+                except KmsPacingError:
+                    raise
                 except EnvelopeError as error:
                     failures.append(UnwrapFailure(repr(keyring), None, error))
                 else:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["DefaultMaterialsManager", "check_context_has"]
 
 _NONE: Final[frozenset[str]] = frozenset()
+_FOR_NOW: Final = "this message cannot be opened for now, since a key service failed"
 
 
 class DefaultMaterialsManager:
@@ -79,7 +80,8 @@ class DefaultMaterialsManager:
             ContextMismatchError: a reproduced pair has another value in the message; nothing was unwrapped.
             SignatureError: the public key of a signed message is missing, or an unsigned one has it.
             NoMatchingKeyError: no wrapped data key could be opened.
-            KmsUnavailableError: none could be opened, and a key service that might have done so failed for now.
+            KmsUnavailableError: none could be opened, and a key service that might have done so failed for now, or was
+                not asked since a pacer let no call through.
         """
         suite = request.algorithm_suite
         request.commitment_policy.check_decrypt(suite)
@@ -135,10 +137,7 @@ def _most_useful(error: NoMatchingKeyError, unstored: frozenset[str]) -> NoMatch
     """Return what helps the caller more: to try again, or to look for another key or context."""
     for failure in error.failures:
         if isinstance(failure.error, KmsUnavailableError):
-            cause = failure.error
-            return KmsUnavailableError(
-                str(error), operation=cause.operation, code=cause.code, request_id=cause.request_id
-            )
+            return failure.error.reworded("; ".join([_FOR_NOW, *map(str, error.failures)]))
     if unstored:
         keys = ", ".join(sorted(repr(key) for key in unstored))
         return NoMatchingKeyError(

@@ -9,7 +9,7 @@ from envelope_sdk.errors import AuthenticationError, KmsError
 from envelope_sdk.keyrings.hierarchical.branch_keys import KEY_LENGTH
 from envelope_sdk.keyrings.hierarchical.records import BRANCH_KEY_ID, SECTION, TYPE
 from envelope_sdk.keyrings.kms.answers import bytes_of, odd_answer
-from envelope_sdk.keyrings.kms.api import BranchKeyKmsApi, call_kms, checked_grant_tokens
+from envelope_sdk.keyrings.kms.api import BranchKeyKmsApi, asked_for, call_kms, checked_grant_tokens
 
 __all__ = ["BranchKeyKms"]
 
@@ -95,7 +95,11 @@ class BranchKeyKms:
     def _call(self, operation: str, method: Any, **parameters: Any) -> Mapping[str, Any]:
         if self._grant_tokens:
             parameters["GrantTokens"] = list(self._grant_tokens)
-        return call_kms(operation, method, **parameters)
+        try:
+            return call_kms(operation, method, **parameters)
+        except KmsError as error:
+            key_id = parameters.get("KeyId") or parameters["DestinationKeyId"]
+            raise asked_for(error, key_id) from error.__cause__
 
 
 class _authenticating:  # noqa: N801 - read as a verb

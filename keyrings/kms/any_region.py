@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from envelope_sdk.errors import EnvelopeError, KeyringError, NoMatchingKeyError, UnwrapFailure
+from envelope_sdk.errors import EnvelopeError, KeyringError, KmsPacingError, NoMatchingKeyError, UnwrapFailure
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.attempts import NOTHING_OPENS, require_no_data_key
 from envelope_sdk.keyrings.kms.answers import named_key
@@ -75,6 +75,7 @@ class KmsAnyRegionDiscoveryKeyring:
 
         Raises:
             NoMatchingKeyError: KMS opened none, or none is of an allowed account; the failures hold KMS's answers.
+            KmsPacingError: a pacer let no call through.
         """
         require_no_data_key(materials)
         failures: list[UnwrapFailure] = []
@@ -88,6 +89,8 @@ class KmsAnyRegionDiscoveryKeyring:
                         return self._ask_in(named.region, materials, key)
                 except NoMatchingKeyError as error:
                     failures += error.failures
+                except KmsPacingError:
+                    raise
                 except EnvelopeError as error:
                     failures.append(UnwrapFailure(repr(self), key.provider_id, error))
             if not failures:

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
-from envelope_sdk.errors import KmsAccessError, KmsError, KmsUnavailableError, UsageError
+from envelope_sdk.errors import KmsAccessError, KmsError, KmsPacingError, KmsUnavailableError, UsageError
 from envelope_sdk.keyrings.kms.answers import odd_answer
-from envelope_sdk.keyrings.kms.calls import note_call
+from envelope_sdk.keyrings.kms.calls import note_call, take_back_call
 
 __all__ = [
     "BranchKeyKmsApi",
     "EcdhKmsApi",
     "KmsApi",
     "RsaKmsApi",
+    "asked_for",
     "call_kms",
     "call_service",
     "checked_grant_tokens",
@@ -164,25 +165,35 @@ def checked_grant_tokens(grant_tokens: Iterable[str]) -> tuple[str, ...]:
     return tokens
 
 
-_TEMPORARY: Final = frozenset(
+_THROTTLED: Final = frozenset(
     {
-        "DependencyTimeoutException",
-        "InternalFailure",
-        "InternalServerError",
-        "KMSInternalException",
-        "KeyUnavailableException",
-        "PriorRequestNotComplete",
         "RequestLimitExceeded",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "ServiceUnavailable",
-        "ServiceUnavailableException",
         "SlowDown",
         "ThrottledException",
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
     }
+)
+_TEMPORARY: Final = _THROTTLED | {
+    "DependencyTimeoutException",
+    "InternalFailure",
+    "InternalServerError",
+    "KMSInternalException",
+    "KeyUnavailableException",
+    "PriorRequestNotComplete",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+}
+_WHEN_THROTTLED: Final = (
+    "KMS throttles: cache data keys (CachingMaterialsManager), call less often (Pacer, or max-calls-per-second= in the "
+    "key's URI), or have the quota raised"
+)
+_WHEN_PACED: Final = (
+    "the pacer of this program is at its limit: cache data keys (CachingMaterialsManager), let calls wait for longer, "
+    "or raise its rate as far as the quota goes"
 )
 _REFUSED: Final = frozenset(
     {
@@ -229,16 +240,23 @@ def call_kms(
 
     Raises:
         KmsUnavailableError, KmsAccessError, KmsError: as :func:`call_service` raises them.
+        KmsPacingError: a pacer let the call not through, which then does not count as one.
     """
     note_call(operation, price)
-    return call_service(operation, method, **parameters)
+    try:
+        return call_service(operation, method, **parameters)
+    except KmsPacingError as error:
+        take_back_call(operation, price)
+        error.add_note(_WHEN_PACED)
+        raise
 
 
 def call_service(operation: str, method: Callable[..., Mapping[str, Any]], /, **parameters: Any) -> Mapping[str, Any]:
     """Call one method of a client like boto3's and return what it returns. It is not counted as a call of KMS.
 
     Raises:
-        KmsUnavailableError: the service throttles, times out or cannot be reached, after the client's own retries.
+        KmsUnavailableError: the service throttles, times out or cannot be reached, after the client's own retries. A
+            note says what helps against throttling.
         KmsAccessError: it refuses the caller or the key.
         KmsError: any other error of the service, or an answer that is none.
     """
@@ -248,10 +266,17 @@ def call_service(operation: str, method: Callable[..., Mapping[str, Any]], /, **
         translated = kms_error(operation, error)
         if translated is None:
             raise
+        if translated.code in _THROTTLED:
+            translated.add_note(_WHEN_THROTTLED)
         raise translated from error
     if not isinstance(answer, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - asynchronous clients' are none
         raise odd_answer(operation, f"a {type(answer).__name__}, where clients like boto3's answer with a dict")
     return answer
+
+
+def asked_for(error: KmsError, key_id: str) -> KmsError:
+    """Return the same error, with the key that KMS was asked for."""
+    return error.reworded(f"{error} (asked for {key_id})")
 
 
 def kms_error(operation: str, error: Exception) -> KmsError | None:
@@ -281,15 +306,18 @@ def _from_response(operation: str, response: Mapping[str, Any]) -> KmsError:
     metadata = _part(response, "ResponseMetadata")
     status = metadata.get("HTTPStatusCode")
     failed = isinstance(status, int) and (status >= 500 or status == 429)
-    request_id = metadata.get("RequestId")
+    request_id, repeated = metadata.get("RequestId"), metadata.get("RetryAttempts")
     kind = KmsError
     if code in _TEMPORARY or failed:
         kind = KmsUnavailableError
     elif code in _REFUSED:
         kind = KmsAccessError
     text = f"KMS {operation} answered {code}" + (f": {message}" if message else "")
-    if request_id:
-        text += f" (request {request_id})"
+    details = [f"request {request_id}"] if request_id else []
+    if isinstance(repeated, int) and repeated > 0:
+        details.append(f"after {repeated + 1} attempts")
+    if details:
+        text += f" ({', '.join(details)})"
     return kind(text, operation=operation, code=code, request_id=request_id or None)
 
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from envelope_sdk.keyrings.kms.price_classes import price_class
 
-__all__ = ["CountedCalls", "KmsCalls", "counted_calls", "note_call"]
+__all__ = ["CountedCalls", "KmsCalls", "counted_calls", "note_call", "take_back_call"]
 
 
 class KmsCalls(NamedTuple):
@@ -78,3 +78,12 @@ def note_call(operation: str, price: str | None = None) -> None:
     for counts in _COUNTS.get():
         counts[operation] += 1
         counts.by_price[price or price_class(operation)] += 1
+
+
+def take_back_call(operation: str, price: str | None = None) -> None:
+    """Count one call less, which was not made after all; the arguments are those of :func:`note_call`."""
+    for counts in _COUNTS.get():
+        for counter, name in ((counts, operation), (counts.by_price, price or price_class(operation))):
+            counter[name] -= 1
+            if not counter[name]:
+                del counter[name]

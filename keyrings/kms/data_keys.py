@@ -9,7 +9,7 @@ from envelope_sdk.errors import KmsError, UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.attempts import unwrap_first
 from envelope_sdk.keyrings.kms.answers import bytes_of, key_arn_of, odd_answer
-from envelope_sdk.keyrings.kms.api import KmsApi, call_kms, checked_grant_tokens
+from envelope_sdk.keyrings.kms.api import KmsApi, asked_for, call_kms, checked_grant_tokens
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 
 __all__ = ["PROVIDER_ID", "Chooser", "KmsDataKeys"]
@@ -52,14 +52,14 @@ class KmsDataKeys:
         length = materials.algorithm_suite.key_length
         if materials.plaintext_data_key is None:
             operation = "GenerateDataKey"
-            answer = self._call(operation, self._kms.generate_data_key, key_id, materials, NumberOfBytes=length)
+            answer = self._told_call(operation, self._kms.generate_data_key, key_id, materials, NumberOfBytes=length)
             data_key = bytes_of(operation, answer, "Plaintext")
             if len(data_key) != length:
                 raise odd_answer(operation, f"a data key of {len(data_key)} bytes where {length} were asked for")
         else:
             data_key = materials.plaintext_data_key
             operation = "Encrypt"
-            answer = self._call(operation, self._kms.encrypt, key_id, materials, Plaintext=data_key)
+            answer = self._told_call(operation, self._kms.encrypt, key_id, materials, Plaintext=data_key)
         arn = key_arn_of(operation, answer)
         wrapped = bytes_of(operation, answer, "CiphertextBlob")
         if not wrapped:
@@ -100,7 +100,7 @@ class KmsDataKeys:
             except KmsError as error:
                 if not tell_key:
                     raise
-                raise _told(error, key_id) from error.__cause__
+                raise asked_for(error, key_id) from error.__cause__
 
         mine = _candidates(encrypted_data_keys, choose)
         return unwrap_first(keyring, materials, mine, unwrap, otherwise=otherwise)
@@ -110,6 +110,19 @@ class KmsDataKeys:
         if answer.get("KeyId") != key_id:
             raise odd_answer("Decrypt", f"the key {answer.get('KeyId')!r} where {key_id!r} was asked for")
         return bytes_of("Decrypt", answer, "Plaintext")
+
+    def _told_call(
+        self,
+        operation: str,
+        method: Callable[..., Mapping[str, Any]],
+        key_id: str,
+        materials: EncryptionMaterials,
+        **parameters: Any,
+    ) -> Mapping[str, Any]:
+        try:
+            return self._call(operation, method, key_id, materials, **parameters)
+        except KmsError as error:
+            raise asked_for(error, key_id) from error.__cause__
 
     def _call(
         self,
@@ -137,9 +150,3 @@ def _candidates(encrypted_data_keys: Iterable[EncryptedDataKey], choose: Chooser
             mine = True
         if mine:
             yield key
-
-
-def _told(error: KmsError, key_id: str) -> KmsError:
-    return type(error)(
-        f"{error} (asked for {key_id})", operation=error.operation, code=error.code, request_id=error.request_id
-    )

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from envelope_sdk.errors import KeyringError, UsageError
+from envelope_sdk.errors import KeyringError, KmsError, UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.keyrings.ecdh_wrapping import KMS_PROVIDER_ID, unwrap_agreed, wrap_agreed
 from envelope_sdk.keyrings.kms.answers import bytes_of, odd_answer
-from envelope_sdk.keyrings.kms.api import EcdhKmsApi, call_kms, checked_grant_tokens
+from envelope_sdk.keyrings.kms.api import EcdhKmsApi, asked_for, call_kms, checked_grant_tokens
 from envelope_sdk.keyrings.kms.arn import check_key_arn
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 from envelope_sdk.primitives.ecdh import EcdhPublicKey, check_curve
@@ -162,7 +162,10 @@ class KmsEcdhKeyring:
         parameters["KeyId"] = self._key_arn
         if self._grant_tokens:
             parameters["GrantTokens"] = list(self._grant_tokens)
-        answer = call_kms(operation, method, **parameters)
+        try:
+            answer = call_kms(operation, method, **parameters)
+        except KmsError as error:
+            raise asked_for(error, self._key_arn) from error.__cause__
         if answer.get("KeyId") != self._key_arn:
             raise odd_answer(operation, f"the key {answer.get('KeyId')!r} where {self._key_arn!r} was asked for")
         return answer

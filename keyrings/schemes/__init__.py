@@ -48,6 +48,8 @@ class Scheme(NamedTuple):
 _HERE: Final = "envelope_sdk.keyrings.schemes"
 _AWS: Final = ("profile", "endpoint-url")
 _FILTER: Final = ("partition",)
+_PACE: Final = ("max-calls-per-second", "max-wait")
+_AWS_KMS: Final = (*_AWS, "retry-mode", "max-attempts", *_PACE)
 
 BUILT_IN: Final[dict[str, Scheme]] = {
     KEY_FILE: Scheme(
@@ -67,7 +69,7 @@ BUILT_IN: Final[dict[str, Scheme]] = {
         "local-kms://KEY",
         "a key of the local KMS, by `alias/NAME`, key id or ARN",
         f"{_HERE}.local_kms:keyring",
-        single=("store",),
+        single=("store", *_PACE),
         files=("store",),
         databases=("store",),
     ),
@@ -75,7 +77,7 @@ BUILT_IN: Final[dict[str, Scheme]] = {
         "local-kms-discovery://",
         "every key of the local KMS, to decrypt",
         f"{_HERE}.local_kms:discovery_keyring",
-        single=("store",),
+        single=("store", *_PACE),
         files=("store",),
         databases=("store",),
         rest="none",
@@ -84,14 +86,14 @@ BUILT_IN: Final[dict[str, Scheme]] = {
         "aws-kms://KEY",
         "a key of AWS KMS, by ARN; to encrypt only, also by key id, `alias/NAME` or alias ARN",
         f"{_HERE}.aws_kms:keyring",
-        single=("region", *_AWS),
+        single=("region", *_AWS_KMS),
         several=("grant-token",),
     ),
     "aws-kms-discovery": Scheme(
         "aws-kms-discovery://",
         "every key of AWS KMS that the caller may use, to decrypt; without `region=`, wherever messages say",
         f"{_HERE}.aws_kms:discovery_keyring",
-        single=(*_FILTER, *_AWS),
+        single=(*_FILTER, *_AWS_KMS),
         several=("region", "account", "grant-token"),
         rest="none",
     ),
@@ -99,21 +101,21 @@ BUILT_IN: Final[dict[str, Scheme]] = {
         "aws-kms-mrk://KEY",
         "a multi-Region key of AWS KMS, named likewise; opens what any of its replicas wrapped",
         f"{_HERE}.aws_kms:mrk_keyring",
-        single=("region", *_AWS),
+        single=("region", *_AWS_KMS),
         several=("grant-token",),
     ),
     "aws-kms-mrk-discovery": Scheme(
         "aws-kms-mrk-discovery://REGION",
         "every key that the caller may use in that Region, replicas of other Regions' keys included, to decrypt",
         f"{_HERE}.aws_kms:mrk_discovery_keyring",
-        single=(*_FILTER, *_AWS),
+        single=(*_FILTER, *_AWS_KMS),
         several=("account", "grant-token"),
     ),
     "aws-kms-rsa": Scheme(
         "aws-kms-rsa://ARN",
         "an RSA key of AWS KMS, to decrypt; with the file `public-key=` also to encrypt, which asks nobody",
         f"{_HERE}.aws_kms_asymmetric:rsa_keyring",
-        single=("public-key", "algorithm", *_AWS),
+        single=("public-key", "algorithm", *_AWS_KMS),
         several=("grant-token",),
         files=("public-key",),
     ),
@@ -121,7 +123,7 @@ BUILT_IN: Final[dict[str, Scheme]] = {
         "aws-kms-ecdh://ARN",
         "a key agreement key of AWS KMS, with the public key in the file `recipient=`; without that, to decrypt",
         f"{_HERE}.aws_kms_asymmetric:ecdh_keyring",
-        single=("recipient", "public-key", *_AWS),
+        single=("recipient", "public-key", *_AWS_KMS),
         several=("grant-token",),
         files=("recipient", "public-key"),
     ),

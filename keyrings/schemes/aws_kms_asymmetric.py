@@ -29,7 +29,7 @@ def rsa_keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
     public_key, algorithm = _public_key(uri, "public-key"), uri.one("algorithm")
     options: dict[str, Any] = {} if algorithm is None else {"encryption_algorithm": algorithm}
     return KmsRsaKeyring(
-        client_of(uri), uri.rest, public_key=public_key, grant_tokens=uri.every("grant-token"), **options
+        client_of(uri, "RSA"), uri.rest, public_key=public_key, grant_tokens=uri.every("grant-token"), **options
     )
 
 
@@ -42,7 +42,7 @@ def ecdh_keyring(uri: KeyringUri, _door: LocalKmsDoor) -> Keyring:
         KmsError: there is no ``public-key=``, and KMS did not give it.
     """
     recipient, own = _public_key(uri, "recipient"), _public_key(uri, "public-key")
-    kms, grant_tokens = client_of(uri), uri.every("grant-token")
+    kms, grant_tokens = client_of(uri, "ECC"), uri.every("grant-token")
     if recipient is None:
         return KmsEcdhKeyring.discovery(kms, uri.rest, recipient_public_key=own, grant_tokens=grant_tokens)
     return KmsEcdhKeyring.static(kms, uri.rest, recipient, sender_public_key=own, grant_tokens=grant_tokens)

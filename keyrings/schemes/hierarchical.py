@@ -21,7 +21,9 @@ from envelope_sdk.keyrings.kms.arn import region_of
 from envelope_sdk.keyrings.kms.clients import check_endpoint, endpoint_of_client
 from envelope_sdk.keyrings.schemes.aws_kms import client_of
 from envelope_sdk.keyrings.schemes.door import LocalKmsDoor
-from envelope_sdk.keyrings.schemes.local_kms import arn_of, store_of
+from envelope_sdk.keyrings.schemes.local_kms import arn_of
+from envelope_sdk.keyrings.schemes.local_kms import client_of as client_of_local
+from envelope_sdk.keyrings.schemes.pace import PACE, RETRIES
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.materials import Keyring
 
@@ -124,12 +126,12 @@ def _kms(uri: KeyringUri, door: LocalKmsDoor) -> tuple[BranchKeyKmsApi, KmsKeyCo
     else:
         key = KeyringUri.of_key(named, uri.folder)
     if key.scheme == "local-kms":
-        key.check(single=["store"])
-        local = door.kms(store_of(key))
+        key.check(single=["store", *PACE])
+        local = client_of_local(key, door)
         return local, KmsKeyArn(arn_of(local, key.rest))
     if key.scheme not in ("aws-kms", "aws-kms-mrk"):
         raise UsageError("kms-key= is an ARN, aws-kms://ARN, aws-kms-mrk://ARN or local-kms://KEY")
-    key.check(single=["region", "profile", "endpoint-url"])
+    key.check(single=["region", "profile", "endpoint-url", *RETRIES, *PACE])
     configuration = KmsKeyArn(key.rest) if key.scheme == "aws-kms" else KmsMrkArn(key.rest)
     return client_of(key), configuration
 

@@ -11,10 +11,11 @@ from envelope_sdk.keyrings.kms.arn import KmsArn
 from envelope_sdk.keyrings.kms.data_keys import PROVIDER_ID
 from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
 from envelope_sdk.keyrings.schemes.door import LocalKmsApi, LocalKmsDoor
+from envelope_sdk.keyrings.schemes.pace import paced_client
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials, Keyring
 
-__all__ = ["LocalKmsDiscoveryKeyring", "arn_of", "discovery_keyring", "keyring", "store_of"]
+__all__ = ["LocalKmsDiscoveryKeyring", "arn_of", "client_of", "discovery_keyring", "keyring", "store_of"]
 
 
 def keyring(uri: KeyringUri, door: LocalKmsDoor) -> Keyring:
@@ -24,15 +25,25 @@ def keyring(uri: KeyringUri, door: LocalKmsDoor) -> Keyring:
         KeyStoreError: there is no such store, or it cannot be used.
         KmsServiceError: there is no such key.
     """
-    kms = door.kms(store_of(uri))
+    kms = client_of(uri, door)
     return KmsKeyring(kms, arn_of(kms, uri.rest))
 
 
 def discovery_keyring(uri: KeyringUri, door: LocalKmsDoor) -> Keyring:
     """Return a keyring that opens what any key of the store wrapped."""
+    kms = client_of(uri, door)
+    return LocalKmsDiscoveryKeyring(lambda: kms, door.path(store_of(uri)))
+
+
+def client_of(uri: KeyringUri, door: LocalKmsDoor) -> LocalKmsApi:
+    """Return the KMS in the store that ``uri`` names, at the pace that it says.
+
+    Raises:
+        UsageError: the pace can be none.
+        KeyStoreError: there is no such store, or it cannot be used.
+    """
     store = store_of(uri)
-    kms = door.kms(store)
-    return LocalKmsDiscoveryKeyring(lambda: kms, door.path(store))
+    return paced_client(uri, door.kms(store), door.path(store))
 
 
 def store_of(uri: KeyringUri) -> str | None:

@@ -136,7 +136,7 @@ def test_encrypting_says_where_trying_again_may_help(code, status):
     assert type(error) is KmsUnavailableError
     assert error.retryable
     assert error.code == code
-    assert str(error) == f"KMS GenerateDataKey answered {code}: because"
+    assert str(error) == f"KMS GenerateDataKey answered {code}: because (asked for {KEY})"
 
 
 @pytest.mark.parametrize(("code", "status"), REFUSED)
@@ -396,5 +396,7 @@ def test_the_request_s_id_is_kept_and_told():
     error = encrypting_raises(botocore.exceptions.ClientError(response, "GenerateDataKey"))
 
     assert (error.code, error.request_id) == ("AccessDeniedException", "9f2c")
-    assert str(error).endswith("(request 9f2c)")
+    assert str(error) == (
+        f"KMS GenerateDataKey answered AccessDeniedException: because (request 9f2c) (asked for {KEY})"
+    )
     assert pickle.loads(pickle.dumps(error)).request_id == "9f2c"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from envelope_sdk.local_kms.quotas.buckets import Buckets
 from envelope_sdk.local_kms.server.running import ServerProcess, listen, url_of
 from envelope_sdk.local_kms.server.settings import Settings
 from envelope_sdk.local_kms.service import Clock, system_clock
@@ -33,6 +34,7 @@ class BackgroundServer:
         settings: Settings | None = None,
         *,
         open_store: Callable[[], Store] | None = None,
+        buckets: Buckets | None = None,
         clock: Clock = system_clock,
     ) -> None:
         """Take how to run, with one worker; without settings, at any port that is free.
@@ -40,6 +42,7 @@ class BackgroundServer:
         Args:
             settings: how to run.
             open_store: returns the store, which is closed in the end; without it keys are in memory.
+            buckets: who counts requests, where ``settings`` have quotas.
             clock: returns the time, tz-aware.
 
         Raises:
@@ -51,7 +54,7 @@ class BackgroundServer:
         self.url = url_of(settings, self._socket)
         opener = open_store or (lambda: SqliteStore.in_memory(system_random))
         try:
-            self.process = ServerProcess(settings, opener, clock=clock, log=self.lines.append)
+            self.process = ServerProcess(settings, opener, buckets=buckets, clock=clock, log=self.lines.append)
         except BaseException:
             self._socket.close()
             raise
