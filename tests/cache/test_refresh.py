@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +19,12 @@ from testkit.processes import in_child
 from envelope_sdk.cache.local import LocalCache
 from envelope_sdk.cache.settings import InFlight, Refresh
 from envelope_sdk.errors import KmsUnavailableError, UsageError
+from envelope_sdk.formats.context import EncryptionContext
+from envelope_sdk.keyrings import KmsKeyring
+from envelope_sdk.local_kms import LocalKms
+from envelope_sdk.managers import CachingMaterialsManager
+from envelope_sdk.materials import EncryptionRequest
+from envelope_sdk.policy import CommitmentPolicy
 
 TTL = 60.0
 NEAR_THE_END = 55.0
@@ -275,10 +282,25 @@ def test_nothing_is_replaced_while_too_many_load(clock: Clock, load: Loader) -> 
     assert take(cache, load) == b"key 1"
 
 
+class StampingClock(Clock):
+    """Writes down when the value of a loader began to count: at the first look at the clock after it was loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded = threading.local()
+
+    def __call__(self) -> float:
+        now = self.now
+        value: list[float] | None = self.loaded.__dict__.pop("value", None)
+        if value is not None:
+            value.append(now)
+        return now
+
+
 @pytest.mark.parametrize("with_executor", [False, True], ids=["borrowers load", "an executor loads"])
 def test_nobody_is_ever_lent_a_value_past_its_time_or_a_wiped_one(with_executor: bool) -> None:
     """Threads that make time pass themselves, and loads that fail at random."""
-    clock, dice = Clock(), random.Random(20)
+    clock, dice = StampingClock(), random.Random(20)
     lock = threading.Lock()
     every: list[list[float]] = []
     failures = 0
@@ -289,7 +311,8 @@ def test_nobody_is_ever_lent_a_value_past_its_time_or_a_wiped_one(with_executor:
             if dice.random() < 0.3:
                 failures += 1
                 raise KmsUnavailableError("no", operation="Decrypt", code="ThrottlingException")
-            every.append([clock.now])
+            every.append([])
+            clock.loaded.value = every[-1]
             return every[-1]
 
     def ask(cache: LocalCache, ttl: float) -> int:
@@ -438,6 +461,36 @@ def test_a_forked_child_has_no_threads_of_an_executor(clock: Clock, load: Loader
             return take(cache, load) == b"key 1"
 
         assert in_child(replaced) == 0
+
+
+# --- beneath a caching manager ----------------------------------------------------------------------------------------
+
+
+def test_limits_of_use_hold_while_materials_are_replaced() -> None:
+    clock = Clock()
+    with LocalKms.in_memory() as kms, ThreadPoolExecutor(8) as pool:
+        keyring = KmsKeyring(kms, kms.create_key()["KeyMetadata"]["Arn"])
+        # Time leaps here while others wait.
+        cache = LocalCache(in_flight=InFlight(wait_seconds=1e6), clock=clock)
+        manager = CachingMaterialsManager(keyring, max_age_seconds=TTL, max_messages=12, cache=cache)
+        policy = CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
+        request = EncryptionRequest(EncryptionContext({}), policy, policy.default_suite(signed=False), 1)
+
+        def ask(_: int) -> list[bytes]:
+            keys: list[bytes] = []
+            for _ in range(50):
+                clock.now += 4.9
+                keys.append(manager.get_encryption_materials(request).encrypted_data_keys[0].ciphertext)
+            return keys
+
+        uses = Counter(key for keys in pool.map(ask, range(8)) for key in keys)
+        usage = cache.usage()
+        cache.close()
+
+    assert max(uses.values()) <= 12
+    assert sum(uses.values()) == 400
+    assert usage.refreshes > 0
+    assert usage.loads + usage.refreshes >= len(uses) >= 400 / 12
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
