@@ -42,7 +42,6 @@ MAX_MESSAGES: Final = 2**32
 MAX_BYTES: Final = 2**63 - 1
 """Bytes that one data key may encrypt: the specification's default and maximum."""
 
-# Naming the type of what is wiped would cost more than all else at each message.
 # Found once: naming the type of what is wiped costs more than the rest of a message's way through here.
 _WIPE: Final[Callable[[Reusable[Any]], None]] = Reusable[Any].wipe
 
