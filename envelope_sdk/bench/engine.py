@@ -25,6 +25,7 @@ from envelope_sdk.errors import UsageError
 __all__ = ["Budget", "Outcome", "in_words", "measure"]
 
 _WORKER: Final = "envelope_sdk.bench.worker"
+_QUOTA_TIMES: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class Budget:
     Attributes:
         seconds: for all rounds of a scenario together; ``None`` for no such limit.
         messages: of all rounds of a scenario together; ``None`` for no such limit.
-        rounds: 1 or more, in which the scenarios of a group take turns; with a quota there is always one.
+        rounds: 1 or more, in which the scenarios of a group take turns.
     """
 
     seconds: float | None = 1.0
@@ -49,6 +50,13 @@ class Budget:
             raise UsageError("there are 1 round or more, in more than 0 seconds")
         if self.messages is not None and self.messages < self.rounds:
             raise UsageError(f"{self.rounds} rounds take at least as many messages, not {self.messages}")
+
+    def with_quota(self) -> Budget:
+        """Return what is measured where there is a quota: one round, of three times the time.
+
+        botocore waits about a second before it repeats a request: most of short rounds would be waiting for the last.
+        """
+        return replace(self, rounds=1, seconds=None if self.seconds is None else self.seconds * _QUOTA_TIMES)
 
     def of_round(self, number: int) -> dict[str, Any]:
         """Return the part that a round has, the first being 0."""
@@ -167,8 +175,7 @@ class _Group:
             measured = [_Measured(scenario, self._services, self._folder, stack) for scenario in self._group]
             measured = [each for each in measured if self._tried(each, _Measured.ready)]
             if any(scenario.quota is not None for scenario in self._group):
-                # In short rounds most of the time would go into waiting for the last repetitions.
-                budget = replace(budget, rounds=1)
+                budget = budget.with_quota()
             order = list(measured)
             shuffle = Random(0).shuffle  # noqa: S311 - an order, the same in every run
             for number in range(budget.rounds):

@@ -56,9 +56,9 @@ class Choice:
         max_attempts: requests that botocore sends for one call at most.
         timeout_seconds: how long botocore waits for a connection, and for an answer.
         peers: whether other libraries are measured too.
-        thorough: whether the whole product is. Otherwise decryption, moto's server, peers and the hierarchical keyring
-            are measured with the first size and the last number of threads alone, quotas with the first size alone, and
-            the last three over a served KMS, encrypting.
+        thorough: whether the whole product is. Otherwise decryption, quotas, moto's server, peers and the hierarchical
+            keyring are measured with the first size and the last number of threads alone; moto's server encrypting, and
+            the last two encrypting over a served KMS.
     """
 
     sizes: tuple[int, ...] = (1024, 65_536)
@@ -168,9 +168,7 @@ def _wanted(choice: Choice, place: _Place, operation: str, size: int, threads: i
     first, last = size == choice.sizes[0], threads == choice.threads[-1]
     if kms == MOTO:
         return first and last and operation == ENCRYPT
-    if operation == DECRYPT:
-        return first and last
-    return first or quota is None
+    return (first and last) or (operation == ENCRYPT and quota is None)
 
 
 def _group(

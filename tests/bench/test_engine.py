@@ -132,6 +132,11 @@ def test_rounds_share_messages_and_time() -> None:
     assert [part["messages"] for part in parts] == [2, 3, 2, 3]
 
 
+def test_a_quota_is_measured_in_one_long_round() -> None:
+    assert Budget(seconds=1.0, messages=9, rounds=3).with_quota() == Budget(seconds=3.0, messages=9, rounds=1)
+    assert Budget(seconds=None, messages=9, rounds=3).with_quota() == Budget(seconds=None, messages=9, rounds=1)
+
+
 @pytest.mark.parametrize(
     "given",
     [

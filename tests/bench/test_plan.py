@@ -72,6 +72,12 @@ def test_the_story_has_every_kind_of_kms_both_operations_and_all_subjects() -> N
     }
 
 
+def test_the_story_has_a_quota_where_many_threads_send_short_messages() -> None:
+    story = scenarios(plan(Choice(), {}))
+
+    assert {(s.message_bytes, s.threads) for s in story if s.quota is not None} == {(1024, 8)}
+
+
 def test_only_a_served_kms_is_far_away_or_has_a_quota_unless_it_is_said() -> None:
     places = {(s.kms, s.latency_seconds, s.quota) for s in scenarios(plan(Choice(), {}))}
 

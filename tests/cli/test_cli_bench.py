@@ -26,7 +26,7 @@ Usage: envelope bench [OPTIONS]
   local KMS in this process, by one that is served with a latency and a quota,
   and by moto's server, side by side with other libraries where they are
   installed: messages a second, how long they take, calls of KMS, throttles,
-  cost, processor and memory. It takes about a minute.
+  cost, processor and memory. It takes a minute or two.
 
   The exit code is 1 where something could not be measured, or figures
   contradict each other.

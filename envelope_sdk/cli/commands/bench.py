@@ -67,7 +67,7 @@ _SMALL: Final[Mapping[str, Any]] = {"size": (256,), "threads": (2,), "seconds": 
     "--seconds",
     metavar="SECONDS",
     type=click.FloatRange(0, min_open=True),
-    help=f"For each scenario [default: {_SECONDS:g}, none with --messages].",
+    help=f"For each scenario, three times that with a quota [default: {_SECONDS:g}; none with --messages].",
 )
 @click.option("--messages", metavar="N", type=click.IntRange(1), help="In each scenario, at most.")
 @click.option(
@@ -137,8 +137,8 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
     Messages are encrypted and decrypted with data keys cached and not, by a local KMS in this process, by one that is
     served with a latency and a quota, and by moto's server, side by side with other libraries where they are installed:
-    messages a second, how long they take, calls of KMS, throttles, cost, processor and memory. It takes about a
-    minute.
+    messages a second, how long they take, calls of KMS, throttles, cost, processor and memory. It takes a minute or
+    two.
 
     The exit code is 1 where something could not be measured, or figures contradict each other.
     """
