@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
@@ -29,10 +29,13 @@ class Subject:
     Attributes:
         encrypt: returns the message of a plaintext.
         decrypt: returns the plaintext of a message.
+        reported: returns the calls that its materials manager says it made so far, by operation; ``None`` where it has
+            none that says so.
     """
 
     encrypt: Callable[[bytes], bytes]
     decrypt: Callable[[bytes], bytes]
+    reported: Callable[[], Mapping[str, int]] | None = None
 
 
 class Subjects:
@@ -57,34 +60,31 @@ class Subjects:
             return self._legacy()
         if self._scenario.subject == MPL:
             return self._mpl()
-        client = self._own() if self._scenario.subject == OWN else self._hierarchical()
-        return Subject(
-            lambda plaintext: client.encrypt(plaintext, encryption_context=CONTEXT).ciphertext,
-            lambda ciphertext: client.decrypt(ciphertext, encryption_context=CONTEXT).plaintext,
-        )
+        return self._own() if self._scenario.subject == OWN else self._hierarchical()
 
-    def _own(self) -> Client:
+    def _own(self) -> Subject:
         keyring, scenario = KmsKeyring(self._kms, self._key_arn), self._scenario
         if not scenario.cached:
-            return Client(keyring)
+            return _of_client(Client(keyring))
         assert scenario.max_age_seconds is not None
         assert scenario.max_messages is not None
         manager = CachingMaterialsManager(
             keyring, max_age_seconds=scenario.max_age_seconds, max_messages=scenario.max_messages
         )
-        return Client(materials_manager=self._owned.enter_context(manager))
+        client = Client(materials_manager=self._owned.enter_context(manager))
+        return _of_client(client, lambda: manager.usage().kms_calls)
 
     def _branch_key(self) -> tuple[BranchKeyStore, str]:
         storage = SqliteStorage(self._folder / f"{uuid.uuid4()}.db")
         store = BranchKeyStore(storage, self._kms, logical_name="benchmark", kms_key=KmsKeyArn(self._key_arn))
         return store, store.create_key()
 
-    def _hierarchical(self) -> Client:
+    def _hierarchical(self) -> Subject:
         assert self._branch_keys is not None
         assert self._scenario.max_age_seconds is not None
         store, branch_key_id = self._branch_keys
         keyring = HierarchicalKeyring(store, branch_key_id, ttl_seconds=self._scenario.max_age_seconds)
-        return Client(self._owned.enter_context(keyring))
+        return _of_client(Client(self._owned.enter_context(keyring)))
 
     def _legacy(self) -> Subject:
         sdk: Any = import_module("aws_encryption_sdk")
@@ -111,6 +111,14 @@ class Subjects:
         library = mpl.AwsCryptographicMaterialProviders(config=configuration.MaterialProvidersConfig())
         given = mpl.models.CreateAwsKmsKeyringInput(kms_key_id=self._key_arn, kms_client=self._kms)
         return _peer(sdk, keyring=library.create_aws_kms_keyring(given))
+
+
+def _of_client(client: Client, reported: Callable[[], Mapping[str, int]] | None = None) -> Subject:
+    return Subject(
+        lambda plaintext: client.encrypt(plaintext, encryption_context=CONTEXT).ciphertext,
+        lambda ciphertext: client.decrypt(ciphertext, encryption_context=CONTEXT).plaintext,
+        reported,
+    )
 
 
 def _peer(sdk: Any, **materials: Any) -> Subject:

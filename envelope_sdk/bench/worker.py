@@ -125,12 +125,16 @@ class _Measured:
         """Play a round; return what came of it, and what a KMS in process counted."""
         sent, retries = self._sent_so_far()
         calls = None if self._local is None else self._local.calls()
+        says = self._work.subject.reported
+        said = Counter[str]() if says is None else Counter(says())
         done, samples = play_round(self._work, threads=self._scenario.threads, seconds=seconds, messages=messages)
         self._samples += samples
         self._most = max(self._most, done.attempts)
         if self._sent is not None:
             sent_now, retries_now = self._sent_so_far()
             done.sent, done.retries = sent_now - sent, retries_now - retries
+        if says is not None:
+            done.reported = Counter(says()) - said
         if self._scenario.subject not in (OWN, HIERARCHICAL):
             done.reported = None
         if self._local is None or calls is None:

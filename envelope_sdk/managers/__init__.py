@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from envelope_sdk.managers.caching import CachingMaterialsManager
+    from envelope_sdk.managers.counting import CountingMaterialsManager
     from envelope_sdk.managers.default import DefaultMaterialsManager
     from envelope_sdk.managers.required_context import RequiredContextMaterialsManager
 
-__all__ = ["CachingMaterialsManager", "DefaultMaterialsManager", "RequiredContextMaterialsManager"]
+__all__ = [
+    "CachingMaterialsManager",
+    "CountingMaterialsManager",
+    "DefaultMaterialsManager",
+    "RequiredContextMaterialsManager",
+]
 
 _HOMES: Final = {
     "CachingMaterialsManager": "envelope_sdk.managers.caching",
+    "CountingMaterialsManager": "envelope_sdk.managers.counting",
     "DefaultMaterialsManager": "envelope_sdk.managers.default",
     "RequiredContextMaterialsManager": "envelope_sdk.managers.required_context",
 }

@@ -57,7 +57,12 @@ SURFACE = {
         "kms_multi_keyring",
         "known_schemes",
     ],
-    "envelope_sdk.managers": ["CachingMaterialsManager", "DefaultMaterialsManager", "RequiredContextMaterialsManager"],
+    "envelope_sdk.managers": [
+        "CachingMaterialsManager",
+        "CountingMaterialsManager",
+        "DefaultMaterialsManager",
+        "RequiredContextMaterialsManager",
+    ],
     "envelope_sdk.materials": [
         "DecryptionMaterials",
         "DecryptionRequest",
