@@ -41,7 +41,8 @@ from envelope_sdk.policy import CommitmentPolicy, Limits
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 
 if TYPE_CHECKING:
-    from envelope_sdk.streams import EncryptedFile
+    from envelope_sdk.streams import EncryptedFile, RandomAccessReader
+    from envelope_sdk.streams.positional import Readable
 
 __all__ = ["DEFAULT_FRAME_LENGTH", "Client", "DecryptResult", "EncryptResult"]
 
@@ -239,6 +240,20 @@ class Client:
         from envelope_sdk import streams
 
         return streams.open(file, mode, client=self, **options)
+
+    def random_access(self, source: Readable, **options: Any) -> RandomAccessReader:
+        """Open a message to be read at any position: :func:`envelope_sdk.streams.open_random_access` with this client.
+
+        >>> import os
+        >>> from envelope_sdk.keyrings import RawAesKeyring
+        >>> client = Client(RawAesKeyring("example", "key-1", os.urandom(32)))
+        >>> with client.random_access(client.encrypt(b"attack at dawn").ciphertext) as reader:
+        ...     reader.size, reader.read_at(10, 4)
+        (14, b'dawn')
+        """
+        from envelope_sdk import streams
+
+        return streams.open_random_access(source, client=self, **options)
 
     def encrypt_file(
         self,

@@ -2,7 +2,18 @@
 
 from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.opening import EncryptedFile, open  # noqa: A004 - the name that gzip and its like use
+from envelope_sdk.streams.positional import PositionalSource
+from envelope_sdk.streams.ranges import RandomAccessReader, open_random_access
 from envelope_sdk.streams.reader import DecryptingReader
 from envelope_sdk.streams.writer import EncryptingWriter
 
-__all__ = ["AtomicFile", "DecryptingReader", "EncryptedFile", "EncryptingWriter", "open"]
+__all__ = [
+    "AtomicFile",
+    "DecryptingReader",
+    "EncryptedFile",
+    "EncryptingWriter",
+    "PositionalSource",
+    "RandomAccessReader",
+    "open",
+    "open_random_access",
+]

@@ -65,7 +65,16 @@ SURFACE = {
         "MaterialsManager",
     ],
     "envelope_sdk.policy": ["CommitmentPolicy", "Limits"],
-    "envelope_sdk.streams": ["AtomicFile", "DecryptingReader", "EncryptedFile", "EncryptingWriter", "open"],
+    "envelope_sdk.streams": [
+        "AtomicFile",
+        "DecryptingReader",
+        "EncryptedFile",
+        "EncryptingWriter",
+        "PositionalSource",
+        "RandomAccessReader",
+        "open",
+        "open_random_access",
+    ],
     "envelope_sdk.testing": [
         "KEYRING_RULES",
         "MANAGER_RULES",
