@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NoReturn
 
-from envelope_sdk.errors import EnvelopeError, MessageError
+from envelope_sdk.errors import EnvelopeError, MessageError, TrailingDataError
 from envelope_sdk.formats.body import (
     BLOCK_HEAD_LENGTH,
     BLOCK_OVERHEAD,
@@ -127,7 +127,7 @@ class FrameReader:
             count: frames.
 
         Raises:
-            MessageError: another frame stands there.
+            MessageError: another frame stands there; :class:`TrailingDataError` where it is a final one.
             AuthenticationError: a tag does not fit. Nothing of that frame is left in ``out``.
         """
         try:
@@ -178,6 +178,8 @@ class FrameReader:
         if found == number:
             return not_authentic(section)
         offset = self.header.length + (number - 1) * self._frames.stride
+        if bytes(start) == FINAL_FRAME_MARKER:
+            return TrailingDataError(f"a final frame stands where {section} is due", section="end", offset=offset)
         return MessageError(
             f"frame {found} stands where frame {number} is due: frames are missing, repeated or out of order",
             section=section,

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import envelope_sdk
 from envelope_sdk import Client, CommitmentPolicy, EnvelopeError, Limits
+from envelope_sdk.errors import SignedStreamError
 from envelope_sdk.materials import Keyring
+from envelope_sdk.streams import RandomAccessReader
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,25 @@ def reader(client: Client, message: bytes, context: Mapping[str, str] | None = N
     return Outcome(bytes(released), None)
 
 
+def random_access(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    """Read pieces at their positions, those of a signed message once its signature has been checked."""
+    released = bytearray()
+    try:
+        with _opened_at_random(client, message, context) as at_random:
+            while piece := at_random.read_at(len(released), 7):
+                released += piece
+    except EnvelopeError as error:
+        return Outcome(bytes(released), error)
+    return Outcome(bytes(released), None)
+
+
+def _opened_at_random(client: Client, message: bytes, context: Mapping[str, str] | None) -> RandomAccessReader:
+    try:
+        return client.random_access(message, encryption_context=context)
+    except SignedStreamError:
+        return client.random_access(message, encryption_context=context, verify_first=True)
+
+
 EntryPoint = Callable[..., Outcome]
 
 ENTRY_POINTS: dict[str, EntryPoint] = {
@@ -88,4 +109,5 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     "byte by byte": byte_by_byte,
     "random chunks": in_random_chunks,
     "reader": reader,
+    "random access": random_access,
 }
