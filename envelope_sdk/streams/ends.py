@@ -108,5 +108,6 @@ def _explain(source: PositionalSource, frames: FrameReader) -> None:
 
 def _bytes_at(source: PositionalSource, offset: int, length: int) -> memoryview:
     buffer = memoryview(bytearray(length))
-    fetch(source, offset, buffer)
+    if length:
+        fetch(source, offset, buffer)
     return buffer

@@ -5,6 +5,7 @@ Whatever else can be read by ranges, an object in a store or behind HTTP, is one
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -171,8 +172,8 @@ def positional(source: Readable) -> PositionalSource:
         return FileSource(source)
     if isinstance(source, PositionalSource):
         return source
-    if isinstance(source, bytes | bytearray | memoryview):
-        return BytesSource(source)
+    with contextlib.suppress(TypeError):
+        return BytesSource(cast("Buffer", source))
     if not hasattr(source, "read"):
         raise TypeError(
             "a message to read at any position is a path, a binary file object, bytes or a PositionalSource, not "

@@ -9,9 +9,10 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from envelope_sdk.errors import EnvelopeError, UsageError
+from envelope_sdk.errors import UsageError
 from envelope_sdk.formats.geometry import FramedLayout
 from envelope_sdk.message.authenticated import Header
 from envelope_sdk.message.frames import SHARED_FRAME_LENGTH
@@ -39,6 +40,21 @@ _SHARED_LENGTH: Final = 8 * 2**20
 """Bytes of one read from which on starting threads pays."""
 
 _MOST_BUFFERS: Final = 4
+
+
+class _Forgetting:
+    """Errors that leave the block hold no frames from within it."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None:
+            forget_frames(error)
+
+
+_FORGETTING: Final = _Forgetting()
 
 
 class RandomAccessReader(io.BufferedIOBase):
@@ -116,16 +132,17 @@ class RandomAccessReader(io.BufferedIOBase):
             ValueError: the reader is closed.
         """
         offset, length = self._within(offset, length)
-        return filled(length, lambda out: self._read_range(offset, out))
+        with _FORGETTING:
+            return filled(length, lambda out: self._read_range(offset, out))
 
     def readinto_at(self, offset: int, buffer: Buffer) -> int:
         """Fill ``buffer`` with plaintext from ``offset`` on and return how many bytes that took.
 
         Where it raises, what is in the buffer has no meaning. Raises as :meth:`read_at`.
         """
-        target = memoryview(buffer).cast("B")
-        offset, length = self._within(offset, len(target))
-        return self._read_range(offset, target[:length])
+        with memoryview(buffer).cast("B") as target, _FORGETTING:
+            offset, length = self._within(offset, len(target))
+            return self._read_range(offset, target[:length])
 
     # --- at this object's own position -------------------------------------------------------------------------------
 
@@ -162,14 +179,13 @@ class RandomAccessReader(io.BufferedIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return ``size`` bytes of plaintext, fewer only at the end of the message, or all that is left."""
-        with self._moving:
+        with self._moving, _FORGETTING:
             left = self._left()
             return filled(left if size is None or size < 0 else min(size, left), self._read_on)
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer`` and return how many bytes that took; fewer than it holds only at the end."""
-        target = memoryview(buffer).cast("B")
-        with self._moving:
+        with memoryview(buffer).cast("B") as target, self._moving, _FORGETTING:
             return self._read_on(target[: self._left()])
 
     def read1(self, size: int = -1, /) -> bytes:
@@ -178,14 +194,14 @@ class RandomAccessReader(io.BufferedIOBase):
 
     def readinto1(self, buffer: Buffer, /) -> int:
         """Write some plaintext to ``buffer`` and return how many bytes; 0 at the end of the message."""
-        target = memoryview(buffer).cast("B")
-        view = self.read_view(len(target))
-        target[: len(view)] = view
-        return len(view)
+        with memoryview(buffer).cast("B") as target:
+            view = self.read_view(len(target))
+            target[: len(view)] = view
+            return len(view)
 
     def read_view(self, size: int | None = None) -> memoryview:
         """Return some plaintext without a copy; empty at the end. Raises as :meth:`read_at`."""
-        with self._moving:
+        with self._moving, _FORGETTING:
             view = self._at_hand() if size != 0 else memoryview(b"")
             view = view if size is None or size < 0 else view[:size]
             self._position += len(view)
@@ -193,14 +209,14 @@ class RandomAccessReader(io.BufferedIOBase):
 
     def peek(self, size: int = 0, /) -> bytes:
         """Return some plaintext without moving on: at most ``size`` bytes, at least one unless at the end."""
-        with self._moving:
+        with self._moving, _FORGETTING:
             return bytes(self._at_hand()[: size if size > 0 else io.DEFAULT_BUFFER_SIZE])
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return plaintext to the end of the line, at most ``size`` bytes; empty at the end of the message."""
         left = sys.maxsize if size is None or size < 0 else size
         pieces: list[bytes] = []
-        with self._moving:
+        with self._moving, _FORGETTING:
             start = self._position
             try:
                 while left and len(self._at_hand()):
@@ -291,11 +307,7 @@ class RandomAccessReader(io.BufferedIOBase):
         """Fill ``target`` with the plaintext from ``offset`` on, which is within the message; return its length."""
         numbers = self._layout.frames_of(offset, len(target))
         if numbers:
-            try:
-                self._read_frames(numbers[0], numbers[-1], offset, target)
-            except EnvelopeError as error:
-                forget_frames(error)
-                raise
+            self._read_frames(numbers[0], numbers[-1], offset, target)
         return len(target)
 
     def _read_frames(self, first: int, last: int, offset: int, target: memoryview) -> None:
@@ -307,17 +319,18 @@ class RandomAccessReader(io.BufferedIOBase):
             self._copy(content, last, offset, target)
             last -= 1
 
-        def work(piece: int) -> None:
-            start = first + piece * self._run
-            self._open_piece(start, min(start + self._run - 1, last), offset, target)
-
+        # No closure: an error's frames would keep it, and with it the caller's buffer.
+        work = partial(self._open_nth, first, last, offset, target)
         pieces = -(-(last + 1 - first) // self._run)
-        shared = len(target) >= _SHARED_LENGTH and self._layout.frame_length >= SHARED_FRAME_LENGTH
-        if shared:
+        if len(target) >= _SHARED_LENGTH and self._layout.frame_length >= SHARED_FRAME_LENGTH:
             in_parallel(work, pieces, self._frames.threads)
             return
         for piece in range(pieces):
             work(piece)
+
+    def _open_nth(self, first: int, last: int, offset: int, target: memoryview, piece: int) -> None:
+        start = first + piece * self._run
+        self._open_piece(start, min(start + self._run - 1, last), offset, target)
 
     def _open_piece(self, first: int, last: int, offset: int, target: memoryview) -> None:
         """Read frames that stand one after the other in one go, and open them."""
