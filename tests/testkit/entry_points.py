@@ -87,7 +87,7 @@ def random_access(client: Client, message: bytes, context: Mapping[str, str] | N
     """Read pieces at their positions, those of a signed message once its signature has been checked."""
     released = bytearray()
     try:
-        with _opened_at_random(client, message, context) as at_random:
+        with opened_at_random(client, message, context) as at_random:
             while piece := at_random.read_at(len(released), 7):
                 released += piece
     except EnvelopeError as error:
@@ -95,7 +95,8 @@ def random_access(client: Client, message: bytes, context: Mapping[str, str] | N
     return Outcome(bytes(released), None)
 
 
-def _opened_at_random(client: Client, message: bytes, context: Mapping[str, str] | None) -> RandomAccessReader:
+def opened_at_random(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> RandomAccessReader:
+    """Open a message to be read at any position, a signed one once its signature has been checked."""
     try:
         return client.random_access(message, encryption_context=context)
     except SignedStreamError:
