@@ -99,7 +99,8 @@ class RandomAccessReader(io.BufferedIOBase):
         self._cache.put(self._layout.regular_frames + 1, final)
         self._size = self._layout.plaintext_length
         self._read_ahead = source.read_ahead if read_ahead is None else read_ahead
-        self._run = max(1, max(_PIECE, source.read_ahead) // self._layout.frame_length)
+        # One more than that much takes up, since a read rarely begins where a frame does.
+        self._run = max(_PIECE, source.read_ahead) // self._layout.frame_length + 1
         self._buffers: list[memoryview] = []
         self._moving = threading.RLock()
         self._position = 0

@@ -23,6 +23,7 @@ OWN_ROWS = {
         "boto3, served",
     },
     "frame_length.py": {"1,024", "4,194,304"},
+    "random_access.py": {"pread", "read_at(), 1 MiB from the middle", "65,536 B: to open"},
 }
 
 
