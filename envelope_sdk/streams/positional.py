@@ -123,7 +123,6 @@ class FileObjectSource:
         self._lock = threading.Lock()
         self._start = file.tell()
         self.size: Final = max(0, file.seek(0, os.SEEK_END) - self._start)
-        file.seek(self._start)
 
     def readinto_at(self, offset: int, buffer: memoryview, /) -> int:
         """Fill ``buffer`` from ``offset`` on; see :class:`PositionalSource`."""

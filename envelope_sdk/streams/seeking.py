@@ -154,20 +154,11 @@ class SeekableDecryptingReader(DecryptingReader):
         source = positional(self._below)
         try:
             ranges = RandomAccessReader(source, self._frames, close_source=True)
-        except (MessageError, AuthenticationError) as error:
+        except BaseException as error:
             source.close()
             self._below.seek(behind)
-            self._read_to_its_fault()
-            self._fail(error)
-            raise
-        except BaseException:
-            source.close()
-            self._below.seek(behind)
+            if isinstance(error, MessageError | AuthenticationError):
+                self._fail(error)
             raise
         ranges.seek(self._position)
         return ranges
-
-    def _read_to_its_fault(self) -> None:
-        """Raise what reading on would: it knows what is wrong with the message where its end alone does not show it."""
-        while len(super().read_view()):
-            pass

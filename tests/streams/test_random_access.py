@@ -9,6 +9,7 @@ import mmap
 import os
 import pickle
 import random
+import sys
 import tempfile
 import threading
 import tracemalloc
@@ -331,6 +332,42 @@ def test_a_negative_cache_or_read_ahead_is_a_mistake(client, message):
             client.random_access(message, **options)
 
 
+def test_an_edge_that_is_kept_is_not_asked_for_again(client, source, plaintext, header_length):
+    reader = client.random_access(source)
+    reader.read_at(300, 10)
+    source.requests.clear()
+    assert reader.read_at(150, 160) == plaintext[150:310]
+    assert reader.read_at(310, 100) == plaintext[310:410]
+    assert source.requests == [frames(header_length, 3, 2), frames(header_length, 6, 2)]
+
+
+def test_a_mib_from_between_two_frames_is_asked_for_once(keyring):
+    source = CountingSource(Client(keyring).encrypt(bytes(3 * MIB)).ciphertext)
+    reader = Client(keyring).random_access(source)
+    source.requests.clear()
+    reader.read_at(1000, MIB)
+    assert len(source.requests) == 1
+
+
+def test_closing_drops_the_plaintext_that_was_kept(client, message):
+    reader = client.random_access(message)
+    reader.read_at(10, 10)
+    assert reader._cache.size > 0
+    reader.close()
+    assert reader._cache.size == 0
+
+
+def test_two_threads_read_a_long_range_at_once(keyring):
+    client = Client(keyring, threads=2)
+    source = CountingSource(client.encrypt(bytes(10 * MIB)).ciphertext)
+    reader = client.random_access(source)
+    together = threading.Barrier(2, timeout=60)
+    first_two = threading.Semaphore(2)
+    source.before = lambda: together.wait() if first_two.acquire(blocking=False) else None
+
+    assert reader.read_at(0, 9 * MIB) == bytes(9 * MIB)
+
+
 def test_long_reads_are_shared_by_threads(keyring):
     client = Client(keyring, threads=2)
     plaintext = random.Random(1).randbytes(10 * MIB)
@@ -379,7 +416,7 @@ def test_reading_a_long_message_here_and_there_holds_little(frame_length, keyrin
 
 
 def test_wherever_a_byte_is_altered_no_other_byte_than_the_true_ones_comes_out(client, message, plaintext):
-    for position in range(0, len(message), 7):
+    for position in range(0, len(message), 5):
         altered = bytearray(message)
         altered[position] ^= 0x20
         refused = 0
@@ -393,6 +430,22 @@ def test_wherever_a_byte_is_altered_no_other_byte_than_the_true_ones_comes_out(c
             except EnvelopeError:
                 refused += 1
         assert 1 <= refused <= 3
+
+
+def test_every_byte_before_the_content_of_the_final_frame_counts(client, message):
+    start = len(message) - (1000 % FRAME) - 40
+    for position in range(start, start + 24):
+        altered = bytearray(message)
+        altered[position] ^= 1
+        with pytest.raises((MessageError, AuthenticationError)):
+            client.random_access(altered)
+
+
+def test_a_frame_s_number_counts_although_its_tag_would_fit(client, message, header_length):
+    altered = bytearray(message)
+    altered[header_length + 3] ^= 4
+    with pytest.raises(MessageError, match="frame 5 stands where frame 1 is due"):
+        client.random_access(altered).read_at(0, 1)
 
 
 def test_a_frame_altered_while_the_message_is_open_fails_the_reads_that_touch_it(
@@ -524,6 +577,15 @@ def test_a_file_cut_short_or_grown_meanwhile_is_refused(change, client, path):
             reader.read_at(0, 5)
 
 
+def test_a_file_grown_meanwhile_is_refused_even_if_its_time_of_change_is_put_back(client, path):
+    before = path.stat()
+    with client.random_access(path, cache_size=0) as reader:
+        os.truncate(path, before.st_size + 1)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        with pytest.raises(StreamError, match="changed"):
+            reader.read_at(0, 5)
+
+
 def test_a_file_replaced_meanwhile_is_read_as_it_was_opened(client, path, plaintext):
     with client.random_access(path, cache_size=0) as reader:
         other = path.with_name("other")
@@ -600,42 +662,56 @@ def test_a_file_object_that_adds_something_is_read_through(client, path, plainte
         assert reader.read_at(500, 100) == plaintext[500:600]
 
 
+class Exclusive(io.BytesIO):
+    """A file object that takes note where a second thread comes between a seek and the read that follows."""
+
+    def __init__(self, content):
+        super().__init__(content)
+        self.owner = 0
+        self.disturbed = False
+
+    def seek(self, *arguments):
+        self.owner = threading.get_ident()
+        return super().seek(*arguments)
+
+    def readinto(self, buffer):
+        count = super().readinto(buffer)
+        self.disturbed |= self.owner != threading.get_ident()
+        return count
+
+
 def test_file_objects_are_read_by_one_thread_at_a_time(client, message, plaintext):
-    inside = threading.Lock()
-
-    class Exclusive(io.BytesIO):
-        def seek(self, *arguments):
-            assert inside.acquire(blocking=False)
-            return super().seek(*arguments)
-
-        def readinto(self, buffer):
-            count = super().readinto(buffer)
-            inside.release()
-            return count
-
-        def tell(self):
-            return 0
-
     file = Exclusive(message)
-    inside = threading.Semaphore(10)
     reader = client.random_access(file, cache_size=0)
-    inside = threading.Lock()
     wrong = []
 
     def work():
-        for offset in range(0, 900, 10):
+        for offset in range(0, 900, 5):
             try:
                 if reader.read_at(offset, 5) != plaintext[offset : offset + 5]:
                     wrong.append(offset)
-            except AssertionError:
-                wrong.append(offset)
+            except EnvelopeError as error:
+                wrong.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(often)
+    assert (wrong, file.disturbed) == ([], False)
+
+
+def test_a_file_object_that_hands_over_little_at_a_time_is_read_on(client, message, plaintext):
+    class Little(io.BytesIO):
+        def readinto(self, buffer):
+            return super().readinto(memoryview(buffer)[:7])
+
+    assert client.random_access(Little(message)).read_at(100, 500) == plaintext[100:600]
 
 
 def test_a_path_is_closed_with_its_reader_and_where_opening_fails(client, path):
@@ -645,8 +721,10 @@ def test_a_path_is_closed_with_its_reader_and_where_opening_fails(client, path):
     other = Client(RawAesKeyring("test", "key-1", bytes(32)))
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
-        with contextlib.suppress(NoMatchingKeyError):
+        with pytest.raises(NoMatchingKeyError) as caught:
             other.random_access(path)
+    # The error keeps frames, and they keep what is in them, but the file is closed.
+    assert caught.value.__traceback__ is not None
     assert len(list(Path("/dev/fd").iterdir())) == before
 
 

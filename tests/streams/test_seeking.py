@@ -337,6 +337,27 @@ def test_a_file_cut_short_between_two_reads_is_refused(client, path):
             reader.read(300)
 
 
+def test_a_seek_that_fails_for_now_leaves_the_reader_as_it_was(client, message, plaintext):
+    class Failing(io.BytesIO):
+        fails = False
+
+        def readinto(self, buffer, /):
+            if self.fails:
+                raise ConnectionResetError("the line is dead")
+            return super().readinto(memoryview(buffer)[:400])
+
+    file = Failing(message)
+    with client.open(file) as reader:
+        assert reader.read(10) == plaintext[:10]
+        file.fails = True
+        with pytest.raises(ConnectionResetError):
+            reader.seek(500)
+        file.fails = False
+        assert reader.read() == plaintext[10:]
+        reader.seek(500)
+        assert reader.read(10) == plaintext[500:510]
+
+
 def test_frames_in_another_order_are_still_refused(client, message):
     header = client.decrypt(message).header.length
     first, second = (message[header + index * STRIDE : header + (index + 1) * STRIDE] for index in (0, 1))
