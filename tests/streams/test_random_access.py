@@ -9,7 +9,6 @@ import mmap
 import os
 import pickle
 import random
-import sys
 import tempfile
 import threading
 import tracemalloc
@@ -40,6 +39,7 @@ from envelope_sdk.errors import (
 )
 from envelope_sdk.keyrings import RawAesKeyring
 from envelope_sdk.streams import PositionalSource, RandomAccessReader, open_random_access
+from envelope_sdk.streams.positional import FileObjectSource
 
 MIB = 2**20
 FRAME = 64
@@ -662,48 +662,30 @@ def test_a_file_object_that_adds_something_is_read_through(client, path, plainte
         assert reader.read_at(500, 100) == plaintext[500:600]
 
 
-class Exclusive(io.BytesIO):
-    """A file object that takes note where a second thread comes between a seek and the read that follows."""
-
-    def __init__(self, content):
-        super().__init__(content)
-        self.owner = 0
-        self.disturbed = False
-
-    def seek(self, *arguments):
-        self.owner = threading.get_ident()
-        return super().seek(*arguments)
-
-    def readinto(self, buffer):
-        count = super().readinto(buffer)
-        self.disturbed |= self.owner != threading.get_ident()
-        return count
-
-
 def test_file_objects_are_read_by_one_thread_at_a_time(client, message, plaintext):
-    file = Exclusive(message)
-    reader = client.random_access(file, cache_size=0)
+    class Watched(io.BytesIO):
+        def readinto(self, buffer):
+            alone.append(source._lock.locked())
+            return super().readinto(buffer)
+
+    alone = []
+    source = FileObjectSource(Watched(message))
+    reader = client.random_access(source, cache_size=0)
     wrong = []
 
     def work():
         for offset in range(0, 900, 5):
-            try:
-                if reader.read_at(offset, 5) != plaintext[offset : offset + 5]:
-                    wrong.append(offset)
-            except EnvelopeError as error:
-                wrong.append(error)
+            if reader.read_at(offset, 5) != plaintext[offset : offset + 5]:
+                wrong.append(offset)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
-    often = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(often)
-    assert (wrong, file.disturbed) == ([], False)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert all(alone)
+    assert len(alone) > 4 * 180
 
 
 def test_a_file_object_that_hands_over_little_at_a_time_is_read_on(client, message, plaintext):

@@ -102,6 +102,7 @@ def test_a_file_object_is_read_from_where_it_stood(client, message, plaintext):
     file = io.BytesIO(b"before" + message)
     file.seek(6)
     with client.open(file) as reader:
+        assert reader.read(10) == plaintext[:10]
         reader.seek(500)
         assert reader.read(10) == plaintext[500:510]
     assert not file.closed
