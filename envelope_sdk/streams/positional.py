@@ -72,7 +72,7 @@ Readable: TypeAlias = "str | os.PathLike[str] | IO[bytes] | Buffer | PositionalS
 class FileSource:
     """A regular file, pinned by its size and time of change. A file that replaces it is not looked at."""
 
-    read_ahead: Final = _READ_AHEAD
+    read_ahead = _READ_AHEAD
 
     def __init__(self, file: str | os.PathLike[str] | int, start: int = 0) -> None:
         """Open the file; a descriptor is duplicated.
@@ -110,7 +110,7 @@ class FileSource:
 class FileObjectSource:
     """A binary file object that can seek: one thread reads at a time. Its position is nobody else's meanwhile."""
 
-    read_ahead: Final = _READ_AHEAD
+    read_ahead = _READ_AHEAD
 
     def __init__(self, file: IO[bytes], *, close_file: bool = False) -> None:
         """Take the file object; the bytes begin where it stands.
@@ -142,7 +142,7 @@ class FileObjectSource:
 class BytesSource:
     """Bytes in memory, which nobody can resize while they are read."""
 
-    read_ahead: Final = _READ_AHEAD
+    read_ahead = _READ_AHEAD
 
     def __init__(self, data: Buffer) -> None:
         """Take any bytes-like object; it is not copied."""
