@@ -65,7 +65,15 @@ SURFACE = {
         "MaterialsManager",
     ],
     "envelope_sdk.policy": ["CommitmentPolicy", "Limits"],
-    "envelope_sdk.streams": ["AtomicFile", "DecryptingReader", "EncryptedFile", "EncryptingWriter", "open"],
+    "envelope_sdk.streams": [
+        "AtomicFile",
+        "DecryptingReader",
+        "DecryptingWriter",
+        "EncryptedFile",
+        "EncryptingReader",
+        "EncryptingWriter",
+        "open",
+    ],
     "envelope_sdk.testing": [
         "KEYRING_RULES",
         "MANAGER_RULES",

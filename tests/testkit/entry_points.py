@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import random
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import envelope_sdk
 from envelope_sdk import Client, CommitmentPolicy, EnvelopeError, Limits
@@ -81,6 +83,39 @@ def reader(client: Client, message: bytes, context: Mapping[str, str] | None = N
     return Outcome(bytes(released), None)
 
 
+def writer(client: Client, chunks: Iterable[bytes], context: Mapping[str, str] | None = None) -> Outcome:
+    target = io.BytesIO()
+    try:
+        with client.decrypting_writer(target, encryption_context=context, release_unverified_plaintext=True) as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+    except EnvelopeError as error:
+        return Outcome(target.getvalue(), error)
+    return Outcome(target.getvalue(), None)
+
+
+def writer_whole(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    return writer(client, [message], context)
+
+
+def writer_byte_by_byte(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    return writer(client, chunks_of(message, 1), context)
+
+
+def file_writer(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    """A file appears with all of it, or not at all."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "file")
+        try:
+            with client.decrypting_writer(path, encryption_context=context) as stream:
+                for chunk in random_chunks(message):
+                    stream.write(chunk)
+        except EnvelopeError as error:
+            left = [entry.read_bytes() for entry in path.parent.iterdir()]
+            return Outcome(b"".join(left), error)
+        return Outcome(path.read_bytes(), None)
+
+
 EntryPoint = Callable[..., Outcome]
 
 ENTRY_POINTS: dict[str, EntryPoint] = {
@@ -88,4 +123,7 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     "byte by byte": byte_by_byte,
     "random chunks": in_random_chunks,
     "reader": reader,
+    "writer": writer_whole,
+    "writer, byte by byte": writer_byte_by_byte,
+    "writer of a file": file_writer,
 }
