@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import random
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import anyio
 
 import envelope_sdk
 from envelope_sdk import Client, CommitmentPolicy, EnvelopeError, Limits
 from envelope_sdk.materials import Keyring
+from envelope_sdk.streams import aio
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,32 @@ def file_writer(client: Client, message: bytes, context: Mapping[str, str] | Non
         return Outcome(path.read_bytes(), None)
 
 
+def asynchronous(backend: str) -> EntryPoint:
+    """Return the way through asynchronous chunks under one event loop."""
+
+    def enter(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+        return anyio.run(decrypted_chunks, client, random_chunks(message), context, backend=backend)
+
+    return enter
+
+
+async def decrypted_chunks(client: Client, chunks: Iterable[bytes], context: Mapping[str, str] | None) -> Outcome:
+    async def source() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    released = bytearray()
+    try:
+        async with aio.decrypt_chunks(
+            source(), client=client, encryption_context=context, release_unverified_plaintext=True
+        ) as plain:
+            async for piece in plain:
+                released += piece
+    except EnvelopeError as error:
+        return Outcome(bytes(released), error)
+    return Outcome(bytes(released), None)
+
+
 EntryPoint = Callable[..., Outcome]
 
 ENTRY_POINTS: dict[str, EntryPoint] = {
@@ -126,4 +155,6 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     "writer": writer_whole,
     "writer, byte by byte": writer_byte_by_byte,
     "writer of a file": file_writer,
+    "chunks under asyncio": asynchronous("asyncio"),
+    "chunks under trio": asynchronous("trio"),
 }
