@@ -198,7 +198,7 @@ def test_a_task_of_asyncio_that_is_cancelled_leaves_no_thread_at_work(client):
     slow.go_on.set()
 
     async def main():
-        file = await aio.open(slow, "wb", client=client)
+        file = aio.AsyncEncryptedFile(EncryptingWriter(slow, client.encryptor(), close_raw=True))
         slow.begun.clear()
         slow.done.clear()
         slow.go_on.clear()
@@ -208,12 +208,12 @@ def test_a_task_of_asyncio_that_is_cancelled_leaves_no_thread_at_work(client):
         task.cancel()
         for _ in range(1000):
             await asyncio.sleep(0)
-        assert not file.closed  # what is at work is not closed under its hands
+        assert not slow.closed  # what is at work is not closed under its hands
         slow.go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert slow.done.is_set()
-        assert file.closed
+        assert slow.closed
 
     async def write_in_block(file):
         async with file:
