@@ -206,7 +206,7 @@ def test_a_task_of_asyncio_that_is_cancelled_leaves_no_thread_at_work(client):
         while not slow.begun.is_set():
             await asyncio.sleep(0)
         task.cancel()
-        for _ in range(1000):
+        for _ in range(20_000):
             await asyncio.sleep(0)
         assert not slow.closed  # what is at work is not closed under its hands
         slow.go_on.set()
