@@ -14,6 +14,7 @@ except ImportError as error:
     raise ImportError("asynchronous streams need anyio: pip install 'envelope-sdk[async]'") from error
 
 from envelope_sdk.errors import StreamError
+from envelope_sdk.message.authenticated import Header
 from envelope_sdk.message.machine import again
 from envelope_sdk.streams import opening
 from envelope_sdk.streams.contract import MachineSource
@@ -46,6 +47,12 @@ class AsyncEncryptedFile(Generic[AnyStr]):
         """The file below."""
         file: EncryptedFile = self._file
         return file
+
+    @property
+    def header(self) -> Header:
+        """The message's header; authenticated, where it is read."""
+        header: Header = getattr(self._file, "buffer", self._file).header
+        return header
 
     @property
     def closed(self) -> bool:

@@ -59,6 +59,7 @@ def test_text_is_written_and_read_line_by_line(run, client, path):
                 await file.write(line)
         async with await aio.open(path, "rt", client=client, encoding="utf-8") as file:
             first = await file.readline()
+            assert file.header == client.decrypt(path.read_bytes()).header
             return [first, *[line async for line in file]]
 
     assert run(main) == ["größe\n", "zwei\n", "ohne Ende"]
