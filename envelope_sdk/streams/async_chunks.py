@@ -24,8 +24,11 @@ __all__ = ["DecryptedChunks", "EncryptedChunks", "decrypt_chunks", "encrypt_chun
 
 T = TypeVar("T")
 
-_IN_LOOP: Final = 2**16
-"""Bytes that an unsigned message is made or read of in less time than handing them to a thread takes."""
+_IN_LOOP: Final = 2**17
+"""Bytes of an unsigned message, in or out, that are worked on in less time than handing them to a thread takes.
+
+Twice what servers hand over at a time, which with the rest of a frame makes as much.
+"""
 
 _NOTHING: Final = memoryview(b"")
 
