@@ -6,7 +6,6 @@ import fcntl
 import io
 import os
 import stat
-import tempfile
 from typing import Any
 
 from envelope_sdk.formats.cursor import BytesLike
@@ -74,23 +73,18 @@ def length_left(file: Any) -> int | None:
 
     Only for files on a disk, in memory and of :mod:`tempfile`: others may read all they have to find their end.
     """
-    below = file
-    if isinstance(below, tempfile.SpooledTemporaryFile) or _is_named_temporary(below):
-        below = getattr(below, "_file", None) or getattr(below, "file", None)
-    if isinstance(below, io.BufferedReader | io.BufferedRandom):
+    below: Any = file
+    if type(file).__module__ == "tempfile":
+        below = getattr(file, "_file", None) or getattr(file, "file", file)
+    if type(below) in (io.BufferedReader, io.BufferedRandom):
         below = below.raw
     if type(below) is io.FileIO:
         status = os.fstat(below.fileno())
         # Through the buffer: it reads ahead, and knows where its user is.
         return max(0, status.st_size - int(file.tell())) if stat.S_ISREG(status.st_mode) else None
-    if isinstance(below, io.BytesIO):
+    if type(below) is io.BytesIO:
         return max(0, below.getbuffer().nbytes - below.tell())
     return None
-
-
-def _is_named_temporary(file: object) -> bool:
-    # tempfile does not publish the class that NamedTemporaryFile returns.
-    return type(file).__module__ == "tempfile" and hasattr(file, "file")
 
 
 def read_at(descriptor: int, buffer: memoryview, offset: int) -> int:
