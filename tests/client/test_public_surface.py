@@ -68,7 +68,9 @@ SURFACE = {
     "envelope_sdk.streams": [
         "AtomicFile",
         "DecryptingReader",
+        "DecryptingWriter",
         "EncryptedFile",
+        "EncryptingReader",
         "EncryptingWriter",
         "PositionalSource",
         "RandomAccessReader",
