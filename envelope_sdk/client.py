@@ -41,7 +41,8 @@ from envelope_sdk.policy import CommitmentPolicy, Limits
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 
 if TYPE_CHECKING:
-    from envelope_sdk.streams import EncryptedFile
+    from envelope_sdk.streams import DecryptingWriter, EncryptedFile, EncryptingReader, RandomAccessReader
+    from envelope_sdk.streams.positional import Readable
 
 __all__ = ["DEFAULT_FRAME_LENGTH", "Client", "DecryptResult", "EncryptResult"]
 
@@ -239,6 +240,42 @@ class Client:
         from envelope_sdk import streams
 
         return streams.open(file, mode, client=self, **options)
+
+    def random_access(self, source: Readable, **options: Any) -> RandomAccessReader:
+        """Open a message to be read at any position: :func:`envelope_sdk.streams.open_random_access` with this client.
+
+        >>> import os
+        >>> from envelope_sdk.keyrings import RawAesKeyring
+        >>> client = Client(RawAesKeyring("example", "key-1", os.urandom(32)))
+        >>> with client.random_access(client.encrypt(b"attack at dawn").ciphertext) as reader:
+        ...     reader.size, reader.read_at(10, 4)
+        (14, b'dawn')
+        """
+        from envelope_sdk import streams
+
+        return streams.open_random_access(source, client=self, **options)
+
+    def encrypting_reader(self, file: IO[bytes], **options: Any) -> EncryptingReader:
+        """Return a file object that reads ``file`` and gives its encrypted message: the body of an upload.
+
+        Args:
+            file: a binary file object with plaintext. It stays open.
+            options: as for :func:`envelope_sdk.streams.encrypting_reader.encrypting_reader`.
+        """
+        from envelope_sdk.streams.encrypting_reader import encrypting_reader
+
+        return encrypting_reader(file, client=self, **options)
+
+    def decrypting_writer(self, file: str | os.PathLike[str] | IO[bytes], **options: Any) -> DecryptingWriter:
+        """Return a file object that takes a message and writes its plaintext to ``file``: the target of a download.
+
+        Args:
+            file: a path, whose file appears when the message is authentic to its end, or a binary file object.
+            options: as for :func:`envelope_sdk.streams.decrypting_writer.decrypting_writer`.
+        """
+        from envelope_sdk.streams.decrypting_writer import decrypting_writer
+
+        return decrypting_writer(file, client=self, **options)
 
     def encrypt_file(
         self,

@@ -34,6 +34,7 @@ __all__ = [
     "Opened",
     "begin_message",
     "check_body_length",
+    "not_authentic",
     "open_header",
 ]
 
@@ -160,6 +161,11 @@ def check_body_length(length: int, what: str, limits: Limits) -> None:
             f"the message's {what} is {length} bytes and {limit} are allowed; raise Limits.max_body_length to read it",
             limit="max_body_length",
         )
+
+
+def not_authentic(section: str) -> AuthenticationError:
+    """Return the error for a part of the body whose tag does not fit."""
+    return AuthenticationError(f"{section} does not authenticate: {ALTERED}", section=section)
 
 
 def _authenticate(unverified: UnverifiedHeader, materials: DecryptionMaterials) -> Opened:

@@ -17,12 +17,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from envelope_sdk.errors import (
-    AuthenticationError,
     MessageError,
     StreamError,
     TrailingDataError,
     TruncatedMessageError,
-    UsageError,
 )
 from envelope_sdk.formats.body import (
     BLOCK_HEAD_LENGTH,
@@ -38,10 +36,17 @@ from envelope_sdk.formats.cursor import BytesLike, Cursor, NeedMoreBytes, byte_v
 from envelope_sdk.formats.footer import parse_footer
 from envelope_sdk.formats.header import HEADER_CHUNK, ContentType, UnverifiedHeader
 from envelope_sdk.materials import DecryptionMaterials
-from envelope_sdk.message.authenticated import ALTERED, Header, MaterialsSource, Opened, check_body_length, open_header
+from envelope_sdk.message.authenticated import (
+    Header,
+    MaterialsSource,
+    Opened,
+    check_body_length,
+    not_authentic,
+    open_header,
+)
 from envelope_sdk.message.frames import FrameCipher, FrameNotAuthenticError, FrameSlot
 from envelope_sdk.message.machine import Machine
-from envelope_sdk.message.output import filled
+from envelope_sdk.message.output import check_room, filled
 from envelope_sdk.policy import CommitmentPolicy, Limits
 from envelope_sdk.primitives.aead import TAG_LENGTH, InvalidTag
 from envelope_sdk.primitives.digest import MessageDigest
@@ -63,12 +68,13 @@ class MessageDecryptor(Machine):
 
     Attributes:
         header: the message's header once it is authenticated, ``None`` before.
+        limits: the bounds it keeps to.
+        threads: the most threads that one call may use.
     """
 
     __slots__ = (
         "_commitment_policy",
         "_frames",
-        "_limits",
         "_materials_for",
         "_needed",
         "_next",
@@ -77,10 +83,11 @@ class MessageDecryptor(Machine):
         "_refuse_signed",
         "_section",
         "_step",
-        "_threads",
         "_verification_key",
         "_withheld",
         "header",
+        "limits",
+        "threads",
     )
 
     def __init__(
@@ -104,9 +111,9 @@ class MessageDecryptor(Machine):
         super().__init__()
         self._materials_for = materials_for
         self._commitment_policy = commitment_policy
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
         self._refuse_signed = refuse_signed
-        self._threads = threads
+        self.threads = threads
         self._step: Step | None = self._read_frames
         self._section = "header"
         self._offset = 0
@@ -153,6 +160,25 @@ class MessageDecryptor(Machine):
         if self.header is None:
             self.finish()
         return taken
+
+    def begin(self, data: BytesLike) -> int:
+        """Read just the header that ``data`` begins with, and return 0, or how many bytes its reading takes at least.
+
+        For readers that go on anywhere. The machine then stands behind the header, and has kept nothing of ``data``.
+
+        Raises:
+            As :meth:`read_header`.
+        """
+        if self.header is not None or self._pending:
+            raise StreamError("the header comes first")
+        return self._run(self._try_header, byte_view(data))
+
+    @property
+    def opened(self) -> Opened:
+        """What the header opened. It is at hand where nothing but the header has been read."""
+        if self.header is None or self._frames is None:
+            raise StreamError("the header has not been read, or more than the header")
+        return self.header, self._frames.cipher, self._verification_key
 
     def update(self, data: BytesLike) -> bytes:
         """Take more of the message and return the plaintext it releases, possibly none."""
@@ -250,6 +276,13 @@ class MessageDecryptor(Machine):
                 offset=self._offset + len(self._pending),
             )
 
+    def _try_header(self, view: memoryview) -> int:
+        try:
+            self._read_header(view)
+        except NeedMoreBytes as need:
+            return need.total
+        return 0
+
     def _take_header(self, view: memoryview) -> int:
         """Take bytes until the header is read, and return how many; what was taken beyond it is pending."""
         if not self._pending:
@@ -344,7 +377,7 @@ class MessageDecryptor(Machine):
             view,
             self._materials_for,
             commitment_policy=self._commitment_policy,
-            limits=self._limits,
+            limits=self.limits,
             refuse_signed=self._refuse_signed,
         )
         self._begin_body(opened, view)
@@ -357,7 +390,7 @@ class MessageDecryptor(Machine):
         if signature is not None:
             self._digest = MessageDigest(signature)
             self._digest.update(view[: header.length])
-        self._frames = FrameCipher(cipher, header.message_id, header.frame_length, self._threads)
+        self._frames = FrameCipher(cipher, header.message_id, header.frame_length, self.threads)
         self._step = self._read_frames if header.content_type is ContentType.FRAMED else self._read_block
         self._section = "body"
         self._offset = header.length
@@ -389,11 +422,11 @@ class MessageDecryptor(Machine):
         frames = self._frames
         assert frames is not None
         length = count * frames.frame_length
-        _check_room(out, length)
+        check_room(out, length)
         try:
             frames.open(view, out, self._next, count)
         except FrameNotAuthenticError as error:
-            raise _not_authentic(f"frame {error.sequence_number}") from None
+            raise not_authentic(f"frame {error.sequence_number}") from None
         self._next += count
         return count * frames.stride, length
 
@@ -408,7 +441,7 @@ class MessageDecryptor(Machine):
         try:
             frames.open_final(head, view[FINAL_FRAME_HEAD_LENGTH:end], target)
         except InvalidTag:
-            raise _not_authentic("final frame") from None
+            raise not_authentic("final frame") from None
         return end, self._end_body(target)
 
     def _read_block(self, view: memoryview, out: memoryview) -> tuple[int, int]:
@@ -416,7 +449,7 @@ class MessageDecryptor(Machine):
         assert self._frames is not None
         cursor = Cursor(view, "body")
         head = BlockHead.parse(cursor, offset=self._offset)
-        check_body_length(head.content_length, "content length", self._limits)
+        check_body_length(head.content_length, "content length", self.limits)
         end = BLOCK_HEAD_LENGTH + head.content_length + TAG_LENGTH
         cursor.require(head.content_length + TAG_LENGTH)
         aad = block_aad(self.header.message_id, head.content_length)
@@ -424,14 +457,14 @@ class MessageDecryptor(Machine):
         try:
             self._frames.cipher.open_into(head.iv, view[BLOCK_HEAD_LENGTH:end], aad, target)
         except InvalidTag:
-            raise _not_authentic("body") from None
+            raise not_authentic("body") from None
         return end, self._end_body(target)
 
     def _target(self, out: memoryview, length: int) -> memoryview:
         """Return where the last part of the body goes: ``out``, or what is withheld until the signature holds."""
         if self._digest is not None:
             return memoryview(bytearray(length))
-        _check_room(out, length)
+        check_room(out, length)
         return out[:length]
 
     def _end_body(self, target: memoryview) -> int:
@@ -452,7 +485,7 @@ class MessageDecryptor(Machine):
         assert self._verification_key is not None
         cursor = Cursor(view, "footer")
         signature = parse_footer(cursor)
-        _check_room(out, len(self._withheld))
+        check_room(out, len(self._withheld))
         self._verification_key.verify(signature, self._digest.finalize())
         out[: len(self._withheld)] = self._withheld
         released = len(self._withheld)
@@ -464,12 +497,3 @@ class MessageDecryptor(Machine):
 
 def _no_materials(_header: UnverifiedHeader) -> DecryptionMaterials:
     raise AssertionError("the header has been read")
-
-
-def _check_room(out: memoryview, length: int) -> None:
-    if len(out) < length:
-        raise UsageError(f"the output has room for {len(out)} bytes, {length} are needed")
-
-
-def _not_authentic(section: str) -> AuthenticationError:
-    return AuthenticationError(f"{section} does not authenticate: {ALTERED}", section=section)

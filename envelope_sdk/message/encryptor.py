@@ -17,7 +17,7 @@ from envelope_sdk.errors import StreamError, UsageError
 from envelope_sdk.formats.body import FINAL_FRAME_OVERHEAD, MAX_FRAMES
 from envelope_sdk.formats.cursor import BytesLike, byte_view
 from envelope_sdk.formats.footer import encode_footer
-from envelope_sdk.formats.geometry import footer_length
+from envelope_sdk.formats.geometry import footer_length, framed_body_length
 from envelope_sdk.formats.header import MAX_FRAME_LENGTH
 from envelope_sdk.materials import EncryptionMaterials
 from envelope_sdk.message.authenticated import begin_message
@@ -110,6 +110,25 @@ class MessageEncryptor(Machine):
     def room_left(self) -> int | None:
         """How many more bytes of plaintext may come; ``None`` where nothing was said of that."""
         return None if self._plaintext_bound is None else self._plaintext_bound - self._taken
+
+    @property
+    def plaintext_length(self) -> int | None:
+        """Bytes of plaintext that were announced; ``None`` where none were."""
+        return self._plaintext_length
+
+    @property
+    def message_length(self) -> int | None:
+        """Bytes of the whole message, its header included; ``None`` where no plaintext length was announced.
+
+        That is where every ``update*()`` leaves ``more`` to the announced length, and no frames are taken apart.
+
+        Raises:
+            UsageError: the message would have more frames than a message holds.
+        """
+        if self._plaintext_length is None:
+            return None
+        body = framed_body_length(self._plaintext_length, self._frame_length)
+        return self.header.length + body + footer_length(self.header.algorithm_suite)
 
     def start(self) -> bytes:
         """Return the header, the first bytes of the message."""

@@ -6,10 +6,18 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Final
 
-__all__ = ["filled"]
+from envelope_sdk.errors import UsageError
+
+__all__ = ["check_room", "filled"]
 
 _SMALL: Final = 4096
 """Bytes up to which copying costs less than setting up what saves the copy."""
+
+
+def check_room(out: memoryview, length: int) -> None:
+    """Raise :class:`UsageError` where ``out`` has no room for ``length`` bytes."""
+    if len(out) < length:
+        raise UsageError(f"the output has room for {len(out)} bytes, {length} are needed")
 
 
 def filled(size: int, fill: Callable[[memoryview], int]) -> bytes:

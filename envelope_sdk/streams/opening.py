@@ -12,7 +12,9 @@ from typing import IO, Any, Final, TypeAlias, cast
 from envelope_sdk.errors import UsageError
 from envelope_sdk.streams.contract import MachineSource
 from envelope_sdk.streams.files import AtomicFile
+from envelope_sdk.streams.positional import can_seek
 from envelope_sdk.streams.reader import DecryptingReader
+from envelope_sdk.streams.seeking import SeekableDecryptingReader
 from envelope_sdk.streams.writer import EncryptingWriter, encrypting_writer
 
 __all__ = ["EncryptedFile", "open"]
@@ -69,6 +71,9 @@ def open(  # noqa: A001 - the name that gzip and its like use
     newline: str | None = None,
 ) -> EncryptedFile:
     """Open an encrypted file for reading or writing plaintext.
+
+    What is read from a path, or from a file object that can seek, can seek too where the message is unsigned: see
+    :class:`~envelope_sdk.streams.seeking.SeekableDecryptingReader`.
 
     Args:
         file: a path, or a binary file object, which stays open when this one is closed. A path is written atomically:
@@ -137,7 +142,8 @@ def _reader(
     owned = isinstance(file, str | os.PathLike)
     raw = io.FileIO(file) if isinstance(file, str | os.PathLike) else file
     try:
-        return DecryptingReader(raw, client.decryptor(**options), close_raw=owned, partial_read=partial_read)
+        kind = SeekableDecryptingReader if can_seek(raw) else DecryptingReader
+        return kind(raw, client.decryptor(**options), close_raw=owned, partial_read=partial_read)
     except BaseException:
         if owned:
             raw.close()

@@ -11,7 +11,7 @@ from typing import Any
 from envelope_sdk.formats.cursor import BytesLike
 from envelope_sdk.streams.files import AtomicFile
 
-__all__ = ["read_at", "read_some", "regular_descriptor", "write_all", "write_at"]
+__all__ = ["length_left", "read_at", "read_some", "regular_descriptor", "write_all", "write_at"]
 
 
 def read_some(raw: Any, buffer: memoryview) -> int:
@@ -66,6 +66,25 @@ def regular_descriptor(file: Any) -> int | None:
     descriptor = file.fileno()
     appending = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND
     return descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) and not appending else None
+
+
+def length_left(file: Any) -> int | None:
+    """Return how many bytes a file object holds from where it stands to its end; ``None`` where it is not cheap to say.
+
+    Only for files on a disk, in memory and of :mod:`tempfile`: others may read all they have to find their end.
+    """
+    below: Any = file
+    if type(file).__module__ == "tempfile":
+        below = getattr(file, "_file", None) or getattr(file, "file", file)
+    if type(below) in (io.BufferedReader, io.BufferedRandom):
+        below = below.raw
+    if type(below) is io.FileIO:
+        status = os.fstat(below.fileno())
+        # Through the buffer: it reads ahead, and knows where its user is.
+        return max(0, status.st_size - int(file.tell())) if stat.S_ISREG(status.st_mode) else None
+    if type(below) is io.BytesIO:
+        return max(0, below.getbuffer().nbytes - below.tell())
+    return None
 
 
 def read_at(descriptor: int, buffer: memoryview, offset: int) -> int:

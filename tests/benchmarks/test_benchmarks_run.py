@@ -22,7 +22,9 @@ OWN_ROWS = {
         "served, raw HTTP, signed",
         "boto3, served",
     },
+    "streams.py": {"copyfileobj", "EncryptingReader", "DecryptingWriter", "chunks under asyncio", "chunks under trio"},
     "frame_length.py": {"1,024", "4,194,304"},
+    "random_access.py": {"pread", "read_at(), 1 MiB from the middle", "65,536 B: to open"},
 }
 
 

@@ -104,6 +104,20 @@ def test_the_peer_reads_frame_lengths_that_it_refuses_to_write(frame_length, pee
         peer.encrypt(b"data", suite, keyring=peer_keyring, frame_length=frame_length)
 
 
+@each_suite
+@pytest.mark.parametrize("frame_length", [128, FRAME, 4096])
+@each_length
+def test_we_read_what_the_peer_writes_at_any_position(suite, frame_length, length, peer, peer_keyring, client_for):
+    plaintext = plaintext_of(length)
+    message = peer.encrypt(plaintext, suite, keyring=peer_keyring, frame_length=frame_length)
+
+    for option in ("verify_first", "release_unverified_plaintext"):
+        with client_for(suite).random_access(message, **{option: True}) as reader:
+            assert reader.size == length
+            for offset in range(length, -1, -100):
+                assert plaintext[offset : offset + 150] == reader.read_at(offset, 150)
+
+
 # --- without frames --------------------------------------------------------------------------------------------------
 
 

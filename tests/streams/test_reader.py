@@ -139,13 +139,19 @@ def test_tell_counts_plaintext(reader):
     assert reader.tell() == 1000
 
 
-def test_a_reader_only_reads_and_only_forward(reader):
+def test_a_reader_only_reads(reader):
     assert reader.readable()
     assert not reader.writable()
-    assert not reader.seekable()
-    for action in (lambda: reader.seek(0), lambda: reader.write(b""), reader.fileno, reader.truncate, reader.detach):
+    for action in (lambda: reader.write(b""), reader.fileno, reader.truncate, reader.detach):
         with pytest.raises(io.UnsupportedOperation):
             action()
+
+
+def test_over_a_file_that_cannot_seek_a_reader_goes_only_forward(client, message):
+    with client.open(OneByte(message), partial_read=True) as reader:
+        assert not reader.seekable()
+        with pytest.raises(io.UnsupportedOperation):
+            reader.seek(0)
 
 
 def test_a_closed_reader_refuses_to_read(client, message):
@@ -219,8 +225,11 @@ def test_csv_over_text(client):
         assert list(csv.reader(text)) == rows
 
 
-def test_a_zip_archive_is_refused_as_it_has_to_be_read_from_its_end(reader):
-    with pytest.raises((io.UnsupportedOperation, zipfile.BadZipFile)):
+def test_a_zip_archive_is_refused_where_it_cannot_be_read_from_its_end(client, message):
+    with (
+        client.open(OneByte(message), partial_read=True) as reader,
+        pytest.raises((io.UnsupportedOperation, zipfile.BadZipFile)),
+    ):
         zipfile.ZipFile(reader)
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
 
 import envelope_sdk
 from envelope_sdk import Client, CommitmentPolicy, EnvelopeError, Limits
+from envelope_sdk.errors import SignedStreamError
 from envelope_sdk.materials import Keyring
+from envelope_sdk.streams import RandomAccessReader, aio
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,85 @@ def reader(client: Client, message: bytes, context: Mapping[str, str] | None = N
     return Outcome(bytes(released), None)
 
 
+def random_access(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    """Read pieces at their positions, those of a signed message once its signature has been checked."""
+    released = bytearray()
+    try:
+        with opened_at_random(client, message, context) as at_random:
+            while piece := at_random.read_at(len(released), 7):
+                released += piece
+    except EnvelopeError as error:
+        return Outcome(bytes(released), error)
+    return Outcome(bytes(released), None)
+
+
+def opened_at_random(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> RandomAccessReader:
+    """Open a message to be read at any position, a signed one once its signature has been checked."""
+    try:
+        return client.random_access(message, encryption_context=context)
+    except SignedStreamError:
+        return client.random_access(message, encryption_context=context, verify_first=True)
+
+
+def writer(client: Client, chunks: Iterable[bytes], context: Mapping[str, str] | None = None) -> Outcome:
+    target = io.BytesIO()
+    try:
+        with client.decrypting_writer(target, encryption_context=context, release_unverified_plaintext=True) as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+    except EnvelopeError as error:
+        return Outcome(target.getvalue(), error)
+    return Outcome(target.getvalue(), None)
+
+
+def writer_whole(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    return writer(client, [message], context)
+
+
+def writer_byte_by_byte(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    return writer(client, chunks_of(message, 1), context)
+
+
+def file_writer(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    """A file appears with all of it, or not at all."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "file")
+        try:
+            with client.decrypting_writer(path, encryption_context=context) as stream:
+                for chunk in random_chunks(message):
+                    stream.write(chunk)
+        except EnvelopeError as error:
+            left = [entry.read_bytes() for entry in path.parent.iterdir()]
+            return Outcome(b"".join(left), error)
+        return Outcome(path.read_bytes(), None)
+
+
+def asynchronous(backend: str) -> EntryPoint:
+    """Return the way through asynchronous chunks under one event loop."""
+
+    def enter(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+        return anyio.run(decrypted_chunks, client, random_chunks(message), context, backend=backend)
+
+    return enter
+
+
+async def decrypted_chunks(client: Client, chunks: Iterable[bytes], context: Mapping[str, str] | None) -> Outcome:
+    async def source() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    released = bytearray()
+    try:
+        async with aio.decrypt_chunks(
+            source(), client=client, encryption_context=context, release_unverified_plaintext=True
+        ) as plain:
+            async for piece in plain:
+                released += piece
+    except EnvelopeError as error:
+        return Outcome(bytes(released), error)
+    return Outcome(bytes(released), None)
+
+
 EntryPoint = Callable[..., Outcome]
 
 ENTRY_POINTS: dict[str, EntryPoint] = {
@@ -88,4 +173,10 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     "byte by byte": byte_by_byte,
     "random chunks": in_random_chunks,
     "reader": reader,
+    "random access": random_access,
+    "writer": writer_whole,
+    "writer, byte by byte": writer_byte_by_byte,
+    "writer of a file": file_writer,
+    "chunks under asyncio": asynchronous("asyncio"),
+    "chunks under trio": asynchronous("trio"),
 }

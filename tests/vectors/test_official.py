@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 
 import pytest
-from testkit.entry_points import chunks_of, feed, one_call, reader_of
+from testkit.entry_points import chunks_of, feed, one_call, opened_at_random, random_access, reader_of
 from testkit.official import FILES, Vector, load, vectors
 
 from envelope_sdk import Client, CommitmentPolicy
@@ -79,6 +79,15 @@ def test_decrypts_piece_by_piece(vector: Vector):
     assert (outcome.error, digest_and_length(outcome.released)) == (None, vector.digest_and_length)
 
 
+@pytest.mark.parametrize("vector", READABLE, ids=ids(READABLE))
+def test_decrypts_at_positions_in_any_order(vector: Vector):
+    with opened_at_random(reader_of(vector.keyring()), vector.message, vector.context) as reader:
+        size = max(1, reader.size // 5)
+        pieces = {offset: reader.read_at(offset, size) for offset in reversed(range(0, reader.size, size))}
+
+    assert digest_and_length(b"".join(pieces[offset] for offset in sorted(pieces))) == vector.digest_and_length
+
+
 @pytest.mark.parametrize("vector", EVERY, ids=ids(EVERY))
 def test_parsing_and_encoding_the_header_gives_its_bytes(vector: Vector):
     message = vector.message
@@ -127,6 +136,14 @@ def test_a_message_that_must_not_decrypt_is_refused_in_one_call(vector: Vector):
 @pytest.mark.parametrize("vector", REFUSED, ids=ids(REFUSED))
 def test_a_message_that_must_not_decrypt_is_refused_piece_by_piece_and_releases_nothing(vector: Vector):
     outcome = feed(reader_of(vector.keyring()), chunks_of(vector.message, 31), vector.context)
+
+    assert_refused_for_its_reason(vector, outcome.error)
+    assert outcome.released == b""
+
+
+@pytest.mark.parametrize("vector", REFUSED, ids=ids(REFUSED))
+def test_a_message_that_must_not_decrypt_is_refused_at_any_position(vector: Vector):
+    outcome = random_access(reader_of(vector.keyring()), vector.message, vector.context)
 
     assert_refused_for_its_reason(vector, outcome.error)
     assert outcome.released == b""

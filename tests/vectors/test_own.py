@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from testkit.entry_points import ENTRY_POINTS, EntryPoint, Outcome, reader_of
+from testkit.entry_points import ENTRY_POINTS, EntryPoint, Outcome, opened_at_random, reader_of
 from testkit.keyrings import StaticDataKeyring
 from testkit.own_vectors import DIRECTORY, Case, cases, read_all
 
-from envelope_sdk import Limits, errors
+from envelope_sdk import EnvelopeError, Limits, errors
 from envelope_sdk.errors import AuthenticationError, LimitExceededError, MessageError
 from envelope_sdk.formats import parse_header
 from envelope_sdk.formats.cursor import NeedMoreBytes
@@ -54,6 +54,26 @@ def test_a_fault_is_refused_with_the_error_it_deserves(case: Case, enter: EntryP
 @pytest.mark.parametrize("case", BAD, ids=lambda case: case.name)
 def test_what_a_failing_read_releases_is_a_prefix_of_the_truth(case: Case, enter: EntryPoint):
     assert case.plaintext.startswith(attempt(enter, case).released)
+
+
+@pytest.mark.parametrize("unverified", [False, True])
+@pytest.mark.parametrize("case", EVERY, ids=lambda case: case.name)
+def test_whatever_position_is_read_first_what_comes_out_is_the_truth_there(case: Case, unverified: bool):
+    client = reader_of(StaticDataKeyring(case.key), limits=Limits(**case.limits))
+    try:
+        reader = (
+            client.random_access(case.message, release_unverified_plaintext=True)
+            if unverified
+            else opened_at_random(client, case.message)
+        )
+    except EnvelopeError:
+        assert case.expect != "ok"
+        return
+    for offset in (39, 30, 16, 0, 15, 33, 8):
+        try:
+            assert case.plaintext[offset : offset + 9] == reader.read_at(offset, 9)
+        except EnvelopeError:
+            assert case.expect != "ok"
 
 
 @pytest.mark.parametrize("case", [case for case in BAD if case.name.startswith("footer-")], ids=lambda case: case.name)

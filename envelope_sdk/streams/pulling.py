@@ -1,0 +1,176 @@
+"""What both readers do: hand out, in whatever cut they are asked for, the bytes that a machine made of those below."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, ClassVar, Final
+
+from envelope_sdk.errors import StreamError
+from envelope_sdk.message.machine import again
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["PullingReader"]
+
+_LINE: Final = 1024
+"""Bytes in which the end of a line is looked for at a time."""
+
+
+class PullingReader(io.BufferedIOBase):
+    """A binary file object that makes what it returns of what it reads below. It reads forward only.
+
+    After an error every later read raises it again, or, where the read was interrupted, :class:`StreamError`.
+    """
+
+    _name: ClassVar[str]
+    _left_early: ClassVar[str]
+
+    def __init__(self, raw: IO[bytes], *, close_raw: bool, partial_read: bool) -> None:
+        """Read from ``raw``, and close it where ``close_raw``; a block may be left early where ``partial_read``."""
+        super().__init__()
+        self._raw = raw
+        self._close_raw = close_raw
+        self._partial_read = partial_read
+        self._made = memoryview(b"")
+        self._at_end = False
+        self._position = 0
+        self._failure: BaseException | None = None
+
+    def _fill(self) -> None:
+        """Have ``_made`` hold what the next bytes below give, possibly nothing; set ``_at_end`` with the last."""
+        raise NotImplementedError
+
+    def readable(self) -> bool:
+        """Return ``True``."""
+        return True
+
+    def tell(self) -> int:
+        """Return how many bytes have been read."""
+        return self._position
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return ``size`` bytes, fewer only at the end, or all that is left."""
+        pieces = io.BytesIO()
+        self._collect(None if size is None or size < 0 else size, pieces.write)
+        return pieces.getvalue()
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Return some bytes, at most ``size``; empty at the end."""
+        return bytes(self.read_view(size))
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Return all to the end of the line, at most ``size`` bytes; empty at the end."""
+        left = sys.maxsize if size is None or size < 0 else size
+        pieces: list[bytes] = []
+        while left and (window := self.peek(min(left, _LINE))[:left]):
+            piece = window[: window.find(b"\n") + 1] or window
+            pieces.append(piece)
+            self.read_view(len(piece))
+            left -= len(piece)
+            if piece.endswith(b"\n"):
+                break
+        return b"".join(pieces)
+
+    def peek(self, size: int = 0, /) -> bytes:
+        """Return some bytes without moving on: at most ``size``, at least one unless at the end."""
+        self._require_some()
+        return bytes(self._made[: size if size > 0 else io.DEFAULT_BUFFER_SIZE])
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill ``buffer`` and return how many bytes that took; fewer than it holds only at the end."""
+        target = memoryview(buffer).cast("B")
+        filled = 0
+
+        def put(view: memoryview) -> None:
+            nonlocal filled
+            target[filled : filled + len(view)] = view
+            filled += len(view)
+
+        self._collect(len(target), put)
+        return filled
+
+    def readinto1(self, buffer: Buffer, /) -> int:
+        """Write some bytes to ``buffer`` and return how many; 0 at the end."""
+        target = memoryview(buffer).cast("B")
+        view = self.read_view(len(target))
+        target[: len(view)] = view
+        return len(view)
+
+    def read_view(self, size: int | None = None) -> memoryview:
+        """Return some bytes without a copy, valid until the next call; empty at the end.
+
+        Args:
+            size: the most bytes to return; ``None`` or less than 0 for as many as are at hand.
+
+        Raises:
+            EnvelopeError: no more can be made of what is below, or an earlier read was interrupted.
+            OSError: the stream below cannot be read.
+            ValueError: the reader is closed.
+        """
+        if size != 0:
+            self._require_some()
+        view = self._made if size is None or size < 0 else self._made[:size]
+        self._made = self._made[len(view) :]
+        self._position += len(view)
+        return view
+
+    def _collect(self, size: int | None, put: Callable[[memoryview], object]) -> None:
+        """Hand ``size`` bytes to ``put``; where that fails, what was handed over is lost, so the stream is failed."""
+        try:
+            while size is None or size > 0:
+                view = self.read_view(size)
+                if not view:
+                    return
+                put(view)
+                size = None if size is None else size - len(view)
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _require_some(self) -> None:
+        """Have bytes at hand unless the end is reached."""
+        if self.closed:
+            raise ValueError(f"read from a closed {self._name}")
+        if self._failure is not None:
+            raise again(self._failure)
+        while not self._made and not self._at_end:
+            try:
+                self._fill()
+            except BaseException as error:
+                self._fail(error)
+                raise
+
+    def _fail(self, error: BaseException) -> None:
+        self._made = self._made[:0]
+        if self._failure is None:
+            self._failure = again(error)
+
+    def close(self) -> None:
+        """Close, and close what is below if so asked. What was not read is not looked at."""
+        if self.closed:
+            return
+        self._made = self._made[:0]
+        try:
+            if self._close_raw:
+                self._raw.close()
+        finally:
+            super().close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close; raise where the block ended well but not all was read.
+
+        Raises:
+            StreamError: something is left unread.
+            EnvelopeError: the message does not end as it should.
+        """
+        try:
+            if kind is None and not self._partial_read and not self.closed and self.read_view(1):
+                raise StreamError(self._left_early)
+        finally:
+            self.close()
