@@ -36,6 +36,7 @@ from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.message.encryptor import MessageEncryptor
 from envelope_sdk.message.machine import forget_frames
 from envelope_sdk.message.parallel import threads_for
+from envelope_sdk.message.results import DecryptResult, EncryptResult
 from envelope_sdk.message.whole import decrypt_whole, encrypt_whole
 from envelope_sdk.policy import CommitmentPolicy, Limits
 from envelope_sdk.primitives.entropy import RandomSource, system_random
@@ -48,68 +49,6 @@ __all__ = ["DEFAULT_FRAME_LENGTH", "Client", "DecryptResult", "EncryptResult"]
 
 DEFAULT_FRAME_LENGTH: Final = 65_536
 """Bytes of plaintext in a frame where the caller says nothing (docs/adr/0012)."""
-
-
-class EncryptResult:
-    """An encrypted message."""
-
-    __slots__ = ("_ciphertext", "_header")
-
-    def __init__(self, ciphertext: bytes, header: Header) -> None:
-        self._ciphertext = ciphertext
-        self._header = header
-
-    @property
-    def ciphertext(self) -> bytes:
-        """The whole message."""
-        return self._ciphertext
-
-    @property
-    def header(self) -> Header:
-        """Its header."""
-        return self._header
-
-    def __repr__(self) -> str:
-        return f"EncryptResult(header={self.header!r})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, EncryptResult):
-            return NotImplemented
-        return self.ciphertext == other.ciphertext and self.header == other.header
-
-    def __hash__(self) -> int:
-        return hash(self.ciphertext)
-
-
-class DecryptResult:
-    """A decrypted message, authenticated to its last byte, signature included. Its repr shows none of its content."""
-
-    __slots__ = ("_header", "_plaintext")
-
-    def __init__(self, plaintext: bytes, header: Header) -> None:
-        self._plaintext = plaintext
-        self._header = header
-
-    @property
-    def plaintext(self) -> bytes:
-        """The content."""
-        return self._plaintext
-
-    @property
-    def header(self) -> Header:
-        """Its header; ``header.encryption_context`` holds every authenticated pair."""
-        return self._header
-
-    def __repr__(self) -> str:
-        return f"DecryptResult(header={self.header!r})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, DecryptResult):
-            return NotImplemented
-        return self.plaintext == other.plaintext and self.header == other.header
-
-    def __hash__(self) -> int:
-        return hash(self.plaintext)
 
 
 class Client:
