@@ -45,7 +45,7 @@ class Recorder:
         self._on_event = on_event
         self._clock = clock
         self._notes: deque[_Note] = deque()
-        self._counts: dict[_Note, int] = {}
+        self._counts: dict[_Note, list[int]] = {}
         self._lock = threading.RLock()
         self._process = os.getpid()
 
@@ -93,8 +93,9 @@ class Recorder:
                 # A signal handler that comes in between may take the rest.
                 note = self._notes.popleft() if self._notes else None
                 if note is not None:
-                    self._counts[note] = self._counts.get(note, 0) + 1
-            return self._counts.copy() if wait else {}
+                    # Nothing is called between reading the count and writing it, or a handler's would be lost.
+                    self._counts.setdefault(note, [0])[0] += 1
+            return {note: count for note, (count,) in list(self._counts.items())} if wait else {}
         finally:
             self._lock.release()
 

@@ -431,6 +431,27 @@ def test_more_notes_than_are_kept_apart_are_all_counted() -> None:
 # --- money -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("position", range(1, 25))
+def test_a_signal_handler_that_asks_for_the_figures_while_they_are_added_up_loses_none(position: int) -> None:
+    recorder, places = Recorder(), iter(range(1, 1000))
+
+    class Interrupted(KmsCalls):
+        """A handler comes where Python looks at it."""
+
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            if next(places) == position:
+                assert recorder.usage().encrypt.messages <= 10
+            return super().__hash__()
+
+    for _ in range(10):
+        recorder.note(MaterialsEventKind.REUSED, ENCRYPT, KmsCalls(), Interrupted(), 0.0)
+
+    assert recorder.usage().encrypt.messages == 10
+    assert recorder.usage().encrypt.messages == 10
+
+
 def test_saved_calls_have_a_price(keyring: KmsKeyring) -> None:
     with caching(keyring) as manager:
         for _ in range(11):
