@@ -183,16 +183,17 @@ class CachingMaterialsManager:
             check_context_has(context, required)
         name = self._names.of_encryption(suite, context, required)
         load = partial(self._load_encryption, name, request, asked)
-        spent = None
+        spent: tuple[Reusable[Any], ...] = ()
         while True:
             with self._cache.borrow(name.identifier, load, ttl_seconds=self._max_age_seconds, wipe=_WIPE) as kept:
-                if type(kept) is not Reusable or kept.name != name or kept is spent:
+                # They compare as themselves.
+                if type(kept) is not Reusable or kept.name != name or kept in spent:
                     raise self._mixed_up()
                 if kept.take(length, self._max_messages, self._max_bytes):
                     materials = kept.materials()
                     break
                 self._cache.discard(name.identifier, kept)
-                spent = kept
+                spent = (*spent, kept)
         # Others may have loaded them; the policy allows this very suite.
         if materials.algorithm_suite is not suite:
             raise self._mixed_up()
