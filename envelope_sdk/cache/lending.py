@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from envelope_sdk.cache.entries import Clock, Entries, Entry
 from envelope_sdk.cache.flight import Attempt, Flight, Traffic, same_failure
@@ -76,6 +76,9 @@ class Lending:
         self.clock = clock
         self._generation = 0
         self._begin()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a cache holds keys: it cannot be pickled or copied")
 
     def _begin(self) -> None:
         self.lock = threading.RLock()
