@@ -60,7 +60,7 @@ It should not raise. Where it does, the exception goes to the log ``envelope_sdk
 
 
 class ScopeUsage(NamedTuple):
-    """Counts of messages, encrypted or decrypted, since the manager was made.
+    """Counts of messages, encrypted or decrypted, since the manager was made, or its process was forked.
 
     Attributes:
         reused: messages that used what had been loaded, after another one.
@@ -83,7 +83,7 @@ class ScopeUsage(NamedTuple):
 
 
 class MaterialsUsage(NamedTuple):
-    """What a caching materials manager has done since it was made.
+    """What a caching materials manager has done since it was made, or its process was forked.
 
     Where everything succeeds, the calls made and the calls saved are together those that would have been made without
     the cache; but for materials that were loaded ahead of need and that no message has used.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from testkit.processes import in_child
 
 from envelope_sdk import AlgorithmSuite, Client, CommitmentPolicy, EncryptionContext
 from envelope_sdk.cache.usage import CacheUsage
@@ -322,6 +324,59 @@ def test_the_figures_of_the_cache_come_with_it(keyring: KmsKeyring) -> None:
     cache.usage_now = CacheUsage(hits=5)
 
     assert caching(keyring, cache=cache).usage().cache == CacheUsage(hits=5)
+
+
+@pytest.mark.parametrize("usage", [lambda: "17 megabytes", {"bytes": 17}], ids=["another-method", "no-method"])
+def test_what_a_cache_of_others_calls_usage_may_be_anything(usage: Any, keyring: KmsKeyring) -> None:
+    class Another(Refreshing):
+        pass
+
+    Another.usage = staticmethod(usage) if callable(usage) else usage  # type: ignore[method-assign]
+
+    assert caching(keyring, cache=Another()).usage() == MaterialsUsage()
+
+
+def test_a_forked_child_counts_its_own_messages_only() -> None:
+    manager = caching(RawAesKeyring("namespace", "name", bytes(range(32))))
+    for _ in range(3):
+        manager.get_encryption_materials(REQUEST)
+
+    def counted() -> bool:
+        begun_at_nothing = manager.usage() == MaterialsUsage(cache=CacheUsage())
+        manager.get_encryption_materials(REQUEST)
+        # Its cache was empty.
+        return begun_at_nothing and manager.usage().encrypt == ScopeUsage(loaded=1)
+
+    assert in_child(counted) == 0
+    assert manager.usage().encrypt == ScopeUsage(loaded=1, reused=2)
+
+
+@pytest.mark.parametrize("position", range(1, 12))
+def test_a_signal_handler_may_fork_while_figures_are_added_up(position: int) -> None:
+    recorder, places, home = Recorder(), iter(range(1, 1000)), os.getpid()
+    children: list[int] = []
+
+    class Interrupted(KmsCalls):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            if next(places) == position:
+                children.append(os.fork())
+            return super().__hash__()
+
+    for _ in range(10):
+        recorder.note(MaterialsEventKind.REUSED, ENCRYPT, KmsCalls(), Interrupted(), 0.0)
+    try:
+        messages = recorder.usage().encrypt.messages
+        if os.getpid() != home:
+            # What was interrupted is still the parent's.
+            os._exit(0 if recorder.usage().encrypt.messages <= 1 else 1)
+    finally:
+        if os.getpid() != home:
+            os._exit(2)
+
+    assert messages == 10
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0]
 
 
 # --- the hook --------------------------------------------------------------------------------------------------------
