@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
+import pickle
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -533,6 +535,20 @@ def test_figures_cannot_be_changed_by_who_reads_them(keyring: KmsKeyring) -> Non
 
     with pytest.raises(TypeError):
         usage.kms_calls["Decrypt"] = 1
+
+
+@pytest.mark.parametrize("way", [lambda it: pickle.loads(pickle.dumps(it)), copy.copy, copy.deepcopy])
+def test_figures_can_be_copied_and_told_to_another_process(way: Callable[[Any], Any], keyring: KmsKeyring) -> None:
+    manager = caching(keyring)
+    for _ in range(2):
+        manager.get_encryption_materials(REQUEST)
+    usage = manager.usage()
+    other = way(usage)
+
+    assert other == usage
+    assert type(other) is MaterialsUsage
+    with pytest.raises(TypeError):
+        other.kms_calls["GenerateDataKey"] = 0
 
 
 def test_kinds_are_words_for_labels() -> None:
