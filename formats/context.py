@@ -46,7 +46,8 @@ class EncryptionContext(Mapping[str, str]):
             EncryptionContextError: a key or value is not encodable as UTF-8, or all together take more than 65,535
                 bytes.
         """
-        if pairs is not None and not isinstance(pairs, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        # Most often it is a dict, and abstract classes take their time to say so.
+        if pairs is not None and type(pairs) is not dict and not isinstance(pairs, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"an encryption context is a mapping of text to text, not {type(pairs).__name__}")
         self._pairs: dict[str, str] = dict(pairs) if pairs else {}
         self._canonical = _encode_pairs(self._pairs) if self._pairs else b""
@@ -58,7 +59,7 @@ class EncryptionContext(Mapping[str, str]):
         """Return ``pairs`` itself where it is a context already, else a context made from it."""
         if pairs is None:
             return _EMPTY
-        if isinstance(pairs, EncryptionContext):
+        if type(pairs) is not dict and isinstance(pairs, EncryptionContext):
             return pairs
         # All empty contexts are one object. Other things that are empty are refused as ever.
         return _EMPTY if pairs == {} else cls(pairs)
@@ -167,15 +168,15 @@ def _encode_pairs(pairs: Mapping[str, str]) -> bytes:
     encoded = [(_encode_text(key), _encode_text(value)) for key, value in pairs.items()]
     encoded.sort()
     size = 2
+    parts = [b""]
     for key, value in encoded:
         size += 4 + len(key) + len(value)
+        parts += (len(key).to_bytes(2, "big"), key, len(value).to_bytes(2, "big"), value)
     if size > MAX_LENGTH:
         raise EncryptionContextError(
             f"the encryption context takes {size} bytes serialized; the message format allows {MAX_LENGTH}"
         )
-    parts = [len(encoded).to_bytes(2, "big")]
-    for key, value in encoded:
-        parts += (len(key).to_bytes(2, "big"), key, len(value).to_bytes(2, "big"), value)
+    parts[0] = len(encoded).to_bytes(2, "big")
     return b"".join(parts)
 
 

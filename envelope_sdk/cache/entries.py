@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from cachetools import TLRUCache
 
@@ -58,6 +58,10 @@ class Entry:
         self.loans = 0
         self.retired = False
 
+    def __reduce__(self) -> NoReturn:
+        # A copy would have the value wiped under those who use it.
+        raise TypeError("an entry holds a key: it cannot be pickled or copied")
+
     def end_for(self, ttl_seconds: float) -> float:
         """Return when its time is up for one with this limit: it may have been loaded by one with a longer one."""
         return min(self.expires, self.created + ttl_seconds)
@@ -105,6 +109,14 @@ class Entries(TLRUCache[bytes, Entry]):
         self._held: set[Entry] = set()
         self._times: list[float] = []
         self._left = left
+
+    def __repr__(self) -> str:
+        return "Entries(<secret>)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("entries hold keys: they cannot be pickled or copied")
+
+    __copy__ = __reduce__
 
     def find(self, identifier: bytes) -> Entry | None:
         """Return the entry, as the last one used."""

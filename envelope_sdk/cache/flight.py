@@ -1,8 +1,9 @@
-"""Who loads, and who waits for whom. All of it is called under the lock of the cache."""
+"""Who loads, and who waits for whom. Unless it says otherwise, it is called under the lock of the cache."""
 
 from __future__ import annotations
 
 import copy
+import math
 from typing import Protocol
 
 from envelope_sdk.cache.entries import Entry
@@ -132,20 +133,21 @@ class Flight:
 
     def hangs(self, now: float, limits: InFlight) -> bool:
         """Whether another may load it too: the latest load takes too long, and there is not another such one."""
-        return bool(self.loads) and now >= self._another_may_load(limits)
+        return now >= self._another_may_load(limits)
 
     def _another_may_load(self, limits: InFlight) -> float:
+        # Looked at once: those who only ask how long to wait hold no lock, and it may land meanwhile.
         begun = [load.began or 0.0 for load in self.loads]
+        if not begun:
+            return math.inf
         when = begun[-1] + limits.takeover_seconds
         # One that has taken too long for anybody to wait for it is not counted any more.
         return when if len(begun) < 2 else max(when, begun[-2] + limits.wait_seconds)
 
     def patience(self, now: float, limits: InFlight) -> float:
-        """Return for how many seconds there is nothing to do but wait for it."""
-        if not self.loads:
-            return limits.takeover_seconds
+        """Return for how many seconds there is nothing to do but wait for it. Called without the lock."""
         left = self._another_may_load(limits) - now
-        return left if left > 0 else limits.takeover_seconds
+        return left if 0 < left < math.inf else limits.takeover_seconds
 
 
 class Traffic:

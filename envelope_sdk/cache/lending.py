@@ -6,11 +6,12 @@ signal handler that comes back to the cache in a thread that is inside it alread
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from envelope_sdk.cache.entries import Clock, Entries, Entry
 from envelope_sdk.cache.flight import Attempt, Flight, Traffic, same_failure
@@ -23,6 +24,8 @@ from envelope_sdk.errors import LoadTimeoutError, UsageError
 __all__ = ["Lending", "Step"]
 
 T = TypeVar("T")
+
+_LOG: Final = logging.getLogger("envelope_sdk.cache")
 
 
 class Step(Enum):
@@ -76,6 +79,9 @@ class Lending:
         self.clock = clock
         self._generation = 0
         self._begin()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a cache holds keys: it cannot be pickled or copied")
 
     def _begin(self) -> None:
         self.lock = threading.RLock()
@@ -401,6 +407,8 @@ class Lending:
         except RuntimeError:
             # It has been shut down: from now on borrowers do it.
             self._executor = None
+        except Exception:  # noqa: BLE001 - anybody's: the value that is kept is lent, and others try again
+            _LOG.exception("an executor took no load of a replacement")
 
     def _replace(self, loan: Loan[Any], entry: Entry) -> None:
         attempt = Attempt(threading.Lock(), threading.get_ident())

@@ -77,7 +77,7 @@ def caching_options(*, encrypting: bool) -> Callable[[_Command], _Command]:
                 "--cache-bytes",
                 type=click.IntRange(1, _MAX_BYTES),
                 metavar="N",
-                help="Bytes that one data key encrypts at most; a file counts double, as it may grow.",
+                help="Bytes that one data key encrypts at most; a file counts twice and 64 KiB, as it may grow.",
             ),
         ]
 

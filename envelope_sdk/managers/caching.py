@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 from envelope_sdk.cache.contract import Cache
 from envelope_sdk.cache.identifiers import MaterialsName, MaterialsNames, is_name
 from envelope_sdk.cache.local import DEFAULT_MAX_ENTRIES, LocalCache
+from envelope_sdk.cache.usage import CacheUsage
 from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.formats.suites import AlgorithmSuite
@@ -149,9 +150,13 @@ class CachingMaterialsManager:
             self._cache.close()
 
     def usage(self) -> MaterialsUsage:
-        """Return what the manager has done since it was made. Its part ``cache`` is of all who share the cache."""
+        """Return what the manager has done since it was made, or its process was forked.
+
+        Its part ``cache`` is of all who share the cache; ``None`` where that has no such figures.
+        """
         of_cache: Any = getattr(self._cache, "usage", None)
-        return self._recorder.usage(None if of_cache is None else of_cache())
+        found = of_cache() if callable(of_cache) else None
+        return self._recorder.usage(found if isinstance(found, CacheUsage) else None)
 
     def get_encryption_materials(self, request: EncryptionRequest) -> EncryptionMaterials:
         """Return materials for one message, from the cache where that may be.
@@ -183,16 +188,17 @@ class CachingMaterialsManager:
             check_context_has(context, required)
         name = self._names.of_encryption(suite, context, required)
         load = partial(self._load_encryption, name, request, asked)
-        spent = None
+        spent: tuple[Reusable[Any], ...] = ()
         while True:
             with self._cache.borrow(name.identifier, load, ttl_seconds=self._max_age_seconds, wipe=_WIPE) as kept:
-                if type(kept) is not Reusable or kept.name != name or kept is spent:
+                # They compare as themselves.
+                if type(kept) is not Reusable or kept.name != name or kept in spent:
                     raise self._mixed_up()
                 if kept.take(length, self._max_messages, self._max_bytes):
                     materials = kept.materials()
                     break
                 self._cache.discard(name.identifier, kept)
-                spent = kept
+                spent = (*spent, kept)
         # Others may have loaded them; the policy allows this very suite.
         if materials.algorithm_suite is not suite:
             raise self._mixed_up()

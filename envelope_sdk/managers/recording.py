@@ -2,7 +2,7 @@
 
 A note is put down without a lock, so that neither a signal handler nor a forked process finds one held, and notes are
 added up when they are many, or when somebody asks. All that concerns a message is one note: figures that are read while
-others are served fit together.
+others are served fit together. A forked child begins at nothing, as its caches do.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final
+from weakref import WeakSet
 
 from envelope_sdk.cache.usage import CacheUsage
 from envelope_sdk.keyrings.kms.calls import CountedCalls, KmsCalls, counted_calls
@@ -36,7 +37,7 @@ _Note = tuple[MaterialsEventKind, str, KmsCalls, KmsCalls]
 class Recorder:
     """Counts events, and tells a hook of each. Safe to share between threads."""
 
-    __slots__ = ("_clock", "_counts", "_lock", "_notes", "_on_event", "_process")
+    __slots__ = ("__weakref__", "_clock", "_counts", "_lock", "_notes", "_on_event")
 
     def __init__(
         self, on_event: OnMaterialsEvent | None = None, clock: Callable[[], float] = time.perf_counter
@@ -44,10 +45,14 @@ class Recorder:
         """Take the hook, if there is one, and a clock in seconds, which is looked at for the hook alone."""
         self._on_event = on_event
         self._clock = clock
+        self.begin_anew()
+        _ALL.add(self)
+
+    def begin_anew(self) -> None:
+        """Forget all counts: in a forked child too, where the thread that held the lock may not exist."""
         self._notes: deque[_Note] = deque()
-        self._counts: dict[_Note, int] = {}
+        self._counts: dict[_Note, list[int]] = {}
         self._lock = threading.RLock()
-        self._process = os.getpid()
 
     def now(self) -> float:
         """Return the time; 0 where nobody is told of it."""
@@ -82,10 +87,9 @@ class Recorder:
         )
 
     def _add_up(self, *, wait: bool) -> dict[_Note, int]:
-        if self._process != os.getpid():
-            # In a forked child, where the thread that held it may not exist.
-            self._lock, self._process = threading.RLock(), os.getpid()
-        if not self._lock.acquire(blocking=wait):
+        # A signal handler that forks in between leaves its child with another one.
+        lock = self._lock
+        if not lock.acquire(blocking=wait):
             return {}
         try:
             # Not more than were there: others may put them down as fast as they are taken up.
@@ -93,10 +97,22 @@ class Recorder:
                 # A signal handler that comes in between may take the rest.
                 note = self._notes.popleft() if self._notes else None
                 if note is not None:
-                    self._counts[note] = self._counts.get(note, 0) + 1
-            return self._counts.copy() if wait else {}
+                    # Nothing is called between reading the count and writing it, or a handler's would be lost.
+                    self._counts.setdefault(note, [0])[0] += 1
+            return {note: count for note, (count,) in list(self._counts.items())} if wait else {}
         finally:
-            self._lock.release()
+            lock.release()
+
+
+_ALL: Final[WeakSet[Recorder]] = WeakSet()
+
+
+def _begin_anew_in_child() -> None:
+    for recorder in list(_ALL):
+        recorder.begin_anew()
+
+
+os.register_at_fork(after_in_child=_begin_anew_in_child)
 
 
 class Asked:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envelope_sdk.cache.usage import CacheUsage
 
@@ -60,7 +60,7 @@ It should not raise. Where it does, the exception goes to the log ``envelope_sdk
 
 
 class ScopeUsage(NamedTuple):
-    """Counts of messages, encrypted or decrypted, since the manager was made.
+    """Counts of messages, encrypted or decrypted, since the manager was made, or its process was forked.
 
     Attributes:
         reused: messages that used what had been loaded, after another one.
@@ -83,7 +83,7 @@ class ScopeUsage(NamedTuple):
 
 
 class MaterialsUsage(NamedTuple):
-    """What a caching materials manager has done since it was made.
+    """What a caching materials manager has done since it was made, or its process was forked.
 
     Where everything succeeds, the calls made and the calls saved are together those that would have been made without
     the cache; but for materials that were loaded ahead of need and that no message has used.
@@ -106,6 +106,11 @@ class MaterialsUsage(NamedTuple):
     kms_calls_saved_by_price: Mapping[str, int] = MappingProxyType({})
     cache: CacheUsage | None = None
 
+    def __reduce__(self) -> tuple[Callable[..., MaterialsUsage], tuple[Any, ...]]:
+        # Views of dicts cannot be pickled, but a process may want to tell another its figures.
+        counts = (self.kms_calls, self.kms_calls_saved, self.kms_calls_by_price, self.kms_calls_saved_by_price)
+        return _again, (self.encrypt, self.decrypt, [dict(each) for each in counts], self.cache)
+
     def dollars(self, per_10_000: Mapping[str, Decimal] | None = None) -> Decimal:
         """Return what the calls that were made cost on AWS, in US dollars, not rounded.
 
@@ -119,6 +124,13 @@ class MaterialsUsage(NamedTuple):
     def dollars_saved(self, per_10_000: Mapping[str, Decimal] | None = None) -> Decimal:
         """Return what the calls that were saved would have cost, as :meth:`dollars` does."""
         return _dollars(self.kms_calls_saved_by_price, per_10_000)
+
+
+def _again(
+    encrypt: ScopeUsage, decrypt: ScopeUsage, counts: Iterable[dict[str, int]], cache: CacheUsage | None
+) -> MaterialsUsage:
+    made, saved, made_by_price, saved_by_price = map(MappingProxyType[str, int], counts)
+    return MaterialsUsage(encrypt, decrypt, made, saved, made_by_price, saved_by_price, cache)
 
 
 def _dollars(calls: Mapping[str, int], per_10_000: Mapping[str, Decimal] | None) -> Decimal:

@@ -9,7 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from testkit.interrupts import handled_at
 
+from envelope_sdk.cache.flight import Attempt, Flight
 from envelope_sdk.cache.local import LocalCache
 from envelope_sdk.cache.settings import InFlight
 from envelope_sdk.errors import KmsUnavailableError, LoadTimeoutError, UsageError
@@ -307,6 +309,23 @@ def test_who_waits_for_a_turn_gets_that_of_a_load_that_hangs_for_too_long(
     assert waiting.result(30) == b"other"
     hanging.go_on.set()
     assert first.result(30) == b"first"
+
+
+@pytest.mark.parametrize("loads", [1, 2])
+def test_a_load_may_end_while_one_looks_how_long_to_wait_for_it(loads: int) -> None:
+    limits, position = InFlight(takeover_seconds=10.0, wait_seconds=30.0), 0
+    flight, found = Flight(b"a", 0), list[float]()
+    while True:
+        position += 1
+        flight.loads = [Attempt(threading.Lock(), None) for _ in range(loads)]
+        for load in flight.loads:
+            load.began = 1000.0
+        if not handled_at(position, flight.loads.clear, lambda: found.append(flight.patience(1001.0, limits))):
+            break
+
+    assert position > 20
+    # For as long as there is nothing else to do, or else for a while.
+    assert {9.0 if loads == 1 else 29.0, 10.0} <= set(found) <= {9.0, 10.0, 29.0}
 
 
 def test_a_load_that_comes_after_the_cache_was_cleared_is_wiped(pool: ThreadPoolExecutor) -> None:

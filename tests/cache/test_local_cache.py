@@ -20,6 +20,7 @@ import pytest
 from testkit.interrupts import handled_at
 from testkit.processes import in_child
 
+from envelope_sdk.cache.entries import Entries, Entry
 from envelope_sdk.cache.local import LocalCache
 from envelope_sdk.errors import KmsUnavailableError, UsageError
 
@@ -700,6 +701,22 @@ def test_neither_repr_nor_pickle_nor_copy_reveals_anything(cache: LocalCache, lo
     for way in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="cannot be pickled or copied"):
             way(cache)
+
+
+def test_nor_do_its_parts(cache: LocalCache) -> None:
+    key = bytearray(b"a secret key")
+    with cache.borrow(b"a", lambda: key, ttl_seconds=TTL, wipe=wipe):
+        entries = [each for each in gc.get_objects() if type(each) is Entry and each.value is key]
+        collections = [each for each in gc.get_objects() if isinstance(each, Entries)]
+        assert entries
+        assert collections
+        for part in (*entries, *collections, cache.lending):
+            assert "secret key" not in repr(part)
+            for way in (pickle.dumps, copy.copy, copy.deepcopy):
+                with pytest.raises(TypeError, match="cannot be pickled or copied"):
+                    way(part)
+        # A copy that is thrown away would have wiped it.
+        assert key == b"a secret key"
 
 
 @pytest.mark.parametrize("size", [0, -1])

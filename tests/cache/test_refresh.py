@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import queue
 import random
 import threading
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from testkit.interrupts import handled_at
@@ -330,7 +332,9 @@ def test_nobody_is_ever_lent_a_value_past_its_time_or_a_wiped_one(with_executor:
         return lent
 
     with ThreadPoolExecutor(8) as pool, ThreadPoolExecutor(2) as executor:
-        cache = LocalCache(executor=executor if with_executor else None, clock=clock)
+        # Time passes fast: a grace period must be long enough for threads that others keep from running.
+        often = Refresh(40.0, 1.0, 0.5)
+        cache = LocalCache(refresh=often, executor=executor if with_executor else None, clock=clock)
         lent = sum(pool.map(ask, [cache] * 8, [20, 40, 20, 60, 20, 40, 60, 80]))
     usage = cache.usage()
     cache.close()
@@ -447,6 +451,31 @@ def test_where_an_executor_has_been_shut_down_borrowers_replace_values(clock: Cl
     assert take(cache, load) == b"key 0"
 
     clock.now += 1
+    assert take(cache, load) == b"key 1"
+
+
+def test_an_executor_that_takes_no_more_work_for_now_keeps_nobody_from_the_kept_value(
+    clock: Clock, load: Loader, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full(Executor):
+        full = True
+
+        def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+            if self.full:
+                raise queue.Full
+            work(*arguments, **named)
+            return Future()
+
+    executor = Full()
+    cache = LocalCache(executor=executor, clock=clock)
+    take(cache, load)
+    clock.now += NEAR_THE_END
+    assert take(cache, load) == b"key 0"
+    assert "took no load" in caplog.text
+
+    executor.full = False
+    clock.now += 1
+    take(cache, load)
     assert take(cache, load) == b"key 1"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -215,6 +216,23 @@ def test_a_cache_that_goes_on_lending_what_was_used_up_is_found_out():
 
     manager = caching(aes(), cache=Keeping(lambda value: value), max_messages=1)
     manager.get_encryption_materials(request())
+
+    with pytest.raises(KeyringError, match="or that were discarded: a faulty cache"):
+        manager.get_encryption_materials(request())
+
+
+def test_a_cache_that_lends_what_was_used_up_by_turns_is_found_out():
+    kept: list[Reusable[Any]] = []
+    turns = itertools.cycle(range(2))
+
+    def by_turns(value: Reusable[Any]) -> Reusable[Any]:
+        if value not in kept:
+            kept.append(value)
+        return kept[next(turns)] if len(kept) > 2 else value
+
+    manager = caching(aes(), cache=Substituting(by_turns), max_messages=1)
+    for _ in range(2):
+        manager.get_encryption_materials(request())
 
     with pytest.raises(KeyringError, match="or that were discarded: a faulty cache"):
         manager.get_encryption_materials(request())

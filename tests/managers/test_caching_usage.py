@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import os
+import pickle
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from testkit.processes import in_child
 
 from envelope_sdk import AlgorithmSuite, Client, CommitmentPolicy, EncryptionContext
 from envelope_sdk.cache.usage import CacheUsage
@@ -324,6 +328,59 @@ def test_the_figures_of_the_cache_come_with_it(keyring: KmsKeyring) -> None:
     assert caching(keyring, cache=cache).usage().cache == CacheUsage(hits=5)
 
 
+@pytest.mark.parametrize("usage", [lambda: "17 megabytes", {"bytes": 17}], ids=["another-method", "no-method"])
+def test_what_a_cache_of_others_calls_usage_may_be_anything(usage: Any, keyring: KmsKeyring) -> None:
+    class Another(Refreshing):
+        pass
+
+    Another.usage = staticmethod(usage) if callable(usage) else usage  # type: ignore[method-assign]
+
+    assert caching(keyring, cache=Another()).usage() == MaterialsUsage()
+
+
+def test_a_forked_child_counts_its_own_messages_only() -> None:
+    manager = caching(RawAesKeyring("namespace", "name", bytes(range(32))))
+    for _ in range(3):
+        manager.get_encryption_materials(REQUEST)
+
+    def counted() -> bool:
+        begun_at_nothing = manager.usage() == MaterialsUsage(cache=CacheUsage())
+        manager.get_encryption_materials(REQUEST)
+        # Its cache was empty.
+        return begun_at_nothing and manager.usage().encrypt == ScopeUsage(loaded=1)
+
+    assert in_child(counted) == 0
+    assert manager.usage().encrypt == ScopeUsage(loaded=1, reused=2)
+
+
+@pytest.mark.parametrize("position", range(1, 12))
+def test_a_signal_handler_may_fork_while_figures_are_added_up(position: int) -> None:
+    recorder, places, home = Recorder(), iter(range(1, 1000)), os.getpid()
+    children: list[int] = []
+
+    class Interrupted(KmsCalls):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            if next(places) == position:
+                children.append(os.fork())
+            return super().__hash__()
+
+    for _ in range(10):
+        recorder.note(MaterialsEventKind.REUSED, ENCRYPT, KmsCalls(), Interrupted(), 0.0)
+    try:
+        messages = recorder.usage().encrypt.messages
+        if os.getpid() != home:
+            # What was interrupted is still the parent's.
+            os._exit(0 if recorder.usage().encrypt.messages <= 1 else 1)
+    finally:
+        if os.getpid() != home:
+            os._exit(2)
+
+    assert messages == 10
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0]
+
+
 # --- the hook --------------------------------------------------------------------------------------------------------
 
 
@@ -431,6 +488,27 @@ def test_more_notes_than_are_kept_apart_are_all_counted() -> None:
 # --- money -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("position", range(1, 25))
+def test_a_signal_handler_that_asks_for_the_figures_while_they_are_added_up_loses_none(position: int) -> None:
+    recorder, places = Recorder(), iter(range(1, 1000))
+
+    class Interrupted(KmsCalls):
+        """A handler comes where Python looks at it."""
+
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            if next(places) == position:
+                assert recorder.usage().encrypt.messages <= 10
+            return super().__hash__()
+
+    for _ in range(10):
+        recorder.note(MaterialsEventKind.REUSED, ENCRYPT, KmsCalls(), Interrupted(), 0.0)
+
+    assert recorder.usage().encrypt.messages == 10
+    assert recorder.usage().encrypt.messages == 10
+
+
 def test_saved_calls_have_a_price(keyring: KmsKeyring) -> None:
     with caching(keyring) as manager:
         for _ in range(11):
@@ -457,6 +535,20 @@ def test_figures_cannot_be_changed_by_who_reads_them(keyring: KmsKeyring) -> Non
 
     with pytest.raises(TypeError):
         usage.kms_calls["Decrypt"] = 1
+
+
+@pytest.mark.parametrize("way", [lambda it: pickle.loads(pickle.dumps(it)), copy.copy, copy.deepcopy])
+def test_figures_can_be_copied_and_told_to_another_process(way: Callable[[Any], Any], keyring: KmsKeyring) -> None:
+    manager = caching(keyring)
+    for _ in range(2):
+        manager.get_encryption_materials(REQUEST)
+    usage = manager.usage()
+    other = way(usage)
+
+    assert other == usage
+    assert type(other) is MaterialsUsage
+    with pytest.raises(TypeError):
+        other.kms_calls["GenerateDataKey"] = 0
 
 
 def test_kinds_are_words_for_labels() -> None:
