@@ -149,8 +149,8 @@ class Entries(TLRUCache[bytes, Entry]):
 
     def drop_all(self) -> None:
         """Take all out."""
-        self.clear()
         self.retire_all()
+        self.clear()
 
     def retire_all(self) -> None:
         """Let go of all, by their own list: an interrupt may have left the mapping half changed."""
@@ -175,6 +175,9 @@ class Entries(TLRUCache[bytes, Entry]):
         return identifier, entry
 
     def _let_go(self, entry: Entry, kind: CacheEventKind | None) -> None:
+        if entry not in self._held:
+            # Older releases of cachetools clear by popping all, one after the other.
+            return
         self._held.discard(entry)
         entry.retire()
         if kind is not None:
