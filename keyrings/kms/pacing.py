@@ -191,12 +191,17 @@ class Pacer:
         """
         turn = _Turn()
         try:
-            pause = self._join(turn, operation)
-            while pause != 0:
-                turn.wait(self._wait, None if pause is None else pause / _SECOND)
-                pause = self._pause(turn)
-        finally:
+            try:
+                pause = self._join(turn, operation)
+                while pause != 0:
+                    turn.wait(self._wait, None if pause is None else pause / _SECOND)
+                    pause = self._pause(turn)
+            finally:
+                self._leave(turn)
+        except BaseException:
+            # An interrupt may have come before the first line of leaving: whoever stayed would hold up all others.
             self._leave(turn)
+            raise
 
     def _join(self, turn: _Turn, operation: str) -> int | None:
         within = self._is_locked_here()

@@ -289,6 +289,7 @@ class Queue:
         self.pacer = Pacer(1, burst=1, max_wait_seconds=math.inf, clock=lambda: self._now, wait=self._wait)
         self.pacer.take_turn("Decrypt")
         self.errors: list[BaseException] = []
+        self._ended = False
 
     def run(self, second: Callable[[], object]) -> bool:
         """Return whether all came through; they are left behind where they wait for ever."""
@@ -311,6 +312,8 @@ class Queue:
                 work()
             except BaseException as error:  # noqa: BLE001 - looked at by the test
                 self.errors.append(error)
+            finally:
+                self._ended = self._ended or name == "second"
 
         return threading.Thread(target=body, daemon=True)
 
@@ -325,7 +328,7 @@ class Queue:
         self._now += math.ceil(seconds * SECOND)
 
     def _wait_for(self, waiting: int) -> None:
-        while self.pacer.waiting < waiting:
+        while self.pacer.waiting < waiting and not self._ended:
             os.sched_yield()
 
 
@@ -345,6 +348,29 @@ def test_a_signal_handler_that_calls_at_any_place_of_a_call_comes_through_and_so
         if reached != [True]:
             assert position > 100
             break
+
+
+def test_an_interrupt_at_any_place_of_a_call_leaves_nobody_waiting() -> None:
+    for position in itertools.count(1):
+        queue = Queue()
+        reached: list[bool] = []
+
+        def interrupt() -> None:
+            raise Interrupted
+
+        def second(queue: Queue = queue, position: int = position, reached: list[bool] = reached) -> None:
+            reached.append(
+                handled_at(position, interrupt, lambda: queue.pacer.take_turn("Encrypt"), "call", code=pacing.__file__)
+            )
+
+        assert queue.run(second), f"after an interrupt at place {position} all wait for ever"
+        assert queue.pacer.waiting == 0
+        if reached:
+            assert reached == [False]
+            assert position > 8
+            break
+        (error,) = queue.errors
+        assert isinstance(error, Interrupted)
 
 
 def test_a_real_interrupt_ends_a_real_wait() -> None:
