@@ -13,6 +13,7 @@ import click
 
 from envelope_sdk.cli.terminal import say
 from envelope_sdk.cli.words import CACHING_WORDS, words_of
+from envelope_sdk.keyrings.kms.calls import CountedCalls, counted_calls
 from envelope_sdk.managers.default import DefaultMaterialsManager
 from envelope_sdk.materials import Keyring, MaterialsManager
 
@@ -147,11 +148,16 @@ def _number(found: Mapping[str, str], name: str, kind: Callable[[str], float], m
 
 
 @contextmanager
-def materials_manager(source: Keyring | MaterialsManager, caching: Caching) -> Generator[MaterialsManager]:
+def materials_manager(
+    make_source: Callable[[], Keyring | MaterialsManager], caching: Caching
+) -> Generator[MaterialsManager]:
     """Lend what the options make of a source of materials.
 
-    Its figures, where they are wanted, are printed when the block has ended without an exception.
+    Its figures, where they are wanted, are printed when the block has ended without an exception. Calls of KMS that
+    making the source takes, as for the public key of a key agreement key, are among them.
     """
+    with counted_calls() as making:
+        source = make_source()
     if caching.seconds is not None:
         from envelope_sdk.cache.local import DEFAULT_MAX_ENTRIES
         from envelope_sdk.managers.caching import CachingMaterialsManager
@@ -164,22 +170,26 @@ def materials_manager(source: Keyring | MaterialsManager, caching: Caching) -> G
             max_entries=caching.capacity or DEFAULT_MAX_ENTRIES,
         ) as manager:
             yield manager
-            _tell(manager.usage(), caching.stats)
+            _tell(manager.usage(), making, caching.stats)
     elif caching.stats is not None:
         from envelope_sdk.managers.counting import CountingMaterialsManager
 
         counting = CountingMaterialsManager(source)
         yield counting
-        _tell(counting.usage(), caching.stats)
+        _tell(counting.usage(), making, caching.stats)
     elif isinstance(source, MaterialsManager):
         yield source
     else:
         yield DefaultMaterialsManager(source)
 
 
-def _tell(usage: MaterialsUsage, stats: str | None) -> None:
+def _tell(usage: MaterialsUsage, making: CountedCalls, stats: str | None) -> None:
     if stats is None:
         return
+    making.update(usage.kms_calls)
+    making.by_price.update(usage.kms_calls_by_price)
+    made = making.so_far()
+    usage = usage._replace(kms_calls=dict(made.by_operation), kms_calls_by_price=dict(made.by_price))
     of = [sum(counts) for counts in zip(usage.encrypt, usage.decrypt, strict=True)]
     reused, loaded, bypassed, failed, _ = of
     figures = {

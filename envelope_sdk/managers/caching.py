@@ -18,6 +18,7 @@ from envelope_sdk.cache.usage import CacheUsage
 from envelope_sdk.errors import KeyringError, UsageError
 from envelope_sdk.formats.edks import EncryptedDataKey
 from envelope_sdk.formats.suites import AlgorithmSuite
+from envelope_sdk.keyrings.kms.calls import calls_for_many
 from envelope_sdk.managers.default import DefaultMaterialsManager, check_context_has
 from envelope_sdk.managers.recording import DECRYPT, ENCRYPT, Asked, Recorder
 from envelope_sdk.managers.reusable import Reusable, reusable_decryption, reusable_encryption
@@ -243,19 +244,19 @@ class CachingMaterialsManager:
     def _load_encryption(
         self, name: MaterialsName, request: EncryptionRequest, asked: Asked
     ) -> Reusable[EncryptionMaterials]:
-        with asked.loading() as calls:
+        with calls_for_many(), asked.loading() as calls:
             # Others of other lengths are to use them too.
             materials = self._underlying.get_encryption_materials(request._replace(plaintext_length=None))
         self._check(materials, request.algorithm_suite, materials.encrypted_data_keys, materials.signing_key)
-        return reusable_encryption(name, materials, calls.so_far())
+        return reusable_encryption(name, materials, calls.each_time())
 
     def _load_decryption(
         self, name: MaterialsName, request: DecryptionRequest, asked: Asked
     ) -> Reusable[DecryptionMaterials]:
-        with asked.loading() as calls:
+        with calls_for_many(), asked.loading() as calls:
             materials = self._underlying.decrypt_materials(request)
         self._check(materials, request.algorithm_suite, request.encrypted_data_keys, materials.verification_key)
-        return reusable_decryption(name, materials, calls.so_far())
+        return reusable_decryption(name, materials, calls.each_time())
 
     def _check(
         self,

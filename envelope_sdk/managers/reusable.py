@@ -21,7 +21,7 @@ class Reusable(Generic[M]):
 
     Attributes:
         name: what they were loaded for: a cache that mixes values up is found out.
-        kms_calls: calls of KMS that loading them took.
+        kms_calls: calls of KMS that one more message is spared by them.
     """
 
     __slots__ = ("_bytes", "_data_key", "_filled", "_lock", "_messages", "_unused", "_wiped", "kms_calls", "name")

@@ -21,6 +21,7 @@ from envelope_sdk.keyrings.hierarchical.branch_keys import BranchKey
 from envelope_sdk.keyrings.hierarchical.store import BranchKeySource, checked_branch_key_id
 from envelope_sdk.keyrings.hierarchical.suppliers import BranchKeySupplier
 from envelope_sdk.keyrings.hierarchical.wrapping import PROVIDER_ID, unwrap_data_key, version_of, wrap_data_key
+from envelope_sdk.keyrings.kms.calls import calls_for_many
 from envelope_sdk.materials import DecryptionMaterials, EncryptionMaterials
 from envelope_sdk.primitives.entropy import RandomSource, system_random
 
@@ -169,4 +170,11 @@ class HierarchicalKeyring:
     def _borrow(self, scope: Scope, load: Callable[[], BranchKey], *names: str) -> AbstractContextManager[BranchKey]:
         suffix = [self._store.logical_name.encode(), *(name.encode() for name in names)]
         identifier = cache_identifier(Resource.HIERARCHICAL_KEYRING, scope, self._partition, *suffix)
-        return self._cache.borrow(identifier, load, ttl_seconds=self._ttl_seconds, wipe=BranchKey.wipe)
+
+        def load_for_many() -> BranchKey:
+            with calls_for_many():
+                return load()
+
+        # Without a time to live, each message makes the calls.
+        chosen = load_for_many if self._ttl_seconds > 0 else load
+        return self._cache.borrow(identifier, chosen, ttl_seconds=self._ttl_seconds, wipe=BranchKey.wipe)

@@ -188,12 +188,13 @@ _TEMPORARY: Final = _THROTTLED | {
     "ServiceUnavailableException",
 }
 _WHEN_THROTTLED: Final = (
-    "KMS throttles: cache data keys (CachingMaterialsManager), call less often (Pacer, or max-calls-per-second= in the "
-    "key's URI), or have the quota raised"
+    "KMS throttles: cache data keys (CachingMaterialsManager, or --cache-seconds), call less often (Pacer, or "
+    "max-calls-per-second= in the key's URI), or have the quota raised"
 )
 _WHEN_PACED: Final = (
-    "the pacer of this program is at its limit: cache data keys (CachingMaterialsManager), let calls wait for longer, "
-    "or raise its rate as far as the quota goes"
+    "the pacer of this program is at its limit: cache data keys (CachingMaterialsManager, or --cache-seconds), let "
+    "calls wait for longer (max_wait_seconds, or max-wait= in the key's URI), or raise its rate as far as the quota "
+    "goes"
 )
 _REFUSED: Final = frozenset(
     {

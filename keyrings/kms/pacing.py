@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeVar, cast
@@ -65,7 +66,8 @@ class _Turn:
 
     def open(self) -> None:
         """Let it look again. Opening twice is no error; called under the pacer's lock."""
-        if self._gate.locked():
+        # It may be open, or be opened meanwhile by a signal handler.
+        with suppress(RuntimeError):
             self._gate.release()
 
     def wait(self, wait: Wait, seconds: float | None) -> None:
@@ -87,6 +89,7 @@ class Pacer:
         "_burst",
         "_clock",
         "_due",
+        "_held",
         "_interval",
         "_lock",
         "_max_wait",
@@ -139,12 +142,14 @@ class Pacer:
 
     def _begin(self, queue: deque[_Turn] | None = None) -> None:
         self._lock = threading.RLock()
+        # Nobody waits for it: it knows whose the lock is.
+        self._held = threading.Condition(self._lock)
         self._queue = deque[_Turn]() if queue is None else queue
 
     def _begin_anew(self) -> None:
         # A signal handler that forks may have interrupted one who waits, and who goes on waiting in the child.
         here = threading.get_ident()
-        self._begin(deque(turn for turn in self._queue if turn.thread == here))
+        self._begin(deque(turn for turn in tuple(self._queue) if turn.thread == here))
         self._move_up()
 
     def __repr__(self) -> str:
@@ -186,22 +191,29 @@ class Pacer:
         """
         turn = _Turn()
         try:
-            pause = self._join(turn, operation)
-            while pause != 0:
-                turn.wait(self._wait, None if pause is None else pause / _SECOND)
-                pause = self._pause(turn)
-        finally:
+            try:
+                pause = self._join(turn, operation)
+                while pause != 0:
+                    turn.wait(self._wait, None if pause is None else pause / _SECOND)
+                    pause = self._pause(turn)
+            finally:
+                self._leave(turn)
+        except BaseException:
+            # An interrupt may have come before the first line of leaving: whoever stayed would hold up all others.
             self._leave(turn)
+            raise
 
     def _join(self, turn: _Turn, operation: str) -> int | None:
+        within = self._is_locked_here()
         with self._lock:
             ahead = len(self._queue)
-            nested = any(other.thread == turn.thread for other in self._queue)
+            nested = within or any(other.thread == turn.thread for other in tuple(self._queue))
             seconds = self._until(0 if nested else ahead) / _SECOND
             if seconds > self._max_wait:
                 raise _refusal(operation, self._rate, ahead, seconds, self._max_wait)
             if nested:
-                # A signal handler has interrupted one who waits: behind that one it would wait for ever.
+                # A signal handler has interrupted one who waits, or who has the lock that others need to go on: behind
+                # those it would wait for ever.
                 self._queue.appendleft(turn)
             else:
                 self._queue.append(turn)
@@ -212,10 +224,22 @@ class Pacer:
         with self._lock:
             if self._queue[0] is not turn:
                 return None
-            pause = self._until(0)
-            if pause == 0:
-                self._due = max(self._clock(), self._due) + self._interval
-            return pause
+            while True:
+                due, now = self._due, self._clock()
+                pause = due - self._slack - now
+                if pause > 0:
+                    return pause
+                # Nothing is called from here on: a signal handler has taken a turn before this, or will after it.
+                if self._due == due:
+                    self._due = (now if now > due else due) + self._interval  # noqa: FURB136
+                    return 0
+
+    def _is_locked_here(self) -> bool:
+        try:
+            self._held.notify()
+        except RuntimeError:
+            return False
+        return True
 
     def _until(self, ahead: int) -> int:
         """Return the nanoseconds until a call can be made that so many others come before."""

@@ -37,6 +37,20 @@ def test_the_calls_it_tells_are_those_that_the_kms_has_seen(
     assert envelope.read("back/e") == b"e" * 1000
 
 
+def test_the_call_for_a_public_key_is_among_those_it_tells(envelope: Any, kms_server: Any) -> None:
+    envelope.env = dict(kms_server.environment())
+    envelope.write("in", b"text")
+    key = kms_server.kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="KEY_AGREEMENT")["KeyMetadata"]["Arn"]
+    envelope.write("public", kms_server.kms.get_public_key(KeyId=key)["PublicKey"])
+    kms_server.asked.clear()
+
+    ran = envelope.ok("encrypt", "-k", f"aws-kms-ecdh://{key}?recipient=public", "in", "-o", "out", "--stats-json")
+
+    assert figures(ran)["kms_calls"] == {"DeriveSharedSecret": 1, "GetPublicKey": 1}
+    assert len(kms_server.asked) == 2
+    assert figures(ran)["dollars"] == "0.000030"
+
+
 def test_a_kms_that_throttles_ends_the_command_as_without_figures(envelope: Any, kms_server: Any, key: str) -> None:
     kms_server.refusal = (400, "ThrottlingException")
     arguments = ("encrypt", "-k", f"aws-kms://{key}", "in/a", "-q")

@@ -17,7 +17,7 @@ from testkit.materials import to_open, to_wrap
 from envelope_sdk.errors import KmsAccessError, NoMatchingKeyError
 from envelope_sdk.keyrings import HierarchicalKeyring, KmsEcdhKeyring, KmsKeyring, KmsRsaKeyring, MultiKeyring
 from envelope_sdk.keyrings.hierarchical import BranchKeyStore, DynamoDbStorage, KmsKeyArn
-from envelope_sdk.keyrings.kms.calls import counted_calls
+from envelope_sdk.keyrings.kms.calls import KmsCalls, calls_for_many, counted_calls
 from envelope_sdk.keyrings.kms.prices import DOLLARS_PER_10_000, dollars
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.local_kms.metering import AWS_PRICES, price_class
@@ -111,6 +111,34 @@ def test_what_branch_keys_ask_of_kms_counts(kms: LocalKms) -> None:
     assert calls["GenerateDataKeyWithoutPlaintext"] == counting.calls["generate_data_key_without_plaintext"]
     assert calls["Decrypt"] == counting.calls["decrypt"] > 0
     assert calls.total() == counting.calls.total()
+
+
+def test_a_branch_key_that_is_kept_spares_the_same_work_its_call(kms: LocalKms) -> None:
+    store = BranchKeyStore(MemoryStorage(), kms, logical_name="branch-keys", kms_key=KmsKeyArn(new_key(kms)))
+    branch_key = store.create_key()
+    again = []
+    for ttl_seconds in (60, 0):
+        keyring = HierarchicalKeyring(store, branch_key, ttl_seconds=ttl_seconds)
+        with counted_calls() as calls:
+            keyring.on_encrypt(to_wrap(None))
+        assert calls == {"Decrypt": 1}
+        again.append(calls.each_time())
+
+    assert again == [KmsCalls(), KmsCalls((("Decrypt", 1),), (("requests", 1),))]
+
+
+def test_what_is_kept_beneath_one_block_may_be_what_another_one_keeps(kms: LocalKms) -> None:
+    keyring = KmsKeyring(kms, new_key(kms))
+    once = KmsCalls((("GenerateDataKey", 1),), (("requests", 1),))
+    twice = KmsCalls((("GenerateDataKey", 2),), (("requests", 2),))
+
+    with counted_calls() as outer:
+        keyring.on_encrypt(to_wrap(None))
+        with calls_for_many(), counted_calls() as inner:
+            keyring.on_encrypt(to_wrap(None))
+
+    assert (inner.so_far(), inner.each_time()) == (once, once)
+    assert (outer.so_far(), outer.each_time()) == (twice, once)
 
 
 # --- money -----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import os
 import pickle
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from testkit.asymmetric_kms import AsymmetricKms
+from testkit.interrupts import handled_at
 from testkit.kms_regions import World
 from testkit.processes import in_child
 from testkit.simulated import Interrupted, Simulation
@@ -33,6 +35,7 @@ from envelope_sdk.keyrings import (
     RawAesKeyring,
     kms_discovery_multi_keyring,
 )
+from envelope_sdk.keyrings.kms import pacing
 from envelope_sdk.keyrings.kms.any_region import KmsAnyRegionDiscoveryKeyring
 from envelope_sdk.keyrings.kms.calls import counted_calls
 from envelope_sdk.local_kms import LocalKms
@@ -248,6 +251,126 @@ def test_a_signal_handler_that_calls_does_not_wait_for_the_call_it_interrupts(ti
     time.run()
 
     assert (handled, passed.order, passed.seconds) == ([1], ["first", "interrupted", "behind"], [0, 2, 3])
+
+
+@pytest.mark.parametrize("reading", [1, 2, 3])
+def test_a_signal_handler_that_calls_while_another_call_looks_at_the_clock_makes_none_too_many(reading: int) -> None:
+    time = Simulation()
+    readings = itertools.count(0)
+    at: list[int] = []
+
+    def take_turn() -> None:
+        pacer.take_turn("Encrypt")
+        at.append(time.now)
+
+    def clock() -> int:
+        now = time.now
+        if next(readings) == reading:
+            take_turn()
+        return now
+
+    def wait(_gate: threading.Lock, seconds: float | None) -> None:
+        assert seconds is not None
+        time.now += math.ceil(seconds * SECOND)
+
+    pacer = Pacer(1, burst=1, max_wait_seconds=math.inf, clock=clock, wait=wait)
+    for _ in range(2):
+        take_turn()
+
+    assert at == [0, SECOND, 2 * SECOND]
+
+
+class Queue:
+    """Three threads that queue up, one behind the other; the second is handed what it does. Waiting takes no time."""
+
+    def __init__(self) -> None:
+        self._now = 0
+        self._names: dict[int, str] = {}
+        self.pacer = Pacer(1, burst=1, max_wait_seconds=math.inf, clock=lambda: self._now, wait=self._wait)
+        self.pacer.take_turn("Decrypt")
+        self.errors: list[BaseException] = []
+        self._ended = False
+
+    def run(self, second: Callable[[], object]) -> bool:
+        """Return whether all came through; they are left behind where they wait for ever."""
+        self._third = self._thread("third", lambda: self.pacer.take_turn("Decrypt"))
+        first, middle = self._thread("first", lambda: self.pacer.take_turn("Decrypt")), self._thread("second", second)
+        first.start()
+        while not self.pacer.waiting:
+            os.sched_yield()
+        middle.start()
+        for thread in (first, middle, self._third):
+            thread.join(20)
+            if thread.is_alive():
+                return False
+        return True
+
+    def _thread(self, name: str, work: Callable[[], object]) -> threading.Thread:
+        def body() -> None:
+            self._names[threading.get_ident()] = name
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - looked at by the test
+                self.errors.append(error)
+            finally:
+                self._ended = self._ended or name == "second"
+
+        return threading.Thread(target=body, daemon=True)
+
+    def _wait(self, gate: threading.Lock, seconds: float | None) -> None:
+        if seconds is None:
+            gate.acquire()
+            return
+        if self._names[threading.get_ident()] == "first":
+            self._wait_for(2)
+            self._third.start()
+            self._wait_for(3)
+        self._now += math.ceil(seconds * SECOND)
+
+    def _wait_for(self, waiting: int) -> None:
+        while self.pacer.waiting < waiting and not self._ended:
+            os.sched_yield()
+
+
+def test_a_signal_handler_that_calls_at_any_place_of_a_call_comes_through_and_so_do_those_who_queue() -> None:
+    for position in itertools.count(1):
+        queue = Queue()
+        reached: list[bool] = []
+
+        def second(queue: Queue = queue, position: int = position, reached: list[bool] = reached) -> None:
+            def call() -> None:
+                queue.pacer.take_turn("Encrypt")
+
+            reached.append(handled_at(position, call, call, code=pacing.__file__))
+
+        assert queue.run(second), f"at place {position} all wait for ever"
+        assert (queue.errors, queue.pacer.waiting) == ([], 0)
+        if reached != [True]:
+            assert position > 100
+            break
+
+
+def test_an_interrupt_at_any_place_of_a_call_leaves_nobody_waiting() -> None:
+    for position in itertools.count(1):
+        queue = Queue()
+        reached: list[bool] = []
+
+        def interrupt() -> None:
+            raise Interrupted
+
+        def second(queue: Queue = queue, position: int = position, reached: list[bool] = reached) -> None:
+            reached.append(
+                handled_at(position, interrupt, lambda: queue.pacer.take_turn("Encrypt"), "call", code=pacing.__file__)
+            )
+
+        assert queue.run(second), f"after an interrupt at place {position} all wait for ever"
+        assert queue.pacer.waiting == 0
+        if reached:
+            assert reached == [False]
+            assert position > 8
+            break
+        (error,) = queue.errors
+        assert isinstance(error, Interrupted)
 
 
 def test_a_real_interrupt_ends_a_real_wait() -> None:

@@ -14,12 +14,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from testkit.branch_keys import MemoryStorage
 from testkit.processes import in_child
 
 from envelope_sdk import AlgorithmSuite, Client, CommitmentPolicy, EncryptionContext
 from envelope_sdk.cache.usage import CacheUsage
 from envelope_sdk.errors import CommitmentPolicyError, KmsAccessError, NoMatchingKeyError
-from envelope_sdk.keyrings import KmsKeyring, MultiKeyring, RawAesKeyring
+from envelope_sdk.keyrings import HierarchicalKeyring, KmsKeyring, MultiKeyring, RawAesKeyring
+from envelope_sdk.keyrings.hierarchical import BranchKeyStore, KmsKeyArn
 from envelope_sdk.keyrings.kms.calls import KmsCalls, counted_calls
 from envelope_sdk.local_kms import LocalKms
 from envelope_sdk.managers import CachingMaterialsManager
@@ -108,6 +110,33 @@ def test_each_reuse_saves_all_the_calls_that_loading_took(kms: LocalKms, key: st
 
     assert usage.kms_calls == {"Encrypt": 1, "GenerateDataKey": 1}
     assert usage.kms_calls_saved == {"Encrypt": 3, "GenerateDataKey": 3}
+
+
+def test_what_a_hierarchical_keyring_keeps_itself_is_not_saved_by_the_manager_above(kms: LocalKms, key: str) -> None:
+    store = BranchKeyStore(MemoryStorage(), kms, logical_name="branch-keys", kms_key=KmsKeyArn(key))
+    with HierarchicalKeyring(store, store.create_key(), ttl_seconds=MINUTE) as keyring, caching(keyring) as manager:
+        client = Client(materials_manager=manager)
+        messages = [client.encrypt(b"text").ciphertext for _ in range(5)]
+        for message in messages:
+            client.decrypt(message)
+
+        usage = manager.usage()
+
+    assert (usage.encrypt, usage.decrypt) == (ScopeUsage(reused=4, loaded=1), ScopeUsage(reused=4, loaded=1))
+    # As many as without the manager.
+    assert (usage.kms_calls, usage.kms_calls_saved, usage.dollars_saved()) == ({"Decrypt": 2}, {}, 0)
+
+
+def test_of_managers_above_each_other_one_alone_claims_a_saved_call(keyring: KmsKeyring) -> None:
+    message = Client(keyring).encrypt(b"text").ciphertext
+    with caching(keyring) as lower, caching(lower) as upper:
+        client = Client(materials_manager=upper)
+        for _ in range(5):
+            client.decrypt(message)
+
+    # Without the upper one, the lower one would have saved them.
+    assert (upper.usage().kms_calls, upper.usage().kms_calls_saved) == ({"Decrypt": 1}, {})
+    assert lower.usage().decrypt == ScopeUsage(loaded=1)
 
 
 def test_a_keyring_without_a_kms_makes_and_saves_no_calls() -> None:

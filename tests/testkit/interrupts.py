@@ -1,4 +1,4 @@
-"""Signal handlers at any place of the cache's code, without signals."""
+"""Signal handlers at any place of the cache's code, or of other code, without signals."""
 
 from __future__ import annotations
 
@@ -17,8 +17,18 @@ __all__ = ["handled_at"]
 OWN_CODE = str(Path(str(package.__file__)).parent)
 
 
-def handled_at(position: int, handle: Callable[[], None], work: Callable[[], None], places: str = "opcode") -> bool:
-    """Do ``work``, and ``handle`` as a signal handler would, at a place in the cache's own code; False past its end."""
+def handled_at(
+    position: int,
+    handle: Callable[[], None],
+    work: Callable[[], None],
+    places: str = "opcode",
+    *,
+    code: str = OWN_CODE,
+) -> bool:
+    """Do ``work``, and ``handle`` as a signal handler would, at a place in that code; False past its end.
+
+    ``code`` is what the names of its files begin with: the cache's unless told otherwise.
+    """
     passed = 0
 
     def trace(frame: FrameType, event: str, _argument: object) -> Any:
@@ -26,7 +36,7 @@ def handled_at(position: int, handle: Callable[[], None], work: Callable[[], Non
         if frame.f_code.co_name == "__del__":
             # What is raised there goes to nobody.
             return None
-        if not frame.f_code.co_filename.startswith(OWN_CODE):
+        if not frame.f_code.co_filename.startswith(code):
             return trace if "cachetools" in frame.f_code.co_filename else None
         frame.f_trace_opcodes = True
         if event == places:

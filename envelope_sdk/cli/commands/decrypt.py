@@ -60,7 +60,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
         guarded=guarded,
     )
     check_outputs(items, options["metadata"], binary=False, force=options["force"], guarded=guarded)
-    with closing(store), materials_manager(decrypting_keyring(keys, store), caching) as manager:
+    with closing(store), materials_manager(lambda: decrypting_keyring(keys, store), caching) as manager:
         client = Client(
             materials_manager=manager,
             commitment_policy=(

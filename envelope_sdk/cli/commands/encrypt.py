@@ -82,7 +82,9 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     check_outputs(items, options["metadata"], binary=True, force=options["force"], guarded=guarded)
     with (
         closing(store),
-        materials_manager(_requiring(encrypting_keyring(keys, store), options["required_keys"]), caching) as manager,
+        materials_manager(
+            lambda: _requiring(encrypting_keyring(keys, store), options["required_keys"]), caching
+        ) as manager,
     ):
         client = Client(
             materials_manager=manager,
