@@ -18,6 +18,7 @@ from envelope_sdk.bench.result import (
     LEGACY,
     MOTO,
     MPL,
+    MPL_HIERARCHICAL,
     OWN,
     SERVED,
     Scenario,
@@ -35,7 +36,7 @@ RETRY_MODES: Final = ("standard", "adaptive", "legacy")
 _LATENCY_SECONDS: Final = 0.01
 _QUOTA: Final = 50.0
 _MAX_MESSAGES: Final = 2**32
-_PEERS: Final = ((LEGACY, False), (LEGACY, True), (MPL, False))
+_PEERS: Final = ((LEGACY, False), (LEGACY, True), (MPL, False), (MPL_HIERARCHICAL, True))
 _NO_SERVER: Final = "not installed: pip install 'envelope-sdk[server]'"
 
 
@@ -115,6 +116,10 @@ def not_installed() -> dict[str, str]:
         MPL: (
             ("aws_encryption_sdk", "aws_cryptographic_material_providers"),
             "aws-encryption-sdk[MPL] is not installed",
+        ),
+        MPL_HIERARCHICAL: (
+            ("aws_encryption_sdk", "aws_cryptographic_material_providers", "moto", "py_partiql_parser"),
+            "aws-encryption-sdk[MPL], or moto[dynamodb] for its table, is not installed",
         ),
     }
     return {name: why for name, (modules, why) in wanted.items() if not all(map(importlib.util.find_spec, modules))}
@@ -210,7 +215,7 @@ def _scenario(
         latency_seconds=latency,
         max_age_seconds=choice.max_age_seconds if cached else None,
         # A hierarchical keyring makes a data key for each message, and keeps the branch key.
-        max_messages=choice.max_messages if cached and subject != HIERARCHICAL else None,
+        max_messages=choice.max_messages if cached and subject not in (HIERARCHICAL, MPL_HIERARCHICAL) else None,
         retry_mode=choice.retry_mode if http else None,
         max_attempts=choice.max_attempts if http else None,
         timeout_seconds=choice.timeout_seconds if http else None,

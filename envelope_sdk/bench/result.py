@@ -18,6 +18,7 @@ __all__ = [
     "LEGACY",
     "MOTO",
     "MPL",
+    "MPL_HIERARCHICAL",
     "OWN",
     "SCHEMA",
     "SERVED",
@@ -44,6 +45,9 @@ LEGACY: Final = "aws-encryption-sdk (legacy)"
 MPL: Final = "aws-encryption-sdk (MPL)"
 """The peer over a KMS keyring of its material providers library, which has no cache for it."""
 
+MPL_HIERARCHICAL: Final = "aws-encryption-sdk (MPL, hierarchical)"
+"""The peer over a hierarchical keyring of that library, which keeps branch keys."""
+
 IN_PROCESS: Final = "in process"
 SERVED: Final = "served"
 MOTO: Final = "moto server"
@@ -56,7 +60,8 @@ class Scenario:
     """What one row was measured under.
 
     Attributes:
-        subject: who encrypts: :data:`OWN`, :data:`HIERARCHICAL`, :data:`LEGACY` or :data:`MPL`.
+        subject: who encrypts: :data:`OWN`, :data:`HIERARCHICAL`, :data:`LEGACY`, :data:`MPL` or
+            :data:`MPL_HIERARCHICAL`.
         cached: whether data keys are cached.
         kms: where calls go: :data:`IN_PROCESS`, :data:`SERVED` or :data:`MOTO`.
         operation: :data:`ENCRYPT` or :data:`DECRYPT`.

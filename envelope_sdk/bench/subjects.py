@@ -10,9 +10,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from envelope_sdk.bench.result import HIERARCHICAL, LEGACY, MPL, OWN, Scenario
+from envelope_sdk.bench.result import HIERARCHICAL, LEGACY, MPL, MPL_HIERARCHICAL, OWN, Scenario
 from envelope_sdk.client import Client
-from envelope_sdk.keyrings.hierarchical import BranchKeyStore, HierarchicalKeyring, KmsKeyArn, SqliteStorage
+from envelope_sdk.keyrings.hierarchical import (
+    BranchKeyStore,
+    DynamoDbStorage,
+    HierarchicalKeyring,
+    KmsKeyArn,
+    SqliteStorage,
+)
 from envelope_sdk.keyrings.kms.symmetric import KmsKeyring
 from envelope_sdk.managers.caching import CachingMaterialsManager
 
@@ -20,6 +26,8 @@ __all__ = ["CONTEXT", "Subject", "Subjects"]
 
 CONTEXT: Final = {"purpose": "benchmark"}
 """The encryption context of every message."""
+
+_TABLE: Final = "benchmark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,7 @@ class Subjects:
         self._folder = folder
         self._owned = owned
         self._branch_keys = self._branch_key() if scenario.subject == HIERARCHICAL else None
+        self._table = self._branch_key_in_table() if scenario.subject == MPL_HIERARCHICAL else None
 
     def new(self) -> Subject:
         """Return a subject whose cache is empty.
@@ -60,6 +69,8 @@ class Subjects:
             return self._legacy()
         if self._scenario.subject == MPL:
             return self._mpl()
+        if self._scenario.subject == MPL_HIERARCHICAL:
+            return self._mpl_hierarchical()
         return self._own() if self._scenario.subject == OWN else self._hierarchical()
 
     def _own(self) -> Subject:
@@ -105,12 +116,52 @@ class Subjects:
         )
 
     def _mpl(self) -> Subject:
-        sdk: Any = import_module("aws_encryption_sdk")
-        mpl: Any = import_module("aws_cryptographic_material_providers.mpl")
-        configuration: Any = import_module("aws_cryptographic_material_providers.mpl.config")
-        library = mpl.AwsCryptographicMaterialProviders(config=configuration.MaterialProvidersConfig())
-        given = mpl.models.CreateAwsKmsKeyringInput(kms_key_id=self._key_arn, kms_client=self._kms)
-        return _peer(sdk, keyring=library.create_aws_kms_keyring(given))
+        library, models = _material_providers()
+        given = models.CreateAwsKmsKeyringInput(kms_key_id=self._key_arn, kms_client=self._kms)
+        return _peer(import_module("aws_encryption_sdk"), keyring=library.create_aws_kms_keyring(given))
+
+    def _branch_key_in_table(self) -> tuple[Any, str]:
+        """Return a client of DynamoDB and the branch key in its table, which moto keeps in this process."""
+        moto: Any = import_module("moto")
+        boto3: Any = import_module("boto3")
+        # A client of KMS that is there already is none of moto's business.
+        self._owned.enter_context(moto.mock_aws())
+        dynamodb = boto3.client("dynamodb", "us-east-1", aws_access_key_id="any", aws_secret_access_key="any")  # noqa: S106
+        storage = DynamoDbStorage(_TABLE, dynamodb)
+        storage.create_table()
+        store = BranchKeyStore(storage, self._kms, logical_name=_TABLE, kms_key=KmsKeyArn(self._key_arn))
+        return dynamodb, store.create_key()
+
+    def _mpl_hierarchical(self) -> Subject:
+        keystore: Any = import_module("aws_cryptographic_material_providers.keystore")
+        configuration: Any = import_module("aws_cryptographic_material_providers.keystore.config")
+        inputs: Any = import_module("aws_cryptographic_material_providers.keystore.models")
+        assert self._table is not None
+        assert self._scenario.max_age_seconds is not None
+        dynamodb, branch_key_id = self._table
+        store = keystore.KeyStore(
+            configuration.KeyStoreConfig(
+                ddb_client=dynamodb,
+                ddb_table_name=_TABLE,
+                logical_key_store_name=_TABLE,
+                kms_client=self._kms,
+                kms_configuration=inputs.KMSConfigurationKmsKeyArn(self._key_arn),
+            )
+        )
+        library, models = _material_providers()
+        given = models.CreateAwsKmsHierarchicalKeyringInput(
+            key_store=store, branch_key_id=branch_key_id, ttl_seconds=max(1, int(self._scenario.max_age_seconds))
+        )
+        keyring = library.create_aws_kms_hierarchical_keyring(given)
+        return _peer(import_module("aws_encryption_sdk"), keyring=keyring)
+
+
+def _material_providers() -> tuple[Any, Any]:
+    """Return the peer's library of keyrings, and what its methods are given."""
+    mpl: Any = import_module("aws_cryptographic_material_providers.mpl")
+    configuration: Any = import_module("aws_cryptographic_material_providers.mpl.config")
+    models: Any = import_module("aws_cryptographic_material_providers.mpl.models")
+    return mpl.AwsCryptographicMaterialProviders(config=configuration.MaterialProvidersConfig()), models
 
 
 def _of_client(client: Client, reported: Callable[[], Mapping[str, int]] | None = None) -> Subject:

@@ -24,7 +24,7 @@ from typing import IO, Any, Final
 from envelope_sdk.bench.counting import CountedKms, SentRequests
 from envelope_sdk.bench.machine import peak_bytes
 from envelope_sdk.bench.messages import Work, play_round
-from envelope_sdk.bench.result import DECRYPT, HIERARCHICAL, OWN, Scenario
+from envelope_sdk.bench.result import DECRYPT, HIERARCHICAL, MPL_HIERARCHICAL, OWN, Scenario
 from envelope_sdk.bench.subjects import Subjects
 from envelope_sdk.bench.tally import Round
 from envelope_sdk.formats.header import parse_header
@@ -148,7 +148,7 @@ class _Measured:
         Each round decrypts them in their order. A hierarchical keyring makes one for each message, and asks KMS for the
         branch key alone.
         """
-        if self._scenario.subject == HIERARCHICAL:
+        if self._scenario.subject in (HIERARCHICAL, MPL_HIERARCHICAL):
             return None
         messages = self._work.messages[: self._most]
         return len({parse_header(each).body.encrypted_data_keys for each in messages}) if messages else None

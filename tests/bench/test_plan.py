@@ -15,6 +15,7 @@ from envelope_sdk.bench.result import (
     LEGACY,
     MOTO,
     MPL,
+    MPL_HIERARCHICAL,
     OWN,
     SERVED,
     Scenario,
@@ -66,6 +67,7 @@ def test_the_story_has_every_kind_of_kms_both_operations_and_all_subjects() -> N
         (LEGACY, False),
         (LEGACY, True),
         (MPL, False),
+        (MPL_HIERARCHICAL, True),
     }
     assert {(s.message_bytes, s.threads) for s in story if s.quota is None} == {
         (size, threads) for size in (1024, 65_536) for threads in (1, 8)
@@ -95,7 +97,7 @@ def test_latencies_and_quotas_that_are_said_are_for_all() -> None:
 def test_limits_are_those_of_what_is_cached() -> None:
     for s in scenarios(plan(Choice(max_age_seconds=7.0, max_messages=9, thorough=True), {})):
         assert s.max_age_seconds == (7.0 if s.cached else None)
-        assert s.max_messages == (9 if s.cached and s.subject != HIERARCHICAL else None)
+        assert s.max_messages == (9 if s.cached and s.subject not in (HIERARCHICAL, MPL_HIERARCHICAL) else None)
 
 
 def test_botocore_is_as_it_is_said_wherever_it_takes_part() -> None:
@@ -126,7 +128,7 @@ def test_where_nothing_is_left_the_reasons_are_given() -> None:
 
 def test_what_is_not_installed_says_how_to_get_it() -> None:
     for name, why in not_installed().items():
-        assert name in {SERVED, MOTO, LEGACY, MPL}
+        assert name in {SERVED, MOTO, LEGACY, MPL, MPL_HIERARCHICAL}
         assert "installed" in why
 
 

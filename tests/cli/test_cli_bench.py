@@ -58,6 +58,25 @@ def test_an_earlier_run_is_shown_again(envelope: Any) -> None:
     assert f"wrote {Path('again/result.json')}" in shown.lines
 
 
+def test_without_matplotlib_it_says_that_there_is_no_picture_and_how_to_get_one(envelope: Any) -> None:
+    envelope.write("result.json", to_json(made_run(UNCACHED, CACHED)).encode())
+    launcher = """
+import sys
+sys.modules["matplotlib"] = None
+sys.argv[0] = "envelope"
+from envelope_sdk.cli.main import entry
+entry()
+"""
+
+    ran = envelope.process("bench", "--from", "result.json", "--output", "out", "--quiet", launcher=launcher)
+
+    assert ran.code == 0
+    assert ran.lines == [
+        "envelope: no picture was made: matplotlib is not installed",
+        "hint: pip install 'envelope-sdk[bench]', and --from result.json draws this run",
+    ]
+
+
 def test_json_is_printed_as_it_is_written(envelope: Any) -> None:
     written = to_json(made_run(UNCACHED, CACHED))
     envelope.write("result.json", written.encode())

@@ -7,7 +7,7 @@ import pytest
 from envelope_sdk.bench.consistency import check
 from envelope_sdk.bench.engine import Budget, measure
 from envelope_sdk.bench.plan import Choice, not_installed, plan
-from envelope_sdk.bench.result import DECRYPT, ENCRYPT, HIERARCHICAL, LEGACY, MOTO, MPL, OWN, SERVED
+from envelope_sdk.bench.result import DECRYPT, ENCRYPT, HIERARCHICAL, LEGACY, MOTO, MPL, MPL_HIERARCHICAL, OWN, SERVED
 
 pytest.importorskip("aws_encryption_sdk")
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
@@ -35,6 +35,7 @@ def test_everybody_encrypts_and_decrypts_and_every_call_is_counted(kms: str) -> 
         (LEGACY, False, ENCRYPT): 32,
         (LEGACY, True, ENCRYPT): 4,
         (MPL, False, ENCRYPT): 32,
+        (MPL_HIERARCHICAL, True, ENCRYPT): 1,
         (OWN, False, DECRYPT): 32,
         # Sixteen messages a round, eight to a data key.
         (OWN, True, DECRYPT): 2,
@@ -42,5 +43,6 @@ def test_everybody_encrypts_and_decrypts_and_every_call_is_counted(kms: str) -> 
         (LEGACY, False, DECRYPT): 32,
         (LEGACY, True, DECRYPT): 2,
         (MPL, False, DECRYPT): 32,
+        (MPL_HIERARCHICAL, True, DECRYPT): 1,
     }
     assert all(r.failures == {} and r.messages == 32 for r in outcome.run.measurements)

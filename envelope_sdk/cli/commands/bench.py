@@ -221,18 +221,29 @@ def _read(path: Path) -> Run:
 def _show(run: Run, broken: Sequence[str], folder: Path | None, options: Mapping[str, Any]) -> int:
     """Print and write a run; return the code to end with."""
     from envelope_sdk.bench.consistency import check
-    from envelope_sdk.bench.report import as_markdown, write_report
+    from envelope_sdk.bench.report import as_markdown
     from envelope_sdk.bench.result import to_json
 
     click.echo(to_json(run) if options["json"] else as_markdown(run), nl=not options["json"])
     if folder is not None:
-        for path in write_report(run, folder):
-            if not options["quiet"]:
-                say(f"wrote {path}")
+        _write(run, folder, quiet=options["quiet"])
     wrong = [*(f"not measured: {line}" for line in broken), *(f"contradiction: {line}" for line in check(run))]
     for line in wrong:
         say(f"envelope: {line}")
     return ExitCode.SOME_FAILED if wrong else ExitCode.DONE
+
+
+def _write(run: Run, folder: Path, *, quiet: bool) -> None:
+    """Write a run's files and tell which; what is missing for want of a package is told of even quietly."""
+    from envelope_sdk.bench.report import write_report
+
+    written = write_report(run, folder)
+    for path in written:
+        if not quiet:
+            say(f"wrote {path}")
+    if run.measurements and not any(path.suffix == ".svg" for path in written):
+        say("envelope: no picture was made: matplotlib is not installed")
+        say("hint: pip install 'envelope-sdk[bench]', and --from result.json draws this run")
 
 
 def _words(ctx: click.Context, given: Mapping[str, Any]) -> str:
