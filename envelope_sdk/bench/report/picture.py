@@ -250,7 +250,7 @@ def _names(axes: Any, group: Group) -> None:
         subject = row.scenario.subject
         if subject != before:
             weight = "bold" if subject == OWN else "normal"
-            name = textwrap.shorten(plain(subject), _NAME_LENGTH, placeholder="...")
+            name = "\n".join(textwrap.wrap(plain(subject), _NAME_LENGTH, max_lines=2, placeholder="..."))
             axes.text(_MARGIN, place, _letters(name), va="center", fontweight=weight)
         before = subject
         how, colour = ("cached", _CACHED) if row.scenario.cached else ("uncached", _FAINT)

@@ -51,7 +51,7 @@ _SMALL: Final[Mapping[str, Any]] = {"size": (256,), "threads": (2,), "seconds": 
 @click.option("--kms", type=click.Choice(list(_KMS)), multiple=True, help="Where calls go [default: all].")
 @click.option(
     "--latency",
-    type=click.FloatRange(0),
+    type=click.FloatRange(0, 60_000),
     multiple=True,
     metavar="MS",
     help="Milliseconds on each call [default: 10 where it is served].",
@@ -107,7 +107,7 @@ _SMALL: Final[Mapping[str, Any]] = {"size": (256,), "threads": (2,), "seconds": 
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(0, min_open=True),
+    type=click.FloatRange(0.001, 3600),
     default=10.0,
     show_default=True,
     help="Seconds it waits for an answer.",
