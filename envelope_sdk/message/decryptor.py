@@ -239,6 +239,16 @@ class MessageDecryptor(Machine):
         """Go on behind the next ``count`` frames, all of which :meth:`open_apart` has found authentic."""
         self._run(self._skip, operator.index(count))
 
+    def check_keys(self, header: UnverifiedHeader) -> None:
+        """Ask for materials for a header and drop them: whether its data keys, or some of them, can be opened.
+
+        Nothing is said of the header itself, nor of the message that this machine may be reading.
+
+        Raises:
+            NoMatchingKeyError, KmsError, PolicyError, KeyringError: as the materials source says.
+        """
+        self._materials_for(header)
+
     def finish(self) -> None:
         """Say that no more bytes come.
 
