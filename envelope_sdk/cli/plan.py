@@ -122,7 +122,10 @@ def plan_rotation(
     for item in items:
         if item.target is not None and (what := guarded.what(item.target)):
             raise click.UsageError(f"{item.target} is {what}: it would be lost")
-    return list({os.path.realpath(item.name): item for item in items}.values())
+    once: dict[str, Item] = {}
+    for item in items:
+        once.setdefault(os.path.realpath(item.name), item)
+    return list(once.values())
 
 
 def _messages(root: Path, output: Path | None, suffix: str, guarded: Guarded) -> Iterator[tuple[Path, Path]]:

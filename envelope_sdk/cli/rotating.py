@@ -62,6 +62,9 @@ def run_rotation(
             except BrokenPipeError:
                 raise
             except (EnvelopeError, OSError) as error:
+                if isinstance(error, OSError) and error.filename == item.name:
+                    # It is named once in any case.
+                    error.filename = None
                 tally.failed.append(report(error, item.name))
                 log.failed(item, error, tally.failed[-1])
     if not quiet:

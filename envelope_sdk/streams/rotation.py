@@ -154,7 +154,7 @@ class Rotation:
             header = _header_of(source)
             if target is None and not again and header is not None and self._target.has(header, ask_less=True):
                 return None
-            with AtomicFile(path if target is None else target, overwrite=overwrite) as written:
+            with AtomicFile(target or path, overwrite=overwrite or target is None) as written:
                 if target is None:
                     keep_access(source.fileno(), written.fileno())
                 made = self._rotate(source, written, header, on_progress)
@@ -242,7 +242,7 @@ class _Rejoined(io.RawIOBase):
 
 def _opened(path: str | os.PathLike[str]) -> io.FileIO:
     # Without waiting for a pipe's other end.
-    file = io.FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+    file = io.FileIO(path, opener=lambda _name, flags: os.open(path, flags | os.O_NONBLOCK))
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "not a regular file, so it cannot be rotated", os.fspath(path))
