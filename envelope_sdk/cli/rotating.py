@@ -23,9 +23,9 @@ __all__ = ["run_rotation"]
 
 @dataclass
 class _Tally:
-    rotated: list[Item] = field(default_factory=list)
-    kept: list[Item] = field(default_factory=list)
-    failed: list[ExitCode] = field(default_factory=list)
+    rotated: list[Item] = field(default_factory=list[Item])
+    kept: list[Item] = field(default_factory=list[Item])
+    failed: list[ExitCode] = field(default_factory=list[ExitCode])
 
 
 def run_rotation(

@@ -180,6 +180,27 @@ def test_how_often_a_kms_is_asked(kms: CountingKms, tmp_path: Path):
     assert kms.calls == {"generate_data_key": 1}
 
 
+def test_old_keys_are_enough_to_know_that_a_message_is_not_done(kms: CountingKms, tmp_path: Path):
+    """However many encryption contexts there are: only what may be done is asked about."""
+    old, new = (KmsKeyring(kms, new_key(kms)) for _ in range(2))
+    paths = [message(tmp_path, old, {"file": str(number)}, str(number)) for number in range(5)]
+    kms.calls.clear()
+
+    rotation = Rotation(Client(old), Client(new))
+    for path in paths:
+        rotation.rotate_file(path)
+
+    assert kms.calls["generate_data_key"] == 1 + 5
+
+
+def test_a_key_that_wraps_twice_is_as_good_as_done(tmp_path: Path):
+    twice = MultiKeyring(RAW, [RAW])
+    path = message(tmp_path, twice)
+
+    assert Rotation(Client(RAW), Client(twice)).is_done(path)
+    assert Rotation(Client(RAW), Client(RAW)).is_done(path)
+
+
 def test_a_kms_that_fails_leaves_the_message(kms: CountingKms, tmp_path: Path):
     old, new = (KmsKeyring(kms, new_key(kms)) for _ in range(2))
     path = message(tmp_path, old)
