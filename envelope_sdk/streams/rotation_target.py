@@ -172,7 +172,7 @@ class RotationTarget:
         machine = self._verifier.decryptor(encryption_context=unstored)
         try:
             for key in doubtful:
-                machine.check_keys(old._replace(body=body._replace(encrypted_data_keys=(key,))))
+                machine.materials_for(old._replace(body=body._replace(encrypted_data_keys=(key,))))
             machine.read_header(old.raw + encode_authentication(body.algorithm_suite, old.iv, old.tag))
         except (AuthenticationError, NoMatchingKeyError, PolicyError):
             return False
