@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from envelope_sdk.message.authenticated import Header
     from envelope_sdk.policy import CommitmentPolicy, Limits
     from envelope_sdk.streams import open  # noqa: A004 - the name that gzip and its like use
+    from envelope_sdk.streams.rotation import Rotation
 
 __all__ = [
     "AlgorithmSuite",
@@ -36,6 +37,7 @@ __all__ = [
     "EnvelopeError",
     "Header",
     "Limits",
+    "Rotation",
     "open",
 ]
 
@@ -50,6 +52,7 @@ _HOMES: Final = {
     "EnvelopeError": "envelope_sdk.errors",
     "Header": "envelope_sdk.message.authenticated",
     "Limits": "envelope_sdk.policy",
+    "Rotation": "envelope_sdk.streams.rotation",
     "open": "envelope_sdk.streams",
 }
 

@@ -50,6 +50,8 @@ __all__ = ["DEFAULT_FRAME_LENGTH", "Client", "DecryptResult", "EncryptResult"]
 DEFAULT_FRAME_LENGTH: Final = 65_536
 """Bytes of plaintext in a frame where the caller says nothing (docs/adr/0012)."""
 
+_NONE: Final[frozenset[str]] = frozenset()
+
 
 class Client:
     """Encrypts and decrypts messages in the AWS Encryption SDK format."""
@@ -303,6 +305,8 @@ class Client:
         encryption_context: Mapping[str, str] | None = None,
         plaintext_length: int | None = None,
         plaintext_bound: int | None = None,
+        frame_length: int | None = None,
+        required_context_keys: Iterable[str] = (),
     ) -> MessageEncryptor:
         """Return a machine that encrypts one message piece by piece.
 
@@ -311,18 +315,21 @@ class Client:
             plaintext_length: bytes that will come, where known; then it is an error if others do.
             plaintext_bound: the most bytes that will come, where only that is known; then it is an error if more do.
                 A manager that limits the bytes under a data key has to know one or the other to use it again.
+            frame_length: bytes of plaintext in a frame, where this message's are to be others than the client's.
+            required_context_keys: keys of pairs that are authenticated but not stored in the message, so that readers
+                have to give them.
 
         Raises:
-            UsageError: both were given, or what was given is less than 0.
+            UsageError: both lengths were given, or one that was given is out of range.
             Otherwise as :meth:`encrypt`.
         """
         if plaintext_length is not None and plaintext_bound is not None:
             raise UsageError("a plaintext length is its own bound: give one of them")
         bound = plaintext_bound if plaintext_length is None else plaintext_length
-        materials = self._encryption_materials(encryption_context, bound)
+        materials = self._encryption_materials(encryption_context, bound, required_context_keys)
         return MessageEncryptor(
             materials,
-            frame_length=self._frame_length,
+            frame_length=self._frame_length if frame_length is None else operator.index(frame_length),
             commitment_policy=self._commitment_policy,
             limits=self._limits,
             plaintext_length=plaintext_length,
@@ -381,7 +388,10 @@ class Client:
         return DecryptResult(plaintext, header)
 
     def _encryption_materials(
-        self, encryption_context: Mapping[str, str] | None, plaintext_length: int | None
+        self,
+        encryption_context: Mapping[str, str] | None,
+        plaintext_length: int | None,
+        required_context_keys: Iterable[str] = (),
     ) -> EncryptionMaterials:
         context = EncryptionContext.of(encryption_context)
         if context.reserved_keys:
@@ -389,7 +399,8 @@ class Client:
                 "encryption context keys that begin with 'aws-crypto-' belong to the format: "
                 + ", ".join(context.reserved_keys)
             )
-        request = EncryptionRequest(context, self._commitment_policy, self._algorithm_suite, plaintext_length)
+        required = _keys_of(required_context_keys) if required_context_keys else _NONE
+        request = EncryptionRequest(context, self._commitment_policy, self._algorithm_suite, plaintext_length, required)
         materials = self._manager.get_encryption_materials(request)
         if materials.algorithm_suite is not self._algorithm_suite:
             # Otherwise a manager could drop the signature, or the key length, that this client was made for.
@@ -397,15 +408,17 @@ class Client:
                 f"{self._manager!r} returned materials for {materials.algorithm_suite.name} where "
                 f"{self._algorithm_suite.name} was asked for"
             )
+        if required and not required <= materials.required_encryption_context_keys:
+            raise KeyringError(
+                f"{self._manager!r} returned materials that would store pairs that are required of readers"
+            )
         return materials
 
     def _materials_source(
         self, encryption_context: Mapping[str, str] | None, required_context_keys: Iterable[str]
     ) -> MaterialsSource:
-        if isinstance(required_context_keys, str):
-            raise TypeError("required_context_keys is a collection of keys, not one text")
+        required = _keys_of(required_context_keys)
         reproduced = EncryptionContext.of(encryption_context)
-        required = frozenset(required_context_keys)
         policy, manager = self._commitment_policy, self._manager
 
         def materials_for(unverified: UnverifiedHeader) -> DecryptionMaterials:
@@ -417,6 +430,12 @@ class Client:
             return manager.decrypt_materials(DecryptionRequest(suite, keys, stored, reproduced, policy))
 
         return materials_for
+
+
+def _keys_of(required_context_keys: Iterable[str]) -> frozenset[str]:
+    if isinstance(required_context_keys, str):
+        raise TypeError("required_context_keys is a collection of keys, not one text")
+    return frozenset(required_context_keys)
 
 
 def _check_types(

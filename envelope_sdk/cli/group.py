@@ -17,6 +17,7 @@ __all__ = ["cli", "run"]
 _COMMANDS: Final = {
     "encrypt": "envelope_sdk.cli.commands.encrypt",
     "decrypt": "envelope_sdk.cli.commands.decrypt",
+    "rotate": "envelope_sdk.cli.commands.rotate",
     "inspect": "envelope_sdk.cli.commands.inspect",
     "keygen": "envelope_sdk.cli.commands.keygen",
     "keyrings": "envelope_sdk.cli.commands.keyrings",

@@ -22,7 +22,7 @@ from envelope_sdk.materials import Keyring
 if TYPE_CHECKING:
     from envelope_sdk.local_kms import LocalKms
 
-__all__ = ["chosen_keys", "decrypting_keyring", "encrypting_keyring"]
+__all__ = ["chosen_keys", "decrypting_keyring", "encrypting_keyring", "verifying_keyring"]
 
 
 def chosen_keys(keys: Iterable[str], wrapping_keys: Iterable[KeyringUri] = ()) -> tuple[KeyringUri, ...]:
@@ -70,6 +70,28 @@ def decrypting_keyring(uris: Sequence[KeyringUri], store: LocalStore) -> Keyring
         return store.kms()
 
     return LocalKmsDiscoveryKeyring(kms, store.name)
+
+
+def verifying_keyring(uris: Sequence[KeyringUri], store: LocalStore) -> Keyring | None:
+    """Return the keyring that opens what ``uris`` have just wrapped, where they themselves cannot; otherwise ``None``.
+
+    Messages name the keys of AWS KMS by ARN, so one that is named by an alias or id is found by what the message says.
+    """
+    if not any(_is_no_arn(uri) for uri in uris):
+        return None
+    return _keyring([_by_discovery(uri) if _is_no_arn(uri) else uri for uri in uris], store)
+
+
+def _is_no_arn(uri: KeyringUri) -> bool:
+    from envelope_sdk.keyrings.kms.symmetric import name_in_messages
+
+    return uri.scheme in ("aws-kms", "aws-kms-mrk") and name_in_messages(uri.rest) is None
+
+
+def _by_discovery(uri: KeyringUri) -> KeyringUri:
+    kept = ("region", "profile", "endpoint-url", "grant-token")
+    parameters = {name: values for name, values in uri.parameters.items() if name in kept}
+    return KeyringUri("aws-kms-discovery", "", parameters, uri.folder)
 
 
 def _keyring(uris: Sequence[KeyringUri], store: LocalStore) -> Keyring:

@@ -33,6 +33,10 @@ class MetadataLog:
 
         self._write(item, status="done", header=describe_header(header))
 
+    def left(self, item: Item, status: str) -> None:
+        """Note an item that nothing was done with; ``status`` says why."""
+        self._write(item, status=status)
+
     def failed(self, item: Item, error: BaseException, code: int) -> None:
         """Note an item that failed."""
         self._write(item, status="failed", error=type(error).__name__, message=text_of(error), exit_code=code)

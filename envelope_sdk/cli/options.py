@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
-__all__ = ["context_pairs", "store_option", "transfer_options"]
+from envelope_sdk.formats.suites import AlgorithmSuite
+
+__all__ = ["SUITES", "context_pairs", "store_option", "transfer_options"]
+
+SUITES: Final = {f"0x{suite.suite_id:04x}": suite for suite in AlgorithmSuite}
+"""Algorithm suites by what options call them."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -12,7 +12,7 @@ import click
 from envelope_sdk.cli.guarded import Guarded, identity_of
 from envelope_sdk.cli.terminal import printable_name, say
 
-__all__ = ["Item", "plan"]
+__all__ = ["Item", "plan", "plan_rotation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,60 @@ def plan(
     ]
     _check_targets(items, guarded)
     return items
+
+
+def plan_rotation(
+    inputs: Sequence[str], output: str | None, *, recursive: bool, suffix: str, guarded: Guarded
+) -> list[Item]:
+    """Return which messages to rotate, in order: in place, where no output is named, so that target and source are one.
+
+    Args:
+        inputs: files or folders. In folders, links are left out: what they lead to may not be meant.
+        output: a file or folder; ``None`` for in place.
+        recursive: whether folders are entered.
+        suffix: what encrypted files' names end with. Nothing else in folders is looked at.
+        guarded: what is not written over, and not taken out of folders.
+
+    Raises:
+        click.UsageError: the inputs and the output do not go together, or something would be lost.
+    """
+    if "" in (*inputs, output):
+        raise click.UsageError("a file's name is empty")
+    if "-" in (*inputs, output):
+        raise click.UsageError("rotation is for files: standard input and output ('-') are none")
+    folders = [name for name in inputs if Path(name).is_dir()]
+    if folders and not recursive:
+        raise click.UsageError(f"{folders[0]} is a folder: add --recursive to rotate every message in it")
+    several = len(inputs) > 1 or bool(folders)
+    if output is not None and several and Path(output).exists() and not Path(output).is_dir():
+        raise click.UsageError(f"{output} is not a folder, and several files are to be written")
+    if output is not None and not several and not output.endswith(os.sep) and not Path(output).is_dir():
+        items = [Item(Path(inputs[0]), Path(output))]
+    else:
+        folder = None if output is None else Path(output)
+        items = [
+            Item(source, source if folder is None else folder / below, folder is not None)
+            for name in inputs
+            for source, below in _messages(Path(name), folder, suffix, guarded)
+        ]
+    if output is not None:
+        _check_targets(items, guarded)
+        return items
+    for item in items:
+        if item.target is not None and (what := guarded.what(item.target)):
+            raise click.UsageError(f"{item.target} is {what}: it would be lost")
+    once: dict[str, Item] = {}
+    for item in items:
+        once.setdefault(os.path.realpath(item.name), item)
+    return list(once.values())
+
+
+def _messages(root: Path, output: Path | None, suffix: str, guarded: Guarded) -> Iterator[tuple[Path, Path]]:
+    for source, below in _sources(root, output, suffix, encrypting=False, guarded=guarded):
+        if source != root and source.is_symlink():
+            say(f"warning: left out {printable_name(str(source))}: it is a link")
+        else:
+            yield source, below
 
 
 def _single(name: str, output: str | None, *, suffix: str, encrypting: bool) -> Item:

@@ -24,7 +24,7 @@ from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.reader import DecryptingReader
 from envelope_sdk.streams.transfer import decrypt_stream, encrypt_stream, plaintext_bound
 
-__all__ = ["decrypt_item", "encrypt_item"]
+__all__ = ["decrypt_item", "encrypt_item", "make_folder", "told_to"]
 
 
 def encrypt_item(
@@ -37,7 +37,7 @@ def encrypt_item(
     """
     with _source(item, progress) as source, _target(item, overwrite=overwrite) as target:
         encryptor = client.encryptor(encryption_context=context, plaintext_bound=plaintext_bound(source))
-        header = encrypt_stream(source, target, encryptor, threads=client.threads, on_progress=_told(progress))
+        header = encrypt_stream(source, target, encryptor, threads=client.threads, on_progress=told_to(progress))
         if isinstance(target, AtomicFile):
             target.commit()
         else:
@@ -67,7 +67,7 @@ def decrypt_item(
     with _source(item, progress) as source, _target(item, overwrite=overwrite) as target:
         if isinstance(target, AtomicFile):
             decryptor = client.decryptor(**options)
-            header = decrypt_stream(source, target, decryptor, threads=client.threads, on_progress=_told(progress))
+            header = decrypt_stream(source, target, decryptor, threads=client.threads, on_progress=told_to(progress))
             target.commit()
             return header
         recording = _Recording(source)
@@ -86,7 +86,7 @@ def decrypt_item(
         return header
 
 
-def _told(progress: Progress) -> Callable[[int], None]:
+def told_to(progress: Progress) -> Callable[[int], None]:
     """Return what a transfer calls between two pieces."""
 
     def told(count: int) -> None:
@@ -179,7 +179,7 @@ def _target(item: Item, *, overwrite: bool) -> Generator[Any]:
             yield stream
     else:
         if item.make_folders:
-            _make_folder(item.target.parent)
+            make_folder(item.target.parent)
         file = AtomicFile(item.target, overwrite=overwrite)
         try:
             yield file
@@ -187,7 +187,13 @@ def _target(item: Item, *, overwrite: bool) -> Generator[Any]:
             file.close()
 
 
-def _make_folder(path: Path) -> None:
+def make_folder(path: Path) -> None:
+    """Make the folder of a target, and those above it.
+
+    Raises:
+        NotADirectoryError: one of them is a file.
+        OSError: one of them cannot be made.
+    """
     try:
         make_folders(path)
     except FileExistsError as error:

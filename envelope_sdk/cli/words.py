@@ -21,7 +21,7 @@ CACHING_WORDS: Final = ("capacity", "max_age", "max_messages_encrypted", "max_by
 
 _NAMES: Final[Mapping[str, Sequence[str]]] = {"--wrapping-keys": WRAPPING_KEY_WORDS, "--caching": CACHING_WORDS}
 # The short name may follow those of options without a value.
-_SHORT: Final = re.compile("-[fqr]*w")
+_SHORT: Final = re.compile("-[fnqr]*w")
 # No argument of a program can hold this one.
 _BETWEEN: Final = "\0"
 

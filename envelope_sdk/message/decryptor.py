@@ -68,6 +68,7 @@ class MessageDecryptor(Machine):
 
     Attributes:
         header: the message's header once it is authenticated, ``None`` before.
+        materials_for: where it gets materials from.
         limits: the bounds it keeps to.
         threads: the most threads that one call may use.
     """
@@ -75,7 +76,6 @@ class MessageDecryptor(Machine):
     __slots__ = (
         "_commitment_policy",
         "_frames",
-        "_materials_for",
         "_needed",
         "_next",
         "_offset",
@@ -87,6 +87,7 @@ class MessageDecryptor(Machine):
         "_withheld",
         "header",
         "limits",
+        "materials_for",
         "threads",
     )
 
@@ -109,7 +110,7 @@ class MessageDecryptor(Machine):
             threads: the most threads that one call may use, where that pays.
         """
         super().__init__()
-        self._materials_for = materials_for
+        self.materials_for = materials_for
         self._commitment_policy = commitment_policy
         self.limits = limits or Limits()
         self._refuse_signed = refuse_signed
@@ -375,7 +376,7 @@ class MessageDecryptor(Machine):
     def _read_header(self, view: memoryview) -> int:
         opened = open_header(
             view,
-            self._materials_for,
+            self.materials_for,
             commitment_policy=self._commitment_policy,
             limits=self.limits,
             refuse_signed=self._refuse_signed,

@@ -8,9 +8,12 @@ from envelope_sdk import AlgorithmSuite, Client, CommitmentPolicy, Limits
 from envelope_sdk.errors import (
     CommitmentPolicyError,
     EncryptionContextError,
+    KeyringError,
     LimitExceededError,
+    NoMatchingKeyError,
     UsageError,
 )
+from envelope_sdk.formats import parse_header
 from envelope_sdk.keyrings import MultiKeyring
 from envelope_sdk.managers import DefaultMaterialsManager
 
@@ -270,3 +273,51 @@ def test_one_hundred_data_keys_are_allowed_unless_the_caller_says_otherwise(keyr
 def test_a_limit_that_no_message_could_meet_is_refused(name):
     with pytest.raises(UsageError, match=name):
         Limits(**{name: 0})
+
+
+# --- one message ----------------------------------------------------------------------------------------------------
+
+
+def pushed(encryptor, plaintext):
+    return encryptor.start() + encryptor.finish(plaintext)
+
+
+def test_one_message_may_have_frames_of_another_length(client):
+    message = pushed(client.encryptor(frame_length=7), b"plaintext")
+
+    assert client.decrypt(message).header.frame_length == 7
+    assert client.encrypt(b"").header.frame_length == 65_536
+
+
+@pytest.mark.parametrize("frame_length", [0, -1, 2**32])
+def test_a_frame_length_of_one_message_is_checked_too(frame_length, client):
+    with pytest.raises(UsageError, match="frame length"):
+        client.encryptor(frame_length=frame_length)
+
+
+def test_one_message_may_leave_pairs_out(client):
+    context = {"team": "blue", "tenant": "one"}
+    message = pushed(client.encryptor(encryption_context=context, required_context_keys=["tenant"]), b"plaintext")
+
+    assert parse_header(message).body.encryption_context == {"team": "blue"}
+    assert client.decrypt(message, encryption_context={"tenant": "one"}).header.encryption_context == context
+    with pytest.raises(NoMatchingKeyError):
+        client.decrypt(message)
+
+
+def test_pairs_that_are_left_out_have_to_be_there(client):
+    with pytest.raises(EncryptionContextError):
+        client.encryptor(required_context_keys=["tenant"])
+    with pytest.raises(TypeError):
+        client.encryptor(encryption_context={"tenant": "one"}, required_context_keys="tenant")
+
+
+def test_a_manager_that_would_store_what_is_to_be_left_out_is_found_out(keyring):
+    class Storing(DefaultMaterialsManager):
+        def get_encryption_materials(self, request):
+            return super().get_encryption_materials(request._replace(required_encryption_context_keys=frozenset()))
+
+    client = Client(materials_manager=Storing(keyring))
+
+    with pytest.raises(KeyringError, match="would store pairs that are required of readers"):
+        client.encryptor(encryption_context={"tenant": "one"}, required_context_keys=["tenant"])

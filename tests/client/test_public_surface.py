@@ -23,6 +23,7 @@ SURFACE = {
         "EnvelopeError",
         "Header",
         "Limits",
+        "Rotation",
         "open",
     ],
     "envelope_sdk.keyrings": [

@@ -66,8 +66,8 @@ def test_a_call_while_another_is_at_work_is_refused_and_leaves_the_message_usabl
 
     whole = client.encrypt(b"content").ciphertext
     decryptor = client.decryptor()
-    source = decryptor._materials_for
-    decryptor._materials_for = materials_for
+    source = decryptor.materials_for
+    decryptor.materials_for = materials_for
 
     assert decryptor.update(whole) == b"content"
     decryptor.finish()

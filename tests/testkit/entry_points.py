@@ -12,8 +12,9 @@ from pathlib import Path
 import anyio
 
 import envelope_sdk
-from envelope_sdk import Client, CommitmentPolicy, EnvelopeError, Limits
+from envelope_sdk import Client, CommitmentPolicy, EnvelopeError, Limits, Rotation
 from envelope_sdk.errors import SignedStreamError
+from envelope_sdk.keyrings import RawAesKeyring
 from envelope_sdk.materials import Keyring
 from envelope_sdk.streams import RandomAccessReader, aio
 
@@ -166,6 +167,19 @@ async def decrypted_chunks(client: Client, chunks: Iterable[bytes], context: Map
     return Outcome(bytes(released), None)
 
 
+def rotated(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    """What the new message holds; where there is none, what was written of it, which is short of its end."""
+    writer = Client(RawAesKeyring("rotated", "key", bytes(32)), frame_length=8)
+    target, error = io.BytesIO(), None
+    try:
+        Rotation(client, writer, encryption_context=context).rotate_stream(io.BytesIO(message), target)
+    except EnvelopeError as caught:
+        error = caught
+    found = feed(writer, [target.getvalue()], context)
+    assert (found.error is None) is (error is None)
+    return Outcome(found.released, error)
+
+
 EntryPoint = Callable[..., Outcome]
 
 ENTRY_POINTS: dict[str, EntryPoint] = {
@@ -179,4 +193,5 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     "writer of a file": file_writer,
     "chunks under asyncio": asynchronous("asyncio"),
     "chunks under trio": asynchronous("trio"),
+    "rotation": rotated,
 }

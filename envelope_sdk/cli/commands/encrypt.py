@@ -11,7 +11,7 @@ from envelope_sdk.cli.caching import caching_of, caching_options, materials_mana
 from envelope_sdk.cli.guarded import Guarded
 from envelope_sdk.cli.keys import chosen_keys, encrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
-from envelope_sdk.cli.options import context_pairs, transfer_options
+from envelope_sdk.cli.options import SUITES, context_pairs, transfer_options
 from envelope_sdk.cli.plan import plan
 from envelope_sdk.cli.running import check_outputs, run_items
 from envelope_sdk.cli.transfer import encrypt_item
@@ -19,13 +19,10 @@ from envelope_sdk.cli.words import WordsCommand
 from envelope_sdk.cli.wrapping_keys import uris_of_wrapping_keys
 from envelope_sdk.client import DEFAULT_FRAME_LENGTH, Client
 from envelope_sdk.formats.header import MAX_FRAME_LENGTH
-from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.materials import Keyring, MaterialsManager
 from envelope_sdk.policy import CommitmentPolicy, Limits
 
 __all__ = ["command"]
-
-_SUITES = {f"0x{suite.suite_id:04x}": suite for suite in AlgorithmSuite}
 
 
 @click.command("encrypt", cls=WordsCommand)
@@ -39,7 +36,7 @@ _SUITES = {f"0x{suite.suite_id:04x}": suite for suite in AlgorithmSuite}
     help="Do not store this key's pair, but have readers give it; may be repeated.",
 )
 @click.option("--sign", is_flag=True, help="Sign with ECDSA: who may only decrypt cannot forge.")
-@click.option("--suite", type=click.Choice(sorted(_SUITES)), help="Algorithm suite; 0x0478 unless told otherwise.")
+@click.option("--suite", type=click.Choice(sorted(SUITES)), help="Algorithm suite; 0x0478 unless told otherwise.")
 @click.option(
     "--frame-length",
     type=click.IntRange(1, MAX_FRAME_LENGTH),
@@ -63,7 +60,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     for key in options["required_keys"]:
         if key not in pairs:
             raise click.UsageError(f"--required-context-key {key} goes with --context {key}=VALUE")
-    suite = _SUITES.get(options["suite"])
+    suite = SUITES.get(options["suite"])
     forbids = suite is not None and not suite.committing
     if options["sign"] and suite is not None and suite.signature is None:
         raise click.UsageError(f"--sign does not go with --suite {options['suite']}, which has no signature")
