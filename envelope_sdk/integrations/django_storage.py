@@ -193,9 +193,11 @@ class _Pieces(io.RawIOBase):
         self._rest = memoryview(b"")
         first = next(self._chunks, b"")
         self._take(first)
-        # The size of text is not that of its bytes.
-        size = getattr(content, "size", None)
-        self.length: int | None = size if isinstance(first, bytes) and isinstance(size, int) else None
+        self.length: int | None = None
+        if isinstance(first, bytes):  # the size of text is not that of its bytes
+            # Django asks files that cannot seek, too, where they end.
+            with contextlib.suppress(AttributeError, OSError):
+                self.length = content.size
 
     def _take(self, chunk: bytes | str) -> None:
         self._rest = memoryview(chunk.encode() if isinstance(chunk, str) else chunk)

@@ -452,6 +452,15 @@ def test_a_factory_is_called_once(monkeypatch: pytest.MonkeyPatch):
     assert len(MADE) == 1
 
 
+def test_a_factory_is_called_again_when_the_settings_change():
+    MADE.clear()
+    for _ in range(2):
+        with override_settings(ENVELOPE_SDK={"CLIENT": make_client}):
+            client_from_settings()
+
+    assert len(MADE) == 2
+
+
 def test_a_client_is_named_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "shop_keys.py").write_text(
         "from envelope_sdk import Client\n"
@@ -730,15 +739,41 @@ def test_a_storage_that_stops_reading_early_is_noticed(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+class Contended(FileSystemStorage):
+    """Somebody takes the first name, after it was free and before it is used."""
+
+    def _save(self, name: str, content: Any) -> str:
+        if name == "a.bin":
+            Path(self.path(name)).write_bytes(b"theirs")
+        return super()._save(name, content)
+
+
+class OnlyOnce(io.RawIOBase):
+    """A body of a request, for instance."""
+
+    def __init__(self) -> None:
+        self._rest = io.BytesIO(CONTENT)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._rest.readinto(buffer)
+
+
+def test_what_can_be_read_only_once_is_saved(storage: EncryptedStorage):
+    with storage.open(storage.save("a.bin", OnlyOnce())) as file:
+        assert file.read() == CONTENT
+
+
+def test_what_can_be_read_only_once_is_not_saved_empty_under_another_name(tmp_path: Path):
+    with pytest.raises(io.UnsupportedOperation):
+        EncryptedStorage(Contended(tmp_path)).save("a.bin", OnlyOnce())
+
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"theirs"]
+
+
 def test_a_name_that_is_taken_meanwhile_is_left_for_another(tmp_path: Path):
-    class Contended(FileSystemStorage):
-        """Somebody takes the first name, after it was free and before it is used."""
-
-        def _save(self, name: str, content: Any) -> str:
-            if name == "a.bin":
-                Path(self.path(name)).write_bytes(b"theirs")
-            return super()._save(name, content)
-
     storage = EncryptedStorage(Contended(tmp_path))
 
     name = storage.save("a.bin", ContentFile(CONTENT))

@@ -247,6 +247,14 @@ def test_what_is_no_wrapped_key_is_refused(wrapped: str):
         KeyringKmsClient(client_with(1)).unwrap_key(wrapped, FOOTER)
 
 
+@pytest.mark.parametrize("added", ["\n", " ", "!", "="])
+def test_a_wrapped_key_has_one_spelling(added: str):
+    kms = KeyringKmsClient(client_with(1))
+
+    with pytest.raises(MessageError):
+        kms.unwrap_key(added + kms.wrap_key(bytes(16), FOOTER), FOOTER)
+
+
 class Unbound(KeyringKmsClient):
     """The vectors are of no name: most have no context."""
 
