@@ -1,0 +1,286 @@
+"""Fields of Django models that are stored encrypted. Needs Django: ``pip install 'envelope-sdk[django]'``.
+
+    class Customer(models.Model):
+        email = EncryptedTextField(null=True)
+
+with ``ENVELOPE_SDK = {"CLIENT": "shop.keys.client"}`` in the settings. The name of the application, the model and the
+field are in the encryption context of every value, so that a value which somebody moved to another column does not
+decrypt there. Between rows of one column values can be moved: a field does not see the row.
+"""
+
+# ruff: noqa: ARG002 - Django says what a method is given
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Any, Final, cast
+
+try:
+    from django import forms
+    from django.core import checks
+    from django.core.exceptions import FieldError, ValidationError
+    from django.db import models
+    from django.db.models.fields import NOT_PROVIDED
+    from django.db.models.lookups import Exact
+except ImportError as error:
+    raise ImportError("encrypted fields need Django: pip install 'envelope-sdk[django]'") from error
+
+from envelope_sdk.errors import MessageError, UsageError
+from envelope_sdk.integrations.django_settings import client_from_settings
+
+if TYPE_CHECKING:
+    _Field = models.Field[Any, Any]
+    _TextField = models.TextField[Any, Any]
+    _BinaryField = models.BinaryField[Any, Any]
+    _Exact = Exact[Any]
+else:
+    _Field, _TextField, _BinaryField, _Exact = models.Field, models.TextField, models.BinaryField, Exact
+
+__all__ = ["EncryptedBinaryField", "EncryptedJSONField", "EncryptedTextField"]
+
+_PLAINTEXT: Final = "plaintext"
+"""The section of errors about what was decrypted."""
+
+_BYTES: Final[tuple[type[Any], ...]] = (bytes, bytearray, memoryview)
+
+
+class _NothingButNone(_Exact):
+    """Stands for every lookup but ``isnull``: the database has messages, where the caller means the values."""
+
+    def __init__(self, lhs: Any, rhs: Any) -> None:
+        # Django makes an ``isnull`` of an ``exact`` with None.
+        if rhs is not None or type(self).lookup_name != "exact":
+            raise FieldError(
+                "an encrypted field cannot be searched or compared: the same value is encrypted differently each time. "
+                "Only whether it is null can be asked"
+            )
+        super().__init__(lhs, rhs)
+
+
+class _NothingAtAll(_NothingButNone):
+    lookup_name = ""
+
+
+class _EncryptedField(_Field):
+    """What the fields have in common. A mixin: it stands before the field whose values it encrypts."""
+
+    def __init__(self, *args: Any, bound_to: str | None = None, **kwargs: Any) -> None:
+        """Take the options of a field.
+
+        Args:
+            args: as for the field without encryption.
+            bound_to: what values are bound to, in place of ``"app.model.field"``: what that was before the field, the
+                model or the application was renamed.
+            kwargs: as for the field without encryption.
+        """
+        super().__init__(*args, **kwargs)
+        self.bound_to = bound_to
+
+    @property
+    def encryption_context(self) -> dict[str, str]:
+        """The pair that binds a value to the field.
+
+        Raises:
+            UsageError: the field is part of no model, as in an expression.
+        """
+        if self.bound_to is not None:
+            return {"field": self.bound_to}
+        if not hasattr(self, "model"):
+            raise UsageError("an encrypted field that is part of no model is bound to nothing: say bound_to=")
+        return {"field": f"{self.model._meta.label_lower}.{self.name}"}
+
+    def deconstruct(self) -> Any:
+        """Return what migrations write: no key and no client."""
+        name, path, args, kwargs = super().deconstruct()
+        if self.bound_to is not None:
+            kwargs["bound_to"] = self.bound_to
+        return name, path, args, kwargs
+
+    def get_internal_type(self) -> str:
+        """Return the field whose column this one has: bytes."""
+        return "BinaryField"
+
+    def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
+        """Return what stands for a value in a statement."""
+        return str(connection.ops.binary_placeholder_sql(value))
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        """Return what cannot be meant: what would need the database to know values."""
+        return [*super().check(**kwargs), *self._check_options()]
+
+    def _check_options(self) -> list[checks.CheckMessage]:
+        options = ("primary_key", "unique", "db_index", "unique_for_date", "unique_for_month", "unique_for_year")
+        wrong = [option for option in options if getattr(self, option, None)]
+        if getattr(self, "db_default", NOT_PROVIDED) is not NOT_PROVIDED:
+            wrong.append("db_default")
+        meta = self.model._meta
+        made: list[Any] = [*meta.indexes, *meta.constraints]
+        named = {*itertools.chain(*meta.unique_together, *(getattr(each, "fields", ()) for each in made))}
+        if self.name in named:
+            wrong.append("an index or constraint of its model")
+        text = "An encrypted field cannot have {}: the same value is encrypted differently each time."
+        return [checks.Error(text.format(option), obj=self, id="envelope_sdk.E001") for option in wrong]
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        """Return the lookup ``isnull``, and for every other one what refuses."""
+        found = super().get_lookup(lookup_name)
+        if found is None or lookup_name == "isnull":
+            return found
+        return _NothingButNone if lookup_name == "exact" else _NothingAtAll
+
+    def get_transform(self, lookup_name: str) -> None:
+        """Return nothing: there is nothing to compute with."""
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        """Encrypt a value for the database; ``None`` stays NULL.
+
+        Raises:
+            TypeError, UsageError: the value is not of the field's type, or the settings name no client.
+            Otherwise as :meth:`envelope_sdk.Client.encrypt`.
+        """
+        if value is None or hasattr(value, "as_sql"):
+            return value
+        plaintext = self._encoded(value if prepared else self.get_prep_value(value))
+        message = client_from_settings().encrypt(plaintext, encryption_context=self.encryption_context)
+        return connection.Database.Binary(message.ciphertext)
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        """Decrypt a value from a row; NULL is ``None``.
+
+        Raises:
+            ContextMismatchError: it is a value of another field.
+            MessageError: it is no message: plaintext from before, for instance.
+            Otherwise as :meth:`envelope_sdk.Client.decrypt`.
+        """
+        if value is None:
+            return None
+        if not isinstance(value, _BYTES):
+            raise MessageError(f"the database holds {type(value).__name__}, not bytes", section="header", offset=0)
+        opened = client_from_settings().decrypt(cast("bytes", value), encryption_context=self.encryption_context)
+        return self._decoded(opened.plaintext)
+
+    def _encoded(self, value: Any) -> bytes:
+        raise NotImplementedError
+
+    def _decoded(self, plaintext: bytes) -> Any:
+        raise NotImplementedError
+
+
+class EncryptedTextField(_EncryptedField, _TextField):
+    """A :class:`~django.db.models.TextField` that is stored as one message, in UTF-8. The length of a value shows."""
+
+    description = "Encrypted text"
+
+    def get_prep_value(self, value: Any) -> Any:
+        """Return the value as text."""
+        if isinstance(value, _BYTES):
+            # Django's default for a column of bytes that is added to a table.
+            if cast("bytes", value) == b"":
+                return ""
+            raise TypeError(f"a value of {self} is text, not bytes")
+        return super().get_prep_value(value)
+
+    def _encoded(self, value: Any) -> bytes:
+        return _utf8(value)
+
+    def _decoded(self, plaintext: bytes) -> str:
+        try:
+            return plaintext.decode()
+        except UnicodeDecodeError:
+            pass  # and not chained: the error holds the plaintext
+        raise MessageError("the value is authentic but no text", section=_PLAINTEXT)
+
+
+class EncryptedBinaryField(_EncryptedField, _BinaryField):
+    """A :class:`~django.db.models.BinaryField` that is stored as one message. Its values come back as ``bytes``."""
+
+    description = "Encrypted binary data"
+
+    def _encoded(self, value: Any) -> bytes:
+        if not isinstance(value, _BYTES):
+            raise TypeError(f"a value of {self} is bytes, not {type(value).__name__}")
+        return bytes(cast("bytes", value))
+
+    def _decoded(self, plaintext: bytes) -> bytes:
+        return plaintext
+
+
+class EncryptedJSONField(_EncryptedField):
+    """What JSON can hold, stored as one message.
+
+    ``None`` is NULL, not JSON's null. There are no lookups into values.
+    """
+
+    description = "Encrypted JSON"
+    empty_strings_allowed = False
+
+    def __init__(
+        self,
+        *args: Any,
+        encoder: type[json.JSONEncoder] | None = None,
+        decoder: type[json.JSONDecoder] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Take the options of a :class:`~django.db.models.JSONField`.
+
+        Args:
+            args: as for a field.
+            encoder: writes what the standard library's does not, for instance ``DjangoJSONEncoder``.
+            decoder: reads it.
+            kwargs: as for a field, and ``bound_to=`` as for the other encrypted fields.
+        """
+        super().__init__(*args, **kwargs)
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def deconstruct(self) -> Any:
+        """Return what migrations write."""
+        name, path, args, kwargs = super().deconstruct()
+        given = {"encoder": self.encoder, "decoder": self.decoder}
+        return name, path, args, kwargs | {option: value for option, value in given.items() if value is not None}
+
+    def validate(self, value: Any, model_instance: Any) -> None:
+        """Refuse what JSON cannot hold.
+
+        Raises:
+            ValidationError: that, or as other fields.
+        """
+        super().validate(value, model_instance)
+        try:
+            self._encoded(value)
+        except UsageError:
+            raise ValidationError("Value must be valid JSON.", code="invalid") from None
+
+    def value_to_string(self, obj: Any) -> Any:
+        """Return the value for a serializer, which writes JSON itself."""
+        return self.value_from_object(obj)
+
+    def formfield(self, **kwargs: Any) -> Any:
+        """Return a form field that takes JSON."""
+        defaults: dict[str, Any] = {"form_class": forms.JSONField, "encoder": self.encoder, "decoder": self.decoder}
+        return super().formfield(**(defaults | kwargs))
+
+    def _encoded(self, value: Any) -> bytes:
+        try:
+            text = json.dumps(value, cls=self.encoder, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        except (TypeError, ValueError, RecursionError) as error:
+            reason = type(error).__name__
+        else:
+            return _utf8(text)
+        raise UsageError(f"a value of {self} cannot be told in JSON ({reason})")
+
+    def _decoded(self, plaintext: bytes) -> Any:
+        try:
+            return json.loads(plaintext, cls=self.decoder)
+        except (ValueError, RecursionError):
+            pass  # and not chained: the error holds the plaintext
+        raise MessageError("the value is authentic but not JSON", section=_PLAINTEXT)
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        pass  # and not chained: the error holds the text
+    raise UsageError("text with halves of surrogate pairs has no UTF-8 encoding")
