@@ -11,7 +11,8 @@ abstract = pytest.importorskip("fsspec.tests.abstract")
 
 class Local(abstract.AbstractFixtures):
     @pytest.fixture(scope="class")
-    def fs(self, tmp_path_factory: pytest.TempPathFactory):
+    @classmethod
+    def fs(cls, tmp_path_factory: pytest.TempPathFactory):
         keys = key_file(tmp_path_factory.mktemp("keys"))
         return fsspec.filesystem("esdk", target_protocol="file", target_options={"auto_mkdir": True}, keys=keys)
 
@@ -22,14 +23,16 @@ class Local(abstract.AbstractFixtures):
 
 class Suffixed(Local):
     @pytest.fixture(scope="class")
-    def fs(self, tmp_path_factory: pytest.TempPathFactory):
+    @classmethod
+    def fs(cls, tmp_path_factory: pytest.TempPathFactory):
         keys = key_file(tmp_path_factory.mktemp("keys"))
         return fsspec.filesystem("esdk", fs=fsspec.filesystem("file", auto_mkdir=True), keys=keys, suffix=".enc")
 
 
 class Memory(abstract.AbstractFixtures):
     @pytest.fixture(scope="class")
-    def fs(self, tmp_path_factory: pytest.TempPathFactory):
+    @classmethod
+    def fs(cls, tmp_path_factory: pytest.TempPathFactory):
         fs = fsspec.filesystem("esdk", target_protocol="memory", keys=key_file(tmp_path_factory.mktemp("keys")))
         fs.target.store.clear()
         fs.target.pseudo_dirs[:] = [""]
@@ -39,7 +42,7 @@ class Memory(abstract.AbstractFixtures):
 
     @pytest.fixture
     def fs_path(self) -> str:
-        return ""
+        return "/files"
 
 
 class TestLocalCopy(Local, abstract.AbstractCopyTests): ...

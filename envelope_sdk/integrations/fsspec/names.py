@@ -47,7 +47,9 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
             if isinstance(path, list | tuple | set):
                 return [strip(one) for one in cast("Iterable[Any]", path)]
             text = stringify_path(path)
-            return target._strip_protocol(text[len("esdk::") :] if text.startswith(("esdk://", "esdk::")) else text)
+            for start in ("esdk://", "esdk::"):
+                text = text.removeprefix(start)
+            return target._strip_protocol(text)
 
         self._strip_protocol: Any = strip
         self._parent: Any = lambda path: target._parent(strip(path))

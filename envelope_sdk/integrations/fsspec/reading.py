@@ -31,6 +31,16 @@ class StoredReader(RandomAccessReader):
         self._stored = stored
         super().__init__(stored, frames, close_source=True, **options)
 
+    def _read_on(self, target: memoryview) -> int:
+        position, end = self._position, self._window_start + len(self._window)
+        if len(target) <= self._layout.frame_length or self._window_start <= position <= end:
+            return super()._read_on(target)
+        # Who goes somewhere and asks for much knows what is wanted there: a column, most often. No more than that.
+        count = self._read_range(position, target)
+        self._window, self._window_start = b"", position + count
+        self._position = position + count
+        return count
+
     def _read_range(self, offset: int, target: memoryview) -> int:
         try:
             return super()._read_range(offset, target)
