@@ -8,14 +8,9 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Final, NoReturn, cast
 
-try:
-    from fsspec import filesystem
-    from fsspec.implementations.chained import ChainedFileSystem
-except ImportError as error:
-    raise ImportError("esdk:// needs fsspec 2025.10 or later: pip install 'envelope-sdk[fsspec]'") from error
-
 from envelope_sdk.client import Client
 from envelope_sdk.errors import UsageError
+from envelope_sdk.integrations.fsspec.library import ChainedFileSystem, compressors, filesystem, get_compression
 from envelope_sdk.integrations.fsspec.names import StoredNames
 from envelope_sdk.integrations.fsspec.reading import BufferedReader, StoredReader, open_stored
 from envelope_sdk.integrations.fsspec.settings import SETTINGS, client_of
@@ -90,7 +85,8 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
         """
         del fo
         settings: dict[str, Any] = {name: options.pop(name) for name in SETTINGS if name in options}
-        super().__init__(**options)
+        parent: Any = super()
+        parent.__init__(**options)
         if fs is None and target_protocol is None:
             raise UsageError("esdk:// stands before another filesystem: esdk::file:///folder/table.csv")
         if client is not None and settings:
@@ -114,17 +110,20 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
 
     def __reduce__(self) -> Any:
         self._refuse_to_travel()
-        return super().__reduce__()
+        parent: Any = super()
+        return parent.__reduce__()
 
     def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
         """Return the options, from which ``from_dict`` makes the same filesystem."""
         self._refuse_to_travel()
-        return cast("dict[str, Any]", super().to_dict(include_password=include_password))
+        parent: Any = super()
+        return cast("dict[str, Any]", parent.to_dict(include_password=include_password))
 
     def to_json(self, *, include_password: bool = True) -> str:
         """Return the options as JSON, from which ``from_json`` makes the same filesystem."""
         self._refuse_to_travel()
-        return cast("str", super().to_json(include_password=include_password))
+        parent: Any = super()
+        return cast("str", parent.to_json(include_password=include_password))
 
     def _refuse_to_travel(self) -> None:
         if self._is_live:
@@ -159,10 +158,11 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
         """
         if mode.replace("t", "").replace("b", "") not in ("r", "w", "x"):
             raise UsageError(f"the mode {mode!r}: {_APPENDING}")
+        parent: Any = super()
         if "r" in mode:
-            return super().open(path, mode, block_size, cache_options, compression, **kwargs)
+            return parent.open(path, mode, block_size, cache_options, compression, **kwargs)
         text = {name: kwargs.pop(name) for name in ("encoding", "errors", "newline") if name in kwargs}
-        file: Any = super().open(path, mode[0] + "b", block_size, cache_options, **kwargs)
+        file: Any = parent.open(path, mode[0] + "b", block_size, cache_options, **kwargs)
         try:
             if compression is not None:
                 file = _compressed(file, path, compression)
@@ -226,12 +226,9 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
 
 
 def _compressed(file: StoredWriter, path: str, compression: str) -> Any:
-    from fsspec.compression import compr
-    from fsspec.core import get_compression
-
     codec = get_compression(os.fspath(path), compression)
     if codec is None:
         return file
     # Some close what is below with themselves: only a whole message is to be closed.
-    compressor = compr[codec](cast("io.RawIOBase", file), mode="w")
+    compressor = compressors[codec](cast("io.RawIOBase", file), mode="w")
     return CompressedUpload(compressor, file)

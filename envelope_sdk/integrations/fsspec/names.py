@@ -8,12 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
-try:
-    from fsspec.spec import AbstractFileSystem
-    from fsspec.utils import stringify_path
-except ImportError as error:
-    raise ImportError("esdk:// needs fsspec: pip install 'envelope-sdk[fsspec]'") from error
-
+from envelope_sdk.integrations.fsspec.library import AbstractFileSystem, stringify_path
 from envelope_sdk.integrations.fsspec.sizes import FIRST_BYTES, claimed_size
 
 __all__ = ["StoredNames"]
@@ -52,7 +47,11 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
             return target._strip_protocol(text)
 
         self._strip_protocol: Any = strip
-        self._parent: Any = lambda path: target._parent(strip(path))
+
+        def parent(path: Any) -> Any:
+            return target._parent(strip(path))
+
+        self._parent: Any = parent
 
     def unstrip_protocol(self, name: str) -> str:
         """Return the chained URL of a path."""
@@ -75,18 +74,7 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
         Raises:
             FileNotFoundError: there is nothing of that name.
         """
-        path = self._strip_protocol(path)
-        details: dict[str, Any] | None = None
-        if self.suffix:
-            with contextlib.suppress(FileNotFoundError):
-                details = self.target.info(path + self.suffix, **kwargs)
-            if details is None or details["type"] == "directory":
-                details = self.target.info(path, **kwargs)
-                if details["type"] != "directory":
-                    raise FileNotFoundError(path)
-        else:
-            details = self.target.info(path, **kwargs)
-        (shown,) = self._shown([details], sizes=sizes)
+        (shown,) = self._shown([self._details(self._strip_protocol(path), **kwargs)], sizes=sizes)
         return shown
 
     def ls(self, path: str, detail: bool = True, *, sizes: bool = True, **kwargs: Any) -> list[Any]:
@@ -122,17 +110,19 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
     def walk(self, path: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Walk through folders, as fsspec's ``walk`` does. Sizes are looked up with ``detail=True`` only."""
         kwargs.setdefault("sizes", bool(kwargs.get("detail", False)))
-        return cast("Iterator[Any]", super().walk(path, *args, **kwargs))
+        parent: Any = super()
+        return cast("Iterator[Any]", parent.walk(path, *args, **kwargs))
 
     def glob(self, path: str, maxdepth: int | None = None, **kwargs: Any) -> Any:
         """Return what fits a pattern. Sizes are looked up with ``detail=True`` only."""
         kwargs.setdefault("sizes", bool(kwargs.get("detail", False)))
-        return super().glob(path, maxdepth=maxdepth, **kwargs)
+        parent: Any = super()
+        return parent.glob(path, maxdepth=maxdepth, **kwargs)
 
     def exists(self, path: str, **kwargs: Any) -> bool:
         """Return whether there is a file or folder of that name."""
-        kwargs["sizes"] = False
-        return bool(super().exists(path, **kwargs))
+        parent: Any = super()
+        return bool(parent.exists(path, sizes=False, **kwargs))
 
     def isdir(self, path: str) -> bool:
         """Return whether there is a folder of that name."""
@@ -162,7 +152,8 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
         """Forget what was listed, at and below ``path``, or everywhere."""
         self.target.invalidate_cache(None if path is None else self._strip_protocol(path))
         self._sizes.clear()
-        super().invalidate_cache(path)
+        parent: Any = super()
+        parent.invalidate_cache(path)
 
     # --- names and sizes ---------------------------------------------------------------------------------------------
 
@@ -173,6 +164,19 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
     def _existing(self, path: str) -> str:
         """Return what the file or folder ``path`` is called below."""
         return str(self._strip_protocol(path)) if self.suffix and self.isdir(path) else self._stored(path)
+
+    def _details(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        """Return what the filesystem below tells of what is ``path`` here."""
+        if not self.suffix:
+            return cast("dict[str, Any]", self.target.info(path, **kwargs))
+        with contextlib.suppress(FileNotFoundError):
+            details: dict[str, Any] = self.target.info(path + self.suffix, **kwargs)
+            if details["type"] != "directory":
+                return details
+        details = self.target.info(path, **kwargs)
+        if details["type"] != "directory":
+            raise FileNotFoundError(path)
+        return details
 
     def _kind(self, path: str) -> str:
         try:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-try:
-    from fsspec.spec import AbstractBufferedFile
-except ImportError as error:
-    raise ImportError("esdk:// needs fsspec: pip install 'envelope-sdk[fsspec]'") from error
-
 from envelope_sdk.errors import AuthenticationError, MessageError, StreamError
+from envelope_sdk.integrations.fsspec.library import AbstractBufferedFile
 from envelope_sdk.integrations.fsspec.stored import StoredMessage
 from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.message.random_access import FrameReader
@@ -84,12 +80,14 @@ class BufferedReader(AbstractBufferedFile):  # type: ignore[misc]
     def __init__(self, fs: Any, path: str, reader: RandomAccessReader, block_size: int | None, **options: Any) -> None:
         """Take what to read from, and the cache to put over it, as ``fsspec.open`` names it."""
         self._reader = reader
-        super().__init__(fs, path, "rb", block_size, size=reader.size, **options)
+        parent: Any = super()
+        parent.__init__(fs, path, "rb", block_size, size=reader.size, **options)
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         return self._reader.read_at(start, max(0, end - start))
 
     def close(self) -> None:
         """Close, and drop what is at hand."""
-        super().close()
+        parent: Any = super()
+        parent.close()
         self._reader.close()

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from envelope_sdk.client import DEFAULT_FRAME_LENGTH, Client
 from envelope_sdk.errors import UsageError
@@ -37,8 +37,8 @@ def client_of(settings: Mapping[str, Any]) -> Client:
         UsageError: no key is named, or a value cannot be used.
         KeyringError, KmsError, KmsServiceError, KeyStoreError: a key cannot be used.
     """
-    keys = settings.get("keys")
-    uris = [keys] if isinstance(keys, str) else list(keys or ())
+    keys: Any = settings.get("keys")
+    uris: list[Any] = [keys] if isinstance(keys, str) else list(keys or ())
     if not uris:
         raise UsageError("esdk:// needs keys=, the URI or URIs of its keys, or a client=")
     if not all(isinstance(uri, str) for uri in uris):
@@ -57,7 +57,7 @@ def _plain(value: object) -> object:
         return value.value
     if isinstance(value, AlgorithmSuite):
         return value.name
-    return dict(value) if isinstance(value, Mapping) else value
+    return dict(cast("Mapping[str, object]", value)) if isinstance(value, Mapping) else value
 
 
 def _place(uris: list[str]) -> tuple[object, ...]:

@@ -8,12 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-try:
-    from fsspec.implementations.local import LocalFileSystem
-    from fsspec.spec import AbstractBufferedFile
-except ImportError as error:
-    raise ImportError("esdk:// needs fsspec: pip install 'envelope-sdk[fsspec]'") from error
-
+from envelope_sdk.integrations.fsspec.library import AbstractBufferedFile, LocalFileSystem
 from envelope_sdk.streams.files import AtomicFile
 
 __all__ = ["Stage", "stage_for"]
@@ -69,9 +64,8 @@ def stage_for(target: Any, path: str, *, overwrite: bool, options: dict[str, Any
 def _holds_back(file: Any) -> bool:
     """Return whether a file object can complete or give up what was written to it when it is told to."""
     kind: Any = type(file)
-    return isinstance(file, AbstractBufferedFile) and not (
-        kind.commit is AbstractBufferedFile.commit or kind.discard is AbstractBufferedFile.discard
-    )
+    buffered: Any = AbstractBufferedFile
+    return isinstance(file, buffered) and not (kind.commit is buffered.commit or kind.discard is buffered.discard)
 
 
 def _drop(file: Any) -> None:

@@ -6,15 +6,13 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-try:
-    from fsspec.implementations.cached import CachingFileSystem
-    from fsspec.implementations.local import LocalFileSystem
-    from fsspec.implementations.memory import MemoryFile
-    from fsspec.spec import AbstractBufferedFile
-except ImportError as error:
-    raise ImportError("esdk:// needs fsspec: pip install 'envelope-sdk[fsspec]'") from error
-
 from envelope_sdk.errors import StreamError
+from envelope_sdk.integrations.fsspec.library import (
+    AbstractBufferedFile,
+    CachingFileSystem,
+    LocalFileSystem,
+    MemoryFile,
+)
 from envelope_sdk.streams.positional import FileObjectSource, FileSource, PositionalSource, positional
 
 __all__ = ["READ_AHEAD", "StoredMessage", "replaced"]
@@ -98,7 +96,7 @@ def _below(target: Any, path: str, details: Mapping[str, Any]) -> PositionalSour
 class _Ranges:
     """Ranges of a file in memory."""
 
-    read_ahead: Final = READ_AHEAD
+    read_ahead = READ_AHEAD
 
     def __init__(self, target: Any, path: str, size: int) -> None:
         self._target, self._path = target, path
@@ -113,7 +111,7 @@ class _Ranges:
 class _Fetched:
     """Ranges of a file in a store, past the buffers of the file object, which hold on to the object's identity."""
 
-    read_ahead: Final = READ_AHEAD
+    read_ahead = READ_AHEAD
 
     def __init__(self, file: Any, *, shared: bool) -> None:
         self._file = file

@@ -9,14 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
-try:
-    from fsspec.callbacks import DEFAULT_CALLBACK
-    from fsspec.spec import AbstractFileSystem
-    from fsspec.utils import isfilelike
-except ImportError as error:
-    raise ImportError("esdk:// needs fsspec: pip install 'envelope-sdk[fsspec]'") from error
-
 from envelope_sdk.client import Client
+from envelope_sdk.integrations.fsspec.library import DEFAULT_CALLBACK, AbstractFileSystem, isfilelike
 from envelope_sdk.streams.contract import CHUNK
 
 __all__ = ["Transfers"]
@@ -29,7 +23,6 @@ class Transfers(AbstractFileSystem):  # type: ignore[misc]
     """The part of an encrypted filesystem that moves content."""
 
     target: Any
-    suffix: str
     _client: Client
     _context: dict[str, str]
     _required: tuple[str, ...]
@@ -167,7 +160,8 @@ class Transfers(AbstractFileSystem):  # type: ignore[misc]
         if single and path1 != path2 and self.isfile(path1) and not self.isdir(path2):
             self.target.mv(self._stored(path1), self._stored(path2), **kwargs)
         else:
-            super().mv(path1, path2, recursive=recursive, maxdepth=maxdepth, **kwargs)
+            parent: Any = super()
+            parent.mv(path1, path2, recursive=recursive, maxdepth=maxdepth, **kwargs)
 
     def rm_file(self, path: str) -> None:
         """Remove one file."""
