@@ -63,9 +63,10 @@ def stage_for(target: Any, path: str, *, overwrite: bool, options: dict[str, Any
 
 def _holds_back(file: Any) -> bool:
     """Return whether a file object can complete or give up what was written to it when it is told to."""
-    kind: Any = type(file)
-    buffered: Any = AbstractBufferedFile
-    return isinstance(file, buffered) and not (kind.commit is buffered.commit or kind.discard is buffered.discard)
+    if not isinstance(file, AbstractBufferedFile):
+        return False
+    # Those of fsspec itself do nothing.
+    return all(getattr(type(file), name) is not getattr(AbstractBufferedFile, name) for name in ("commit", "discard"))
 
 
 def _drop(file: Any) -> None:
