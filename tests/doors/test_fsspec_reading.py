@@ -192,6 +192,30 @@ def test_a_block_cache_chains_too(tmp_path: Path, client: Client):
             assert file.read(10) == TRUTH[5000:5010]
 
 
+def test_a_block_cache_behind_it_is_asked_before_the_store(tmp_path: Path, client: Client, store: ObjectStore):
+    cached = fsspec.filesystem("blockcache", fs=store, cache_storage=str(tmp_path), skip_instance_cache=True)
+    fs = EncryptedFileSystem(cached, client=client)
+
+    def read() -> bytes:
+        with fs.open("bucket/file") as file:
+            file.seek(5000)
+            return file.read(10)
+
+    assert read() == TRUTH[5000:5010]
+    store.requests.clear()
+    assert read() == TRUTH[5000:5010]
+    assert store.requests == []
+
+
+def test_any_filesystem_whose_files_can_seek_stands_behind_it(tmp_path: Path, client: Client):
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.writestr("file", client.encrypt(TRUTH).ciphertext)
+
+    with fsspec.open(f"esdk::zip://file::file://{tmp_path}/archive.zip", esdk={"client": client}) as file:
+        file.seek(5000)
+        assert file.read(10) == TRUTH[5000:5010]
+
+
 # --- sizes -----------------------------------------------------------------------------------------------------------
 
 
@@ -225,6 +249,14 @@ def test_the_size_of_any_message_is_told(length: int, sign: bool):
     message = client.encrypt(TRUTH[:length], encryption_context={"much": "x" * 20_000}).ciphertext
 
     assert claimed_size(message[:8192], len(message), lambda start, end: message[start:end]) == length
+
+
+def test_what_looks_like_a_length_within_a_signature_is_none():
+    client = Client(RawAesKeyring("test", "key-1", bytes(32)), frame_length=FRAME, sign=True)
+    message = bytearray(client.encrypt(TRUTH).ciphertext)
+    message[-50:-48] = (48).to_bytes(2, "big")
+
+    assert claimed_size(bytes(message[:8192]), len(message), lambda start, end: bytes(message[start:end])) == 10_000
 
 
 @settings(max_examples=300, deadline=None)
@@ -348,8 +380,9 @@ def test_the_context_that_is_asked_for_has_to_be_there(store: ObjectStore, clien
             read("bucket/file")
     required = EncryptedFileSystem(store, client=client, required_context_keys=["table"])
     assert required.cat("bucket/orders") == b"1,250"
-    with pytest.raises(ContextMismatchError):
-        required.cat("bucket/file")
+    for read in (required.cat, required.open):
+        with pytest.raises(ContextMismatchError):
+            read("bucket/file")
 
 
 def test_signed_messages_are_read_in_parts_only_where_it_is_said_how(store: ObjectStore):
@@ -362,6 +395,18 @@ def test_signed_messages_are_read_in_parts_only_where_it_is_said_how(store: Obje
     for said in ("verify_first", "release_unverified_plaintext"):
         fs = EncryptedFileSystem(store, client=client, **{said: True})
         assert fs.cat_file("bucket/signed", 5, 9) == TRUTH[5:9]
+
+
+def test_a_signed_message_that_is_verified_first_is_opened_only_if_all_of_it_is_authentic(store: ObjectStore):
+    client = Client(RawAesKeyring("test", "key-1", bytes(32)), frame_length=FRAME, sign=True)
+    fs = EncryptedFileSystem(store, client=client, verify_first=True)
+    fs.pipe("bucket/signed", TRUTH)
+    altered = bytearray(store.objects["bucket/signed"][0])
+    altered[len(altered) // 2] ^= 1
+    store.put_object("bucket/signed", bytes(altered))
+
+    with pytest.raises(AuthenticationError):
+        fs.open("bucket/signed")
 
 
 def test_uncommitted_messages_are_read_where_the_policy_allows_it(tmp_path: Path):

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pickle
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -166,17 +167,26 @@ def test_a_disk_that_is_full_leaves_nothing(client: Client):
         fs.open("/dev/full", "wb")
 
 
+def waiting() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("envelope-*"))
+
+
 def test_messages_too_long_for_memory_wait_on_the_disk(memory: MemoryFileSystem, path: str):
     fs = EncryptedFileSystem(memory, client=client_of_key())
     long = os.urandom(2**20) * 10
 
+    before = waiting()
+
     with fs.open(path, "wb") as file:
         file.write(long)
+        mine = waiting() - before
+        assert mine
     with pytest.raises(KeyError), fs.open(f"{path}-2", "wb") as file:  # noqa: PT012
         file.write(long)
         raise KeyError
 
     assert fs.cat(path) == long
+    assert not mine & waiting()
     assert fs.ls(str(Path(path).parent), detail=False) == [path]
 
 

@@ -48,7 +48,7 @@ def client_of(settings: Mapping[str, Any]) -> Client:
         text = json.dumps({**plain, "keys": uris}, sort_keys=True)
     except TypeError as error:
         raise TypeError(f"the options of esdk:// are text, numbers, lists and mappings: {error}") from None
-    # Relative paths mean others elsewhere, a key file may have been replaced, and a fork shares no connections.
+    # A path may lead to another key by now, or from another folder, and a fork shares no connections.
     return _built(text, _place(uris), os.getpid())
 
 
@@ -62,7 +62,7 @@ def _plain(value: object) -> object:
 
 def _place(uris: list[str]) -> tuple[object, ...]:
     """Return what the files that ``uris`` name are now."""
-    found: list[object] = [os.getcwd()]  # noqa: PTH109
+    found: list[object] = []
     for uri in uris:
         for path in files_named_by(KeyringUri.of_key(uri)):
             try:

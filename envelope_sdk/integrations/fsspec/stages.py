@@ -63,10 +63,10 @@ def stage_for(target: Any, path: str, *, overwrite: bool, options: dict[str, Any
 
 def _holds_back(file: Any) -> bool:
     """Return whether a file object can complete or give up what was written to it when it is told to."""
-    if not isinstance(file, AbstractBufferedFile):
-        return False
+    kind: Any = file.__class__
     # Those of fsspec itself do nothing.
-    return all(getattr(type(file), name) is not getattr(AbstractBufferedFile, name) for name in ("commit", "discard"))
+    own = [getattr(kind, name, None) is not getattr(AbstractBufferedFile, name, None) for name in ("commit", "discard")]
+    return issubclass(kind, AbstractBufferedFile) and all(own)
 
 
 def _drop(file: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,7 +14,7 @@ from envelope_sdk.integrations.fsspec.library import (
     LocalFileSystem,
     MemoryFile,
 )
-from envelope_sdk.streams.positional import FileObjectSource, FileSource, PositionalSource, positional
+from envelope_sdk.streams.positional import FileObjectSource, FileSource, PositionalSource, can_seek, positional
 
 __all__ = ["READ_AHEAD", "StoredMessage", "replaced"]
 
@@ -86,11 +87,13 @@ def _below(target: Any, path: str, details: Mapping[str, Any]) -> PositionalSour
         return _Ranges(target, path, int(details["size"]))
     if isinstance(file, AbstractBufferedFile) and not isinstance(target, CachingFileSystem):
         return _Fetched(file, shared=bool(target.async_impl))
-    below = positional(file)
-    if isinstance(below, FileSource):
+    if can_seek(file) and type(file) is not io.BufferedReader:
+        return FileObjectSource(file, close_file=True)
+    try:
+        return positional(file)
+    finally:
+        # It has a descriptor of its own.
         file.close()
-        return below
-    return FileObjectSource(file, close_file=True)
 
 
 class _Ranges:
