@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
@@ -35,6 +36,7 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
         self.target, self.suffix = target, suffix
         self.root_marker: str = target.root_marker
         self.sep: str = target.sep
+        self._looking_up = threading.Lock()
         self._sizes: OrderedDict[tuple[object, ...], int | None] = OrderedDict()
 
         def strip(path: Any) -> Any:
@@ -151,7 +153,8 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
     def invalidate_cache(self, path: str | None = None) -> None:
         """Forget what was listed, at and below ``path``, or everywhere."""
         self.target.invalidate_cache(None if path is None else self._strip_protocol(path))
-        self._sizes.clear()
+        with self._looking_up:
+            self._sizes.clear()
         parent: Any = super()
         parent.invalidate_cache(path)
 
@@ -203,17 +206,20 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
     def _look_up(self, entries: list[dict[str, Any]]) -> None:
         """Put the sizes of plaintexts in."""
         keys = [(entry["name"], entry["ciphertext_size"], *map(entry.get, _VERSIONS)) for entry in entries]
-        unknown = [number for number, key in enumerate(keys) if key not in self._sizes]
+        with self._looking_up:
+            known = {key: self._sizes[key] for key in keys if key in self._sizes}
+        unknown = [number for number, key in enumerate(keys) if key not in known]
         names = [entries[number]["name"] + self.suffix for number in unknown]
         if names:
             first = self.target.cat_ranges(names, [0] * len(names), [FIRST_BYTES] * len(names), on_error="return")
             for number, name, data in zip(unknown, names, first, strict=True):
-                self._sizes[keys[number]] = self._claimed(name, data, entries[number]["ciphertext_size"])
+                known[keys[number]] = self._claimed(name, data, entries[number]["ciphertext_size"])
         for key, entry in zip(keys, entries, strict=True):
-            entry["size"] = self._sizes[key]
-            self._sizes.move_to_end(key)
-        while len(self._sizes) > _REMEMBERED:
-            self._sizes.popitem(last=False)
+            entry["size"] = known[key]
+        with self._looking_up:
+            self._sizes.update(known)
+            while len(self._sizes) > _REMEMBERED:
+                self._sizes.popitem(last=False)
 
     def _claimed(self, name: str, first: object, length: int | None) -> int | None:
         if not isinstance(first, bytes) or length is None:
