@@ -205,6 +205,26 @@ def test_creating_refuses_to_replace(fs: EncryptedFileSystem, path: str):
     assert fs.cat(f"{path}-2") == b"second"
 
 
+def test_putting_refuses_to_replace_where_it_is_to_create(fs: EncryptedFileSystem, path: str, tmp_path: Path):
+    (tmp_path / "plain").write_bytes(TRUTH)
+    fs.put_file(f"{tmp_path}/plain", path, mode="create")
+
+    with pytest.raises(FileExistsError):
+        fs.put_file(f"{tmp_path}/plain", path, mode="create")
+
+    assert fs.cat(path) == TRUTH
+
+
+def test_folders_are_made_where_the_local_filesystem_is_to_make_them(tmp_path: Path, client: Client):
+    with pytest.raises(FileNotFoundError):
+        EncryptedFileSystem(fsspec.filesystem("file"), client=client).pipe(f"{tmp_path}/a/b", b"content")
+
+    fs = EncryptedFileSystem(fsspec.filesystem("file", auto_mkdir=True), client=client)
+    fs.pipe(f"{tmp_path}/a/b", b"content")
+
+    assert fs.cat(f"{tmp_path}/a/b") == b"content"
+
+
 # --- transactions ----------------------------------------------------------------------------------------------------
 
 
