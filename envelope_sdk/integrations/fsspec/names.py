@@ -205,7 +205,9 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
 
     def _look_up(self, entries: list[dict[str, Any]]) -> None:
         """Put the sizes of plaintexts in."""
-        keys = [(entry["name"], entry["ciphertext_size"], *map(entry.get, _VERSIONS)) for entry in entries]
+        keys: list[tuple[object, ...]] = [
+            (entry["name"], entry["ciphertext_size"], *map(entry.get, _VERSIONS)) for entry in entries
+        ]
         with self._looking_up:
             known = {key: self._sizes[key] for key in keys if key in self._sizes}
         unknown = [number for number, key in enumerate(keys) if key not in known]
