@@ -7,13 +7,16 @@ import random
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import anyio
+from fsspec.implementations.memory import MemoryFileSystem
 
 import envelope_sdk
 from envelope_sdk import Client, CommitmentPolicy, EnvelopeError, Limits, Rotation
 from envelope_sdk.errors import SignedStreamError
+from envelope_sdk.integrations.fsspec import EncryptedFileSystem
 from envelope_sdk.keyrings import RawAesKeyring
 from envelope_sdk.materials import Keyring
 from envelope_sdk.streams import RandomAccessReader, aio
@@ -108,6 +111,64 @@ def opened_at_random(client: Client, message: bytes, context: Mapping[str, str] 
         return client.random_access(message, encryption_context=context, verify_first=True)
 
 
+def filesystem(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> EncryptedFileSystem:
+    """Return fsspec's files with that message as ``/file``; a signed one is verified first."""
+    signed = isinstance(_opening_error(client, message, context), SignedStreamError)
+    target = MemoryFileSystem(skip_instance_cache=True)
+    target.store, target.pseudo_dirs = {}, [""]
+    target.pipe_file("/file", message)
+    return EncryptedFileSystem(target, client=client, encryption_context=context, verify_first=signed)
+
+
+def _opening_error(client: Client, message: bytes, context: Mapping[str, str] | None) -> EnvelopeError | None:
+    try:
+        client.random_access(message, encryption_context=context).close()
+    except EnvelopeError as error:
+        return error
+    return None
+
+
+def file_of_fsspec(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    released = bytearray()
+    try:
+        with filesystem(client, message, context).open("/file") as file:
+            while piece := file.read(7):
+                released += piece
+    except EnvelopeError as error:
+        return Outcome(bytes(released), error)
+    return Outcome(bytes(released), None)
+
+
+def content_of_fsspec(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    try:
+        return Outcome(filesystem(client, message, context).cat("/file"), None)
+    except EnvelopeError as error:
+        return Outcome(b"", error)
+
+
+def ranges_of_fsspec(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    """One after the other, up to the first that fails."""
+    starts = list(range(0, len(message) + 1, 7))
+    fs = filesystem(client, message, context)
+    found = fs.cat_ranges(["/file"] * len(starts), starts, [start + 7 for start in starts])
+    released = b"".join(takewhile(lambda piece: isinstance(piece, bytes), found))
+    error = next((piece for piece in found if not isinstance(piece, bytes)), None)
+    if error is not None and not isinstance(error, EnvelopeError):
+        raise error
+    return Outcome(released, error)
+
+
+def local_copy_of_fsspec(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "file")
+        try:
+            filesystem(client, message, context).get("/file", str(path))
+        except EnvelopeError as error:
+            left = [entry.read_bytes() for entry in path.parent.iterdir()]
+            return Outcome(b"".join(left), error)
+        return Outcome(path.read_bytes(), None)
+
+
 def writer(client: Client, chunks: Iterable[bytes], context: Mapping[str, str] | None = None) -> Outcome:
     target = io.BytesIO()
     try:
@@ -191,6 +252,10 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     "writer": writer_whole,
     "writer, byte by byte": writer_byte_by_byte,
     "writer of a file": file_writer,
+    "file of fsspec": file_of_fsspec,
+    "content of fsspec": content_of_fsspec,
+    "ranges of fsspec": ranges_of_fsspec,
+    "local copy of fsspec": local_copy_of_fsspec,
     "chunks under asyncio": asynchronous("asyncio"),
     "chunks under trio": asynchronous("trio"),
     "rotation": rotated,

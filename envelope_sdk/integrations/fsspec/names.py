@@ -1,0 +1,232 @@
+"""What is there and what it is called: the names below and here, and the sizes of plaintexts."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, cast
+
+from envelope_sdk.integrations.fsspec.library import AbstractFileSystem, stringify_path
+from envelope_sdk.integrations.fsspec.sizes import FIRST_BYTES, claimed_size
+
+__all__ = ["StoredNames"]
+
+_REMEMBERED: Final = 2**14
+"""Sizes that a filesystem keeps, each some hundred bytes."""
+
+_VERSIONS: Final = ("ETag", "etag", "generation", "mtime", "LastModified", "last_modified", "updated", "created", "ino")
+
+
+class StoredNames(AbstractFileSystem):  # type: ignore[misc]
+    """The part of an encrypted filesystem that looks at names.
+
+    Attributes:
+        target: the filesystem below.
+        suffix: what names of files have there and not here.
+    """
+
+    target: Any
+    suffix: str
+
+    def _below(self, target: Any, suffix: str) -> None:
+        """Take the filesystem below."""
+        self.target, self.suffix = target, suffix
+        self.root_marker: str = target.root_marker
+        self.sep: str = target.sep
+        self._looking_up = threading.Lock()
+        self._sizes: OrderedDict[tuple[object, ...], int | None] = OrderedDict()
+
+        def strip(path: Any) -> Any:
+            # Each instance has its own way, and fsspec calls it as if it were the class's.
+            if isinstance(path, list | tuple | set):
+                return [strip(one) for one in cast("Iterable[Any]", path)]
+            text = stringify_path(path)
+            for start in ("esdk://", "esdk::"):
+                text = text.removeprefix(start)
+            return target._strip_protocol(text)
+
+        self._strip_protocol: Any = strip
+
+        def parent(path: Any) -> Any:
+            return target._parent(strip(path))
+
+        self._parent: Any = parent
+
+    def unstrip_protocol(self, name: str) -> str:
+        """Return the chained URL of a path."""
+        below = self.target.unstrip_protocol(self._strip_protocol(name))
+        return f"esdk::{below}"
+
+    # --- what there is -----------------------------------------------------------------------------------------------
+
+    def info(self, path: str, *, sizes: bool = True, **kwargs: Any) -> dict[str, Any]:
+        """Return what is known of a file or folder.
+
+        ``size`` is that of the plaintext, as the message's header and length say, which opening it authenticates;
+        ``None`` for what is no message. ``ciphertext_size`` is that of the file below. The rest is as it is there.
+
+        Args:
+            path: its name.
+            sizes: whether to read headers for the sizes of plaintexts; if not, ``size`` is ``None``.
+            kwargs: for the filesystem below.
+
+        Raises:
+            FileNotFoundError: there is nothing of that name.
+        """
+        (shown,) = self._shown([self._details(self._strip_protocol(path), **kwargs)], sizes=sizes)
+        return shown
+
+    def ls(self, path: str, detail: bool = True, *, sizes: bool = True, **kwargs: Any) -> list[Any]:
+        """Return what is in a folder, with what :meth:`info` returns of each, or the names only."""
+        path = self._strip_protocol(path)
+        try:
+            below = self.target.ls(path, detail=True, **kwargs)
+        except FileNotFoundError:
+            if not self.suffix:
+                raise
+            below = [self.target.info(path + self.suffix)]
+        shown = list(self._shown(below, sizes=sizes and detail))
+        return shown if detail else sorted(entry["name"] for entry in shown)
+
+    def find(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        withdirs: bool = False,
+        detail: bool = False,
+        *,
+        sizes: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        """Return all files below a path: their names, or with ``detail`` what :meth:`info` returns by name."""
+        path = self._strip_protocol(path)
+        below = self.target.find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
+        if not below and self.suffix:
+            below = self.target.find(path + self.suffix, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
+        found = {entry["name"]: entry for entry in self._shown(below.values(), sizes=sizes and detail)}
+        return found if detail else sorted(found)
+
+    def walk(self, path: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Walk through folders, as fsspec's ``walk`` does. Sizes are looked up with ``detail=True`` only."""
+        kwargs.setdefault("sizes", bool(kwargs.get("detail", False)))
+        parent: Any = super()
+        return cast("Iterator[Any]", parent.walk(path, *args, **kwargs))
+
+    def glob(self, path: str, maxdepth: int | None = None, **kwargs: Any) -> Any:
+        """Return what fits a pattern. Sizes are looked up with ``detail=True`` only."""
+        kwargs.setdefault("sizes", bool(kwargs.get("detail", False)))
+        parent: Any = super()
+        return parent.glob(path, maxdepth=maxdepth, **kwargs)
+
+    def exists(self, path: str, **kwargs: Any) -> bool:
+        """Return whether there is a file or folder of that name."""
+        parent: Any = super()
+        return bool(parent.exists(path, sizes=False, **kwargs))
+
+    def isdir(self, path: str) -> bool:
+        """Return whether there is a folder of that name."""
+        return self._kind(path) == "directory"
+
+    def isfile(self, path: str) -> bool:
+        """Return whether there is a file of that name."""
+        return self._kind(path) == "file"
+
+    def created(self, path: str) -> datetime.datetime:
+        """Return when the message was made, as the filesystem below says."""
+        return cast("datetime.datetime", self.target.created(self._existing(path)))
+
+    def modified(self, path: str) -> datetime.datetime:
+        """Return when the message was written, as the filesystem below says."""
+        return cast("datetime.datetime", self.target.modified(self._existing(path)))
+
+    def ukey(self, path: str) -> str:
+        """Return a text that is another where the message is another."""
+        return cast("str", self.target.ukey(self._existing(path)))
+
+    def checksum(self, path: str) -> int:
+        """Return a number that is another where the message is another."""
+        return cast("int", self.target.checksum(self._existing(path)))
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Forget what was listed, at and below ``path``, or everywhere."""
+        self.target.invalidate_cache(None if path is None else self._strip_protocol(path))
+        with self._looking_up:
+            self._sizes.clear()
+        parent: Any = super()
+        parent.invalidate_cache(path)
+
+    # --- names and sizes ---------------------------------------------------------------------------------------------
+
+    def _stored(self, path: str) -> str:
+        """Return what the file ``path`` is called below."""
+        return str(self._strip_protocol(path)) + self.suffix
+
+    def _existing(self, path: str) -> str:
+        """Return what the file or folder ``path`` is called below."""
+        return str(self._strip_protocol(path)) if self.suffix and self.isdir(path) else self._stored(path)
+
+    def _details(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        """Return what the filesystem below tells of what is ``path`` here."""
+        if not self.suffix:
+            return cast("dict[str, Any]", self.target.info(path, **kwargs))
+        with contextlib.suppress(FileNotFoundError):
+            details: dict[str, Any] = self.target.info(path + self.suffix, **kwargs)
+            if details["type"] != "directory":
+                return details
+        details = self.target.info(path, **kwargs)
+        if details["type"] != "directory":
+            raise FileNotFoundError(path)
+        return details
+
+    def _kind(self, path: str) -> str:
+        try:
+            return str(self.info(path, sizes=False)["type"])
+        except OSError:
+            return ""
+
+    def _shown(self, entries: Iterable[Mapping[str, Any]], *, sizes: bool) -> Iterator[dict[str, Any]]:
+        """Return entries of the filesystem below as they look here."""
+        shown: list[dict[str, Any]] = []
+        for below in entries:
+            entry = dict(below)
+            if entry["type"] == "file":
+                if not str(entry["name"]).endswith(self.suffix):
+                    continue
+                entry["name"] = str(entry["name"]).removesuffix(self.suffix)
+                entry["ciphertext_size"] = entry["size"]
+                entry["size"] = None
+            shown.append(entry)
+        if sizes:
+            self._look_up([entry for entry in shown if entry["type"] == "file"])
+        return iter(shown)
+
+    def _look_up(self, entries: list[dict[str, Any]]) -> None:
+        """Put the sizes of plaintexts in."""
+        keys: list[tuple[object, ...]] = [
+            (entry["name"], entry["ciphertext_size"], *map(entry.get, _VERSIONS)) for entry in entries
+        ]
+        with self._looking_up:
+            known = {key: self._sizes[key] for key in keys if key in self._sizes}
+        unknown = [number for number, key in enumerate(keys) if key not in known]
+        names = [entries[number]["name"] + self.suffix for number in unknown]
+        if names:
+            first = self.target.cat_ranges(names, [0] * len(names), [FIRST_BYTES] * len(names), on_error="return")
+            for number, name, data in zip(unknown, names, first, strict=True):
+                known[keys[number]] = self._claimed(name, data, entries[number]["ciphertext_size"])
+        for key, entry in zip(keys, entries, strict=True):
+            entry["size"] = known[key]
+        with self._looking_up:
+            self._sizes.update(known)
+            while len(self._sizes) > _REMEMBERED:
+                self._sizes.popitem(last=False)
+
+    def _claimed(self, name: str, first: object, length: int | None) -> int | None:
+        if not isinstance(first, bytes) or length is None:
+            return None
+        try:
+            return claimed_size(first, length, lambda start, end: self.target.cat_file(name, start, end))
+        except OSError:
+            return None

@@ -1,0 +1,482 @@
+"""Encrypted files written through fsspec: they appear whole or not at all, wherever they are written to."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testkit.key_files import client_of_key, key_file
+
+from envelope_sdk import Client
+from envelope_sdk.errors import AuthenticationError, KeyringError, NoMatchingKeyError, StreamError, UsageError
+from envelope_sdk.keyrings import RawAesKeyring
+
+fsspec = pytest.importorskip("fsspec")
+
+from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
+from testkit.object_store import ObjectStore  # noqa: E402
+
+from envelope_sdk.integrations.fsspec import EncryptedFileSystem  # noqa: E402
+
+TRUTH = os.urandom(100_000)
+
+
+@pytest.fixture
+def client() -> Client:
+    return client_of_key(frame_length=1000)
+
+
+@pytest.fixture
+def memory() -> MemoryFileSystem:
+    fs = MemoryFileSystem(skip_instance_cache=True)
+    fs.store, fs.pseudo_dirs = {}, [""]
+    return fs
+
+
+PLACES = ("local", "store", "memory")
+
+
+@pytest.fixture(params=PLACES)
+def fs(request: pytest.FixtureRequest, client: Client, memory: MemoryFileSystem) -> EncryptedFileSystem:
+    targets = {"local": fsspec.filesystem("file"), "store": ObjectStore(), "memory": memory}
+    return EncryptedFileSystem(targets[request.param], client=client)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return f"{tmp_path}/file"
+
+
+# --- whole, or not at all --------------------------------------------------------------------------------------------
+
+
+def test_what_is_written_is_read_and_is_encrypted(fs: EncryptedFileSystem, path: str):
+    with fs.open(path, "wb", block_size=2**16) as file:
+        for start in range(0, len(TRUTH), 777):
+            file.write(TRUTH[start : start + 777])
+
+    assert fs.cat(path) == TRUTH
+    assert TRUTH[:100] not in fs.target.cat(path)
+
+
+def test_nothing_is_seen_before_the_message_is_whole(fs: EncryptedFileSystem, path: str):
+    fs.pipe(path, b"older")
+
+    with fs.open(path, "wb") as file:
+        file.write(TRUTH)
+        file.flush()
+        assert fs.cat(path) == b"older"
+
+    assert fs.cat(path) == TRUTH
+
+
+def test_a_block_that_fails_leaves_nothing(fs: EncryptedFileSystem, path: str):
+    with pytest.raises(KeyError), fs.open(path, "wb") as file:  # noqa: PT012
+        file.write(TRUTH)
+        raise KeyError
+
+    assert not fs.exists(path)
+    assert getattr(fs.target, "uploads", []) == []
+
+
+@pytest.mark.parametrize("options", [{"mode": "wb"}, {"mode": "wt"}, {"mode": "wb", "compression": "gzip"}], ids=str)
+def test_a_block_that_fails_leaves_nothing_through_files_that_only_close(tmp_path: Path, options: dict[str, Any]):
+    url = f"esdk::file://{tmp_path}/file"
+
+    with pytest.raises(KeyError), fsspec.open(url, esdk={"client": client_of_key()}, **options) as file:  # noqa: PT012
+        file.write("abc" if options["mode"] == "wt" else b"abc")
+        raise KeyError
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("mode", ["wt", "wb"])
+def test_a_block_of_text_or_compression_that_fails_leaves_nothing(
+    fs: EncryptedFileSystem, path: str, compression: str | None, mode: str
+):
+    with pytest.raises(KeyError), fs.open(path, mode, compression=compression) as file:  # noqa: PT012
+        file.write("abc" if mode == "wt" else b"abc")
+        raise KeyError
+
+    assert not fs.exists(path)
+
+
+def test_closing_while_an_error_is_handled_is_a_decision(fs: EncryptedFileSystem, path: str):
+    pieces = iter([b"a", b"b"])
+    file = fs.open(path, "wb")
+    while True:
+        try:
+            file.write(next(pieces))
+        except StopIteration:
+            file.close()
+            break
+    try:
+        {}["absent"]
+    except KeyError:
+        with fs.open(f"{path}-2", "wb") as report:
+            report.write(b"a key error")
+
+    assert fs.cat(path) == b"ab"
+    assert fs.cat(f"{path}-2") == b"a key error"
+
+
+def test_a_file_that_is_dropped_is_discarded(fs: EncryptedFileSystem, path: str):
+    file = fs.open(path, "wb")
+    file.write(TRUTH)
+
+    with pytest.warns(ResourceWarning):
+        del file
+
+    assert not fs.exists(path)
+
+
+@pytest.mark.parametrize(("failing", "number"), [("begin", 1), ("part", 1), ("part", 2), ("part", 3), ("complete", 1)])
+def test_an_upload_that_fails_in_any_of_its_requests_leaves_nothing(client: Client, failing: str, number: int):
+    store, seen = ObjectStore(), []
+    fs = EncryptedFileSystem(store, client=client)
+
+    def fail(request: str) -> None:
+        seen.append(request)
+        if seen.count(failing) == number and request == failing:
+            raise OSError(errno.ECONNRESET, "the store is gone")
+
+    store.before = fail
+
+    with pytest.raises(ConnectionResetError), fs.open("file", "wb", block_size=2**15) as file:  # noqa: PT012
+        file.write(TRUTH)
+        file.write(TRUTH)
+
+    assert store.objects == {}
+    assert store.uploads == []
+
+
+def test_a_disk_that_is_full_leaves_nothing(client: Client):
+    fs = EncryptedFileSystem(target_protocol="file", client=client)
+
+    with pytest.raises(OSError):
+        fs.pipe("/dev/full/file", TRUTH)
+    with pytest.raises(OSError):
+        fs.open("/dev/full", "wb")
+
+
+def waiting() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("envelope-*"))
+
+
+def test_messages_too_long_for_memory_wait_on_the_disk(memory: MemoryFileSystem, path: str):
+    fs = EncryptedFileSystem(memory, client=client_of_key())
+    long = os.urandom(2**20) * 10
+
+    before = waiting()
+
+    with fs.open(path, "wb") as file:
+        file.write(long)
+        mine = waiting() - before
+        assert mine
+    with pytest.raises(KeyError), fs.open(f"{path}-2", "wb") as file:  # noqa: PT012
+        file.write(long)
+        raise KeyError
+
+    assert fs.cat(path) == long
+    assert not mine & waiting()
+    assert fs.ls(str(Path(path).parent), detail=False) == [path]
+
+
+def test_creating_refuses_to_replace(fs: EncryptedFileSystem, path: str):
+    with fs.open(path, "xb") as file:
+        file.write(b"first")
+    with pytest.raises(FileExistsError):
+        fs.open(path, "xb")
+    with fs.open(f"{path}-2", "x") as file:
+        file.write("first")
+        fs.pipe(f"{path}-2", b"second")
+        with pytest.raises(FileExistsError):
+            file.close()
+
+    assert fs.cat(path) == b"first"
+    assert fs.cat(f"{path}-2") == b"second"
+
+
+def test_putting_refuses_to_replace_where_it_is_to_create(fs: EncryptedFileSystem, path: str, tmp_path: Path):
+    (tmp_path / "plain").write_bytes(TRUTH)
+    fs.put_file(f"{tmp_path}/plain", path, mode="create")
+
+    with pytest.raises(FileExistsError):
+        fs.put_file(f"{tmp_path}/plain", path, mode="create")
+
+    assert fs.cat(path) == TRUTH
+
+
+def test_folders_are_made_where_the_local_filesystem_is_to_make_them(tmp_path: Path, client: Client):
+    with pytest.raises(FileNotFoundError):
+        EncryptedFileSystem(fsspec.filesystem("file"), client=client).pipe(f"{tmp_path}/a/b", b"content")
+
+    fs = EncryptedFileSystem(fsspec.filesystem("file", auto_mkdir=True), client=client)
+    fs.pipe(f"{tmp_path}/a/b", b"content")
+
+    assert fs.cat(f"{tmp_path}/a/b") == b"content"
+
+
+# --- transactions ----------------------------------------------------------------------------------------------------
+
+
+def test_a_transaction_shows_all_at_its_end(fs: EncryptedFileSystem, path: str):
+    with fs.transaction:
+        fs.pipe(f"{path}-1", b"one")
+        fs.pipe(f"{path}-2", b"two")
+        assert not fs.exists(f"{path}-1")
+
+    assert fs.cat([f"{path}-1", f"{path}-2"]) == {f"{path}-1": b"one", f"{path}-2": b"two"}
+
+
+def test_a_transaction_that_fails_shows_nothing(fs: EncryptedFileSystem, path: str):
+    with pytest.raises(KeyError), fs.transaction:  # noqa: PT012
+        fs.pipe(f"{path}-1", TRUTH)
+        file = fs.open(f"{path}-2", "wb")
+        file.write(b"two")
+        raise KeyError
+
+    assert not fs.exists(f"{path}-1")
+    assert not fs.exists(f"{path}-2")
+    assert getattr(fs.target, "uploads", []) == []
+
+
+def test_a_file_that_is_not_whole_is_not_committed(fs: EncryptedFileSystem, path: str):
+    file = fs.open(path, "wb", autocommit=False)
+    file.write(b"half")
+
+    with pytest.raises(StreamError):
+        file.commit()
+    file.close()
+    assert not fs.exists(path)
+    file.commit()
+    with pytest.raises(StreamError):
+        file.commit()
+
+    assert fs.cat(path) == b"half"
+
+
+# --- moving, copying, removing ---------------------------------------------------------------------------------------
+
+
+def test_messages_are_copied_and_moved_as_they_are(fs: EncryptedFileSystem, path: str):
+    fs.pipe(path, TRUTH)
+    message = fs.target.cat(path)
+
+    fs.cp(path, f"{path}-2")
+    fs.mv(path, f"{path}-3")
+
+    assert fs.target.cat(f"{path}-2") == fs.target.cat(f"{path}-3") == message
+    assert not fs.exists(path)
+    fs.rm([f"{path}-2", f"{path}-3"])
+    assert not fs.exists(f"{path}-3")
+
+
+def test_files_are_put_and_got(fs: EncryptedFileSystem, path: str, tmp_path: Path):
+    (tmp_path / "plain").write_bytes(TRUTH)
+
+    fs.put(f"{tmp_path}/plain", path)
+    fs.get(path, f"{tmp_path}/again")
+
+    assert (tmp_path / "again").read_bytes() == TRUTH
+    assert fs.size(path) == len(TRUTH)
+    assert fs.target.cat(path) != TRUTH
+
+
+def test_a_file_that_was_altered_is_not_got(client: Client, tmp_path: Path):
+    store = ObjectStore()
+    message = bytearray(client.encrypt(TRUTH).ciphertext)
+    message[-2000] ^= 1
+    store.put_object("file", bytes(message))
+
+    with pytest.raises(AuthenticationError):
+        EncryptedFileSystem(store, client=client).get("file", f"{tmp_path}/plain")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_times_and_keys_of_content_are_those_below(fs: EncryptedFileSystem, path: str):
+    if isinstance(fs.target, ObjectStore):
+        pytest.skip("it tells no times")
+    fs.pipe(path, b"one")
+
+    assert fs.modified(path) == fs.target.modified(path)
+    assert fs.created(path) == fs.target.created(path)
+    before = fs.ukey(path)
+    fs.pipe(path, b"two")
+    assert fs.ukey(path) != before
+    assert fs.checksum(path) == fs.target.checksum(path)
+
+
+def test_an_empty_file_is_touched(fs: EncryptedFileSystem, path: str):
+    fs.touch(path)
+
+    assert fs.cat(path) == b""
+    assert fs.size(path) == 0
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_suffix_is_added_below_and_not_seen_here(tmp_path: Path):
+    fs = EncryptedFileSystem(target_protocol="file", client=client_of_key(), suffix=".enc")
+    fs.makedirs(f"{tmp_path}/folder")
+    fs.pipe(f"{tmp_path}/folder/table.csv", b"1,250")
+    (tmp_path / "folder" / "notes.txt").write_text("plain")
+
+    assert sorted(entry.name for entry in (tmp_path / "folder").iterdir()) == ["notes.txt", "table.csv.enc"]
+    for found in (fs.ls(f"{tmp_path}/folder", detail=False), fs.find(str(tmp_path)), fs.glob(f"{tmp_path}/*/*.csv")):
+        assert found == [f"{tmp_path}/folder/table.csv"]
+    assert fs.info(f"{tmp_path}/folder/table.csv")["size"] == 5
+    assert fs.isdir(f"{tmp_path}/folder")
+    assert not fs.exists(f"{tmp_path}/folder/notes.txt")
+    assert not fs.exists(f"{tmp_path}/folder/table.csv.enc")
+    fs.mv(f"{tmp_path}/folder/table.csv", f"{tmp_path}/folder/b.csv")
+    assert fs.ls(f"{tmp_path}/folder/b.csv", detail=False) == [f"{tmp_path}/folder/b.csv"]
+    assert fs.modified(f"{tmp_path}/folder/b.csv") == fs.target.modified(f"{tmp_path}/folder/b.csv.enc")
+    assert fs.created(f"{tmp_path}/folder") == fs.target.created(f"{tmp_path}/folder")
+    fs.rm(f"{tmp_path}/folder", recursive=True)
+    assert not (tmp_path / "folder").exists()
+
+
+def test_urls_are_chained_ones(client: Client, tmp_path: Path):
+    fs, path = fsspec.url_to_fs(f"esdk::file://{tmp_path}/file", esdk={"client": client})
+
+    assert path == f"{tmp_path}/file"
+    assert fs.unstrip_protocol(path) == f"esdk::file://{tmp_path}/file"
+    for name in (f"esdk::file://{tmp_path}/file", f"esdk://{tmp_path}/file", f"file://{tmp_path}/file", path):
+        assert fs._strip_protocol(name) == path
+
+
+# --- what travels, and what is shared --------------------------------------------------------------------------------
+
+
+def test_a_filesystem_of_named_keys_travels_without_them(tmp_path: Path):
+    fs = EncryptedFileSystem(target_protocol="file", keys=key_file(tmp_path), encryption_context={"a": "b"})
+    fs.pipe(f"{tmp_path}/file", b"content")
+
+    packed = pickle.dumps(fs)
+
+    assert pickle.loads(packed).cat(f"{tmp_path}/file") == b"content"
+    assert fsspec.AbstractFileSystem.from_json(fs.to_json()).cat(f"{tmp_path}/file") == b"content"
+    assert b"key-1--" not in packed
+    assert "key-1--" not in json.dumps(fs.to_dict()) + str(fs.__dict__) + repr(fs) + fs._fs_token
+
+
+def test_a_filesystem_with_a_client_does_not_travel(client: Client):
+    fs = EncryptedFileSystem(target_protocol="file", client=client)
+
+    for pack in (pickle.dumps, lambda one: one.to_json(), lambda one: one.to_dict()):
+        with pytest.raises(TypeError, match="name the keys with keys="):
+            pack(fs)
+
+
+def test_filesystems_of_clients_that_look_alike_are_not_the_same(memory: MemoryFileSystem):
+    # Their keys have one name and differ.
+    clients = [Client(RawAesKeyring("test", "key", os.urandom(32))) for _ in range(2)]
+    one, two = [fsspec.filesystem("esdk", target_protocol="memory", client=client) for client in clients]
+
+    assert repr(clients[0]) == repr(clients[1])
+    assert one != two
+    assert one._fs_token != two._fs_token
+    assert hash(one) != hash(two)
+
+
+def test_a_configuration_that_comes_again_shares_its_client(tmp_path: Path):
+    options = {"target_protocol": "file", "keys": [key_file(tmp_path)], "cache": {"max_age_seconds": 60}}
+
+    assert EncryptedFileSystem(**options)._client is EncryptedFileSystem(**options)._client
+    assert EncryptedFileSystem(**options, frame_length=4096)._client is not EncryptedFileSystem(**options)._client
+
+
+def test_a_key_file_that_was_replaced_is_read_again(tmp_path: Path):
+    path = Path(key_file(tmp_path))
+    before = EncryptedFileSystem(target_protocol="memory", keys=str(path))
+    before.pipe("/replaced/file", b"content")
+    Path(key_file(tmp_path, "key-2")).replace(path)
+
+    after = EncryptedFileSystem(target_protocol="memory", keys=str(path))
+
+    assert before.cat("/replaced/file") == b"content"
+    with pytest.raises(NoMatchingKeyError):
+        after.cat("/replaced/file")
+
+
+def test_a_relative_path_names_the_key_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    keys = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        key_file(tmp_path / name)
+        monkeypatch.chdir(tmp_path / name)
+        keys.append(EncryptedFileSystem(target_protocol="file", keys="key-1.json")._client)
+
+    assert keys[0] is not keys[1]
+
+
+# --- what cannot be said ---------------------------------------------------------------------------------------------
+
+MISUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "no key": ({}, UsageError, "needs keys="),
+    "no keys": ({"keys": []}, UsageError, "needs keys="),
+    "no text": ({"keys": [b"secret"]}, TypeError, "URIs, as text"),
+    "no file": ({"keys": "none.json"}, KeyringError, "cannot be read"),
+    "policy": ({"keys": "KEY", "commitment_policy": "requir"}, UsageError, "no commitment policy"),
+    "suite": ({"keys": "KEY", "algorithm_suite": "AES"}, UsageError, "no algorithm suite"),
+    "cache": ({"keys": "KEY", "cache": {"max_age": 3}}, TypeError, "cache= does not describe"),
+    "limits": ({"keys": "KEY", "limits": {"max": 3}}, TypeError, "limits= does not describe"),
+    "context keys": ({"keys": "KEY", "required_context_keys": "table"}, TypeError, "not one text"),
+    "unserializable": ({"keys": "KEY", "frame_length": object()}, TypeError, "text, numbers"),
+    "both": ({"keys": "KEY", "client": client_of_key()}, UsageError, "client= says"),
+}
+
+
+@pytest.mark.parametrize(("options", "kind", "words"), MISUSED.values(), ids=MISUSED)
+def test_options_that_cannot_be_used_are_refused(
+    options: dict[str, Any], kind: type[Exception], words: str, tmp_path: Path
+):
+    options = {name: key_file(tmp_path) if value == "KEY" else value for name, value in options.items()}
+
+    with pytest.raises(kind, match=words):
+        EncryptedFileSystem(target_protocol="file", **options)
+
+
+def test_it_stands_before_another_filesystem():
+    with pytest.raises(UsageError, match="stands before another"):
+        fsspec.open("esdk:///folder/file", client=client_of_key()).open()
+
+
+def test_every_setting_reaches_the_client(tmp_path: Path):
+    fs = EncryptedFileSystem(
+        target_protocol="file",
+        keys=[key_file(tmp_path), key_file(tmp_path, "key-2")],
+        commitment_policy="require-encrypt-allow-decrypt",
+        algorithm_suite=0x0578,
+        sign=True,
+        frame_length=512,
+        limits={"max_encrypted_data_keys": 2},
+        cache={"max_age_seconds": 60, "max_messages": 10},
+        verify_first=True,
+    )
+    fs.pipe(f"{tmp_path}/file", TRUTH)
+
+    with fs.open(f"{tmp_path}/file") as file:
+        assert file.read(10) == TRUTH[:10]
+        assert (file.header.algorithm_suite.suite_id, file.header.frame_length) == (0x0578, 512)
+        assert len(file.header.encrypted_data_keys) == 2
+
+
+def test_it_works_in_an_event_loop(client: Client, memory: MemoryFileSystem):
+    async def main() -> bytes:
+        fs = EncryptedFileSystem(memory, client=client)
+        fs.pipe("/file", b"content")
+        return fs.cat("/file")
+
+    assert asyncio.run(main()) == b"content"
