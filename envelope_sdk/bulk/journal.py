@@ -81,7 +81,7 @@ class Journal:
             self._lock()
             self._load()
         except BaseException:
-            self.close()
+            self._abandon()
             raise
         _open_journals.add(self)
 
@@ -104,6 +104,8 @@ class Journal:
             return
         try:
             self.sync()
+            # A forked worker may be about to close its copy, and would keep the lock until then.
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
         finally:
             self._abandon()
 

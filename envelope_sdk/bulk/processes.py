@@ -24,6 +24,8 @@ _T = TypeVar("_T")
 GRACE_SECONDS: Final = 5.0
 """How long a worker has to discard what it writes, once nobody waits for it any more. Then it ends regardless."""
 
+_TO_TELL_SECONDS: Final = 0.5
+
 
 class Processes(ProcessPoolExecutor):
     """A pool of processes for bulk runs, each a fresh interpreter.
@@ -85,6 +87,7 @@ def _begin_worker(lifeline: Connection) -> None:
 def _watch(lifeline: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
         lifeline.recv_bytes()
-    end_work()
-    time.sleep(GRACE_SECONDS)
+    end_work(GRACE_SECONDS)
+    # Where somebody still listens, there is something to tell, and to be told to end.
+    time.sleep(_TO_TELL_SECONDS)
     os._exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
@@ -29,6 +30,8 @@ _IDENTITY: Final = os.urandom(8).hex()
 
 _stopped: set[str] = set()
 _ending = False
+_busy = 0
+_idle = threading.Condition()
 _first: dict[tuple[str, int], Figures] = {}
 
 
@@ -119,14 +122,34 @@ def stop_run(run: str) -> None:
     _stopped.add(run)
 
 
-def end_work() -> None:
-    """Have all threads of this process end their items: nobody waits for them any more."""
+def end_work(seconds: float) -> None:
+    """Have all threads of this process end their items, and wait until they have, or for so many seconds."""
     global _ending
     _ending = True
+    with _idle:
+        _idle.wait_for(lambda: _busy == 0, seconds)
 
 
 def do_tasks(work: Work, tasks: tuple[Task, ...]) -> Report:
     """Do the tasks and tell how they ended. What goes wrong with one is told, not raised."""
+    with _counted_as_busy():
+        return _do_tasks(work, tasks)
+
+
+@contextmanager
+def _counted_as_busy() -> Generator[None]:
+    global _busy
+    with _idle:
+        _busy += 1
+    try:
+        yield
+    finally:
+        with _idle:
+            _busy -= 1
+            _idle.notify_all()
+
+
+def _do_tasks(work: Work, tasks: tuple[Task, ...]) -> Report:
     worker = f"{_IDENTITY}-{os.getpid()}"
     try:
         with _opened(work) as (client, opened):

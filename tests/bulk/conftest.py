@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -37,7 +36,7 @@ def files(tmp_path: Path) -> Callable[..., list[bulk.Item]]:
         for name in names:
             source = tmp_path / "in" / name
             source.write_bytes(content(name, size))
-            items.append(bulk.Item(str(source), str(tmp_path / "out" / name), os.path.getsize(source)))
+            items.append(bulk.Item(str(source), str(tmp_path / "out" / name), source.stat().st_size))
         return items
 
     return make

@@ -320,12 +320,12 @@ def test_an_interrupt_ends_what_is_under_way(client: Client) -> None:
 
     sealed = Shelf()
     items = [bulk.Item(name, name) for name in "abc"]
-    results = []
-    with pytest.raises(KeyboardInterrupt):
-        for result in bulk.run(items, bulk.Encrypt(Interrupting(a=b"1", b=b"2", c=b"3"), sealed), client=client):
-            results.append(result.item.source)
+    run = bulk.run(items, bulk.Encrypt(Interrupting(a=b"1", b=b"2", c=b"3"), sealed), client=client)
 
-    assert results == ["a"]
+    assert next(run).item.source == "a"
+    with pytest.raises(KeyboardInterrupt):
+        next(run)
+    assert list(run) == []
     assert set(sealed.objects) == {"a"}
 
 
