@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import stat
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from envelope_sdk.cli.folders import make_folders
+from envelope_sdk.bulk.folders import make_folders_for
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.progress import Progress
 from envelope_sdk.cli.signals import raise_if_stopped
@@ -179,19 +178,12 @@ def _target(item: Item, *, overwrite: bool) -> Generator[Any]:
             yield stream
     else:
         if item.make_folders:
-            _make_folder(item.target.parent)
+            make_folders_for(item.target)
         file = AtomicFile(item.target, overwrite=overwrite)
         try:
             yield file
         finally:
             file.close()
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        make_folders(path)
-    except FileExistsError as error:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(error.filename)) from None
 
 
 def _takes_bytes_as_they_come(path: Path) -> bool:
