@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from envelope_sdk.bulk.operations import Decrypt, Encrypt, Item, Operation, Written
     from envelope_sdk.bulk.places import Entry, LocalFiles, Pending, Place
     from envelope_sdk.bulk.processes import Processes
-    from envelope_sdk.bulk.recipe import CacheLimits, ClientRecipe
+    from envelope_sdk.bulk.recipe import CacheLimits, ClientRecipe, OpenedClient
     from envelope_sdk.bulk.results import Progress, Result, Status
     from envelope_sdk.bulk.running import Run, run
     from envelope_sdk.bulk.trees import decrypting, encrypting
@@ -29,6 +29,7 @@ __all__ = [
     "Entry",
     "Item",
     "LocalFiles",
+    "OpenedClient",
     "Operation",
     "Pending",
     "Place",
@@ -47,7 +48,7 @@ _MODULES: Final = {
     "operations": ("Decrypt", "Encrypt", "Item", "Operation", "Written"),
     "places": ("Entry", "LocalFiles", "Pending", "Place"),
     "processes": ("Processes",),
-    "recipe": ("CacheLimits", "ClientRecipe"),
+    "recipe": ("CacheLimits", "ClientRecipe", "OpenedClient"),
     "results": ("Progress", "Result", "Status"),
     "running": ("Run", "run"),
     "trees": ("decrypting", "encrypting"),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 from envelope_sdk.bulk.places import LocalFiles, Place
 from envelope_sdk.client import Client
+from envelope_sdk.errors import StreamError
 from envelope_sdk.message.authenticated import Header
 from envelope_sdk.streams.raw import regular_descriptor
 from envelope_sdk.streams.transfer import decrypt_stream, encrypt_stream, plaintext_bound
@@ -103,10 +104,13 @@ class Encrypt:
     def __call__(self, client: Client, item: Item, *, overwrite: bool, on_progress: Callable[[int], object]) -> Written:
         """Encrypt one item. Raises as :meth:`envelope_sdk.Client.encrypt_file`."""
         with self.source.open(item.source) as source, _Target(self.target, item.target, overwrite=overwrite) as target:
+            is_file = regular_descriptor(source) is not None
             encryptor = client.encryptor(
-                encryption_context=dict(self.encryption_context), plaintext_bound=plaintext_bound(source)
+                encryption_context=dict(self.encryption_context), plaintext_bound=_bound(source, item, is_file)
             )
             header = encrypt_stream(source, target.file, encryptor, threads=client.threads, on_progress=on_progress)
+            if not is_file and encryptor.room_left == 0 and source.read(1):
+                raise StreamError("the source became much longer while it was read")
             return Written(header, target.commit())
 
     def words(self) -> Mapping[str, Any]:
@@ -151,6 +155,13 @@ class Decrypt:
         """Return the direction, the places, the context and what is required of it."""
         context = {"context": dict(self.encryption_context), "required": sorted(self.required_context_keys)}
         return {"do": "decrypt", **_place_words(self), **context}
+
+
+def _bound(source: Any, item: Item, is_file: bool) -> int | None:
+    """Return the most bytes to announce: a data key that is used again has to have room for all of them."""
+    if is_file or item.size is None:
+        return plaintext_bound(source)
+    return 2 * item.size + 2**16
 
 
 def _place_words(operation: Encrypt | Decrypt) -> dict[str, str]:

@@ -43,9 +43,10 @@ class Processes(ProcessPoolExecutor):
         context = get_context("spawn")
         lifeline, self._held = context.Pipe(duplex=False)
         self._lifeline = lifeline
-        super().__init__(
-            max_workers or _processors(), mp_context=context, initializer=_begin_worker, initargs=(lifeline,)
-        )
+        count = max_workers or _processors()
+        # A process that sees to what is left behind starts here, and has to outlive the others.
+        with _without_interrupts():
+            super().__init__(count, mp_context=context, initializer=_begin_worker, initargs=(lifeline,))
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Have a worker call ``fn``; as of :class:`concurrent.futures.Executor`."""
@@ -72,8 +73,8 @@ def _processors() -> int:
 
 @contextmanager
 def _without_interrupts() -> Generator[None]:
-    """Have processes that start in the block not hear SIGINT: a terminal's Ctrl+C goes to all of them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Have processes that start in the block not hear what a terminal sends to all: Ctrl+C, and that it is gone."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:

@@ -126,7 +126,11 @@ class ClientRecipe:
 
     def open(self) -> OpenedClient:
         """Make the client. Raises as :meth:`keyring` and :class:`~envelope_sdk.Client` do."""
-        source: Keyring | MaterialsManager = self.keyring()
+        return self.opened(self.keyring())
+
+    def opened(self, keyring: Keyring, closing: Any = None) -> OpenedClient:
+        """Make the client of a keyring, and have it close something with it."""
+        source: Keyring | MaterialsManager = keyring
         if self.required_context_keys:
             from envelope_sdk.managers.required_context import RequiredContextMaterialsManager
 
@@ -141,7 +145,7 @@ class ClientRecipe:
             limits=self.limits,
             threads=self.threads,
         )
-        return OpenedClient(client, manager)
+        return OpenedClient(client, manager, closing)
 
     def words(self) -> dict[str, Any]:
         """Return what decides over the messages that come out, as JSON takes it: not threads, nor the cache."""

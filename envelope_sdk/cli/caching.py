@@ -19,7 +19,7 @@ from envelope_sdk.materials import Keyring, MaterialsManager
 if TYPE_CHECKING:
     from envelope_sdk.managers.usage import MaterialsUsage
 
-__all__ = ["Caching", "caching_of", "caching_options", "materials_manager"]
+__all__ = ["Caching", "caching_of", "caching_options", "materials_manager", "tell_usage"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _MAX_MESSAGES = 2**32
@@ -164,20 +164,21 @@ def materials_manager(source: Keyring | MaterialsManager, caching: Caching) -> G
             max_entries=caching.capacity or DEFAULT_MAX_ENTRIES,
         ) as manager:
             yield manager
-            _tell(manager.usage(), caching.stats)
+            tell_usage(manager.usage(), caching.stats)
     elif caching.stats is not None:
         from envelope_sdk.managers.counting import CountingMaterialsManager
 
         counting = CountingMaterialsManager(source)
         yield counting
-        _tell(counting.usage(), caching.stats)
+        tell_usage(counting.usage(), caching.stats)
     elif isinstance(source, MaterialsManager):
         yield source
     else:
         yield DefaultMaterialsManager(source)
 
 
-def _tell(usage: MaterialsUsage, stats: str | None) -> None:
+def tell_usage(usage: MaterialsUsage, stats: str | None) -> None:
+    """Print figures: as ``"text"``, as ``"json"``, or for ``None`` not at all."""
     if stats is None:
         return
     of = [sum(counts) for counts in zip(usage.encrypt, usage.decrypt, strict=True)]

@@ -113,7 +113,7 @@ def _sources(
         return
 
     def left_out(path: Path) -> str | None:
-        what = guarded.what(path)
+        what = guarded.left_out(path)
         return what and f"it is {what}"
 
     def warn(path: Path, reason: str) -> None:

@@ -33,6 +33,7 @@ SURFACE = {
         "Entry",
         "Item",
         "LocalFiles",
+        "OpenedClient",
         "Operation",
         "Pending",
         "Place",
