@@ -255,7 +255,7 @@ class Run:
                 self._tell(Result(item, Status.SKIPPED, bytes_in=noted.source[0] if noted.source else 0))
                 return None
             if self._journal.begun(item):
-                return Task(item, True)
+                return Task(item, True, True)
         free = not overwrite and self._checks_targets and self._operation.target.entry(item.target) is None
         return Task(item, overwrite, free)
 
