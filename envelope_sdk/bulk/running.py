@@ -26,10 +26,10 @@ from envelope_sdk.managers.usage import MaterialsUsage
 
 __all__ = ["IN_FLIGHT", "Run", "run"]
 
-IN_FLIGHT: Final = 64
+IN_FLIGHT: Final = 128
 """Items that are with workers at a time, where the caller says nothing."""
 
-_TOGETHER_ITEMS: Final = 8
+_TOGETHER_ITEMS: Final = 16
 _TOGETHER_BYTES: Final = 2**20
 """What goes to one worker at once, at most: enough that sending costs little, little enough that all have work."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from envelope_sdk import bulk
+from envelope_sdk.bulk.running import IN_FLIGHT
 from envelope_sdk.cli.caching import Caching, tell_usage
 from envelope_sdk.cli.keys import decrypting_keyring, encrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore, StoreDoor
@@ -123,7 +124,7 @@ def run_many(
         operation,
         client=recipe,
         executor=None if many.jobs == 1 else partial(bulk.Processes, many.jobs),
-        in_flight=max(64, 16 * many.jobs),
+        in_flight=max(IN_FLIGHT, 32 * many.jobs),
         journal=many.journal,
         items_total=len(items),
         bytes_total=sum(known),
