@@ -61,7 +61,7 @@ def transfer_options(command: _Command) -> _Command:
                 default=1,
                 show_default=True,
                 metavar="N",
-                help="Processes that share many files. Pays from some hundreds of files on.",
+                help="Processes that share many files. Pays for thousands, or hundreds that wait for keys.",
             ),
             click.option(
                 "--journal",
