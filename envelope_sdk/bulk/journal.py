@@ -81,7 +81,7 @@ class Journal:
             self._lock()
             self._load()
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
         _open_journals.add(self)
 
@@ -107,7 +107,7 @@ class Journal:
             # A forked worker may be about to close its copy, and would keep the lock until then.
             fcntl.flock(self._fd, fcntl.LOCK_UN)
         finally:
-            self._abandon()
+            self.abandon()
 
     def done(self, item: Item) -> Noted | None:
         """Return what an earlier run noted of an item that it had done; ``None`` where none had."""
@@ -143,7 +143,8 @@ class Journal:
             os.fsync(self._fd)
             self._unsynced = False
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Close it without touching the file or its lock, as in a forked process, which has copies of both."""
         fd, self._fd = self._fd, -1
         _open_journals.discard(self)
         os.close(fd)
@@ -265,7 +266,7 @@ def _sync_folder(path: Path) -> None:
 def _forget_in_child() -> None:
     # A forked worker would hold the lock for as long as it lives.
     for journal in list(_open_journals):
-        journal._abandon()
+        journal.abandon()
 
 
 if hasattr(os, "register_at_fork"):
