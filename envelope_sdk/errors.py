@@ -25,6 +25,8 @@
     │       ├── LoadTimeoutError            too many wait for it already: this call gave up waiting; try again later
     │       └── KmsPacingError              a pacer in this program let no call through: nothing was sent
     ├── StreamError                         a stream was left unfinished, or used after it failed
+    ├── WorkerLostError                     a worker ended in the middle of an item of a bulk run: run the rest again
+    ├── JournalError                        a bulk run's journal is damaged, of another run, or in use
     └── LocalKmsError                       the bundled local KMS
         ├── KmsServiceError                 one of AWS KMS's own errors, with its name, text and boto3's ``response``
         └── KeyStoreError                   its file or root key cannot be used
@@ -47,6 +49,7 @@ __all__ = [
     "ContextMismatchError",
     "EncryptionContextError",
     "EnvelopeError",
+    "JournalError",
     "KeyStoreError",
     "KeyringError",
     "KmsAccessError",
@@ -68,6 +71,7 @@ __all__ = [
     "UnsupportedMessageError",
     "UnwrapFailure",
     "UsageError",
+    "WorkerLostError",
 ]
 
 
@@ -331,6 +335,17 @@ class KmsPacingError(KmsUnavailableError):
 
 class StreamError(EnvelopeError):
     """A stream was left before its end, or used again after it had failed."""
+
+
+# --- bulk runs -------------------------------------------------------------------------------------------------------
+
+
+class WorkerLostError(EnvelopeError):
+    """A worker ended before it had told how an item went. The item's target is whole or not there."""
+
+
+class JournalError(EnvelopeError):
+    """The journal of a bulk run cannot be used: damaged, no journal, of another plan, or in use by another run."""
 
 
 # --- the bundled local KMS -------------------------------------------------------------------------------------------

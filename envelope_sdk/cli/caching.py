@@ -20,7 +20,7 @@ from envelope_sdk.materials import Keyring, MaterialsManager
 if TYPE_CHECKING:
     from envelope_sdk.managers.usage import MaterialsUsage
 
-__all__ = ["Caching", "caching_of", "caching_options", "materials_manager"]
+__all__ = ["Caching", "caching_of", "caching_options", "materials_manager", "tell_usage"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _MAX_MESSAGES = 2**32
@@ -170,25 +170,27 @@ def materials_manager(
             max_entries=caching.capacity or DEFAULT_MAX_ENTRIES,
         ) as manager:
             yield manager
-            _tell(manager.usage(), making, caching.stats)
+            tell_usage(manager.usage(), caching.stats, making)
     elif caching.stats is not None:
         from envelope_sdk.managers.counting import CountingMaterialsManager
 
         counting = CountingMaterialsManager(source)
         yield counting
-        _tell(counting.usage(), making, caching.stats)
+        tell_usage(counting.usage(), caching.stats, making)
     elif isinstance(source, MaterialsManager):
         yield source
     else:
         yield DefaultMaterialsManager(source)
 
 
-def _tell(usage: MaterialsUsage, making: CountedCalls, stats: str | None) -> None:
+def tell_usage(usage: MaterialsUsage, stats: str | None, making: CountedCalls | None = None) -> None:
+    """Print figures: as ``"text"``, as ``"json"``, or for ``None`` not at all; with the calls made beforehand."""
     if stats is None:
         return
-    making.update(usage.kms_calls)
-    making.by_price.update(usage.kms_calls_by_price)
-    made = making.so_far()
+    calls = CountedCalls() if making is None else making
+    calls.update(usage.kms_calls)
+    calls.by_price.update(usage.kms_calls_by_price)
+    made = calls.so_far()
     usage = usage._replace(kms_calls=dict(made.by_operation), kms_calls_by_price=dict(made.by_price))
     of = [sum(counts) for counts in zip(usage.encrypt, usage.decrypt, strict=True)]
     reused, loaded, bypassed, failed, _ = of
@@ -200,8 +202,8 @@ def _tell(usage: MaterialsUsage, making: CountedCalls, stats: str | None) -> Non
     }
     money = {"dollars": f"{usage.dollars():.6f}", "dollars_saved": f"{usage.dollars_saved():.6f}"}
     if stats == "json":
-        calls = {"kms_calls": dict(usage.kms_calls), "kms_calls_saved": dict(usage.kms_calls_saved)}
-        say(json.dumps({**figures, **calls, **money}))
+        counts = {"kms_calls": dict(usage.kms_calls), "kms_calls_saved": dict(usage.kms_calls_saved)}
+        say(json.dumps({**figures, **counts, **money}))
         return
     for name, count in figures.items():
         say(f"{name.replace('_', ' '):<17}{count:>11}")

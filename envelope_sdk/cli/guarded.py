@@ -31,7 +31,7 @@ def identity_of(path: str | os.PathLike[str]) -> FileIdentity:
 class Guarded:
     """The files that keys in use are made of, the configuration file, and the files of the local KMS."""
 
-    def __init__(self, keys: Sequence[KeyringUri], store: LocalStore) -> None:
+    def __init__(self, keys: Sequence[KeyringUri], store: LocalStore, journal: str | None = None) -> None:
         keys = [each for key in keys for each in (key, *_uris_in(key))]
         stores = [store, *(store.at(key.path(name)) for key in keys for name in key.every("store"))]
         configuration = configuration_path()
@@ -39,6 +39,12 @@ class Guarded:
         if configuration is not None:
             self._files[identity_of(configuration)] = "the configuration of keys"
         self._files |= {identity_of(path): "a key in use" for key in keys for path in files_named_by(key)}
+
+        self._journal = None if journal is None else identity_of(journal)
+
+    def left_out(self, path: Path) -> str | None:
+        """Return what the file at ``path`` is that is not taken out of folders; ``None`` where it is."""
+        return "the journal of this run" if identity_of(path) == self._journal else self.what(path)
 
     def what(self, path: str | Path) -> str | None:
         """Return what the file at ``path`` is, or ``None`` where it is none of them."""

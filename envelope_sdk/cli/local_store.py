@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from envelope_sdk.cli.folders import make_folders
+from envelope_sdk.bulk.folders import make_folders
 from envelope_sdk.cli.terminal import say
 from envelope_sdk.errors import KeyStoreError, KmsServiceError, UsageError
 from envelope_sdk.keyrings.places import local_store_path, status_of_store

@@ -59,6 +59,20 @@ def transfer_options(command: _Command) -> _Command:
                 metavar="N",
                 help="Threads that one file may use (default: one a processor, up to 4).",
             ),
+            click.option(
+                "-j",
+                "--jobs",
+                type=click.IntRange(1),
+                default=1,
+                show_default=True,
+                metavar="N",
+                help="Processes that share many files. Pays for thousands, or hundreds that wait for keys.",
+            ),
+            click.option(
+                "--journal",
+                metavar="FILE",
+                help="Note in FILE what is done; the same command again does the rest.",
+            ),
             click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and no progress."),
             click.option(
                 "--max-encrypted-data-keys",

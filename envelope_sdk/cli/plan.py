@@ -9,8 +9,10 @@ from pathlib import Path
 
 import click
 
+from envelope_sdk.bulk.trees import files_below, renamed
 from envelope_sdk.cli.guarded import Guarded, identity_of
 from envelope_sdk.cli.terminal import printable_name, say
+from envelope_sdk.errors import UsageError
 
 __all__ = ["Item", "plan", "plan_rotation"]
 
@@ -150,55 +152,28 @@ def _single(name: str, output: str | None, *, suffix: str, encrypting: bool) -> 
 
 
 def _renamed(path: Path, suffix: str, *, encrypting: bool) -> Path:
-    if encrypting:
-        return path.with_name(path.name + suffix)
-    if not path.name.endswith(suffix) or path.name == suffix:
-        raise click.UsageError(f"{path.name} does not end in {suffix}: name the output with --output")
-    return path.with_name(path.name.removesuffix(suffix))
+    try:
+        return renamed(path, suffix, encrypting=encrypting)
+    except UsageError as error:
+        raise click.UsageError(f"{error}: name the output with --output") from None
 
 
 def _sources(
     root: Path, output: Path | None, suffix: str, *, encrypting: bool, guarded: Guarded
 ) -> Iterator[tuple[Path, Path]]:
-    """Return the files below ``root`` and where they stand relative to it; ``root`` itself where it is no folder.
-
-    In folders, what already is encrypted is not encrypted again, and nothing else is decrypted.
-    """
+    """Return the files below ``root`` and where they stand relative to it; ``root`` itself where it is no folder."""
     if not root.is_dir():
         yield root, Path(root.name)
         return
-    for folder, folders, files in os.walk(root, onerror=_refuse):
-        here = Path(folder)
-        folders.sort()
-        if output is not None:
-            folders[:] = [name for name in folders if not _same(here / name, output)]
-        linked = {name for name in folders if (here / name).is_symlink()}
-        for name in sorted([*files, *linked]):
-            encrypted = name.endswith(suffix) and name != suffix
-            if encrypted is encrypting and name not in linked:
-                continue
-            reason = _left_out(here / name, guarded)
-            if reason is None:
-                yield here / name, (here / name).relative_to(root)
-            else:
-                say(f"warning: left out {printable_name(str(here / name))}: {reason}")
 
-
-def _left_out(path: Path, guarded: Guarded) -> str | None:
-    if path.is_file():
-        what = guarded.what(path)
+    def left_out(path: Path) -> str | None:
+        what = guarded.left_out(path)
         return what and f"it is {what}"
-    if path.is_dir():
-        return "it is a link to a folder"
-    return "it is a link to nothing" if path.is_symlink() and not path.exists() else "it is no regular file"
 
+    def warn(path: Path, reason: str) -> None:
+        say(f"warning: left out {printable_name(str(path))}: {reason}")
 
-def _refuse(error: OSError) -> None:
-    raise error
-
-
-def _same(left: Path, right: Path) -> bool:
-    return os.path.realpath(left) == os.path.realpath(right)
+    yield from files_below(root, output, suffix, encrypting=encrypting, left_out=left_out, on_left_out=warn)
 
 
 def _check_targets(items: Sequence[Item], guarded: Guarded) -> None:

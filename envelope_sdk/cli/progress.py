@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from envelope_sdk.cli.terminal import printable_name
 
-__all__ = ["Progress", "shown_progress"]
+if TYPE_CHECKING:
+    from envelope_sdk import bulk
+
+__all__ = ["Progress", "described", "shown_progress", "shown_totals"]
 
 
 class Progress(Protocol):
@@ -59,7 +62,7 @@ class _Bar:
 @contextmanager
 def shown_progress(*, quiet: bool) -> Generator[Progress]:
     """Show a bar on standard error while the block runs, if that is a terminal and ``quiet`` is not asked for."""
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
+    if not _is_shown(quiet=quiet):
         yield _Silent()
         return
     from rich import progress
@@ -81,3 +84,47 @@ def shown_progress(*, quiet: bool) -> Generator[Progress]:
     console = Console(stderr=True)
     with progress.Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
         yield _Bar(bar)
+
+
+@contextmanager
+def shown_totals(*, quiet: bool) -> Generator[Callable[[bulk.Progress], object]]:
+    """Show how far many items are, under the same conditions; the block is given what takes the progress of a run."""
+    if not _is_shown(quiet=quiet):
+        yield lambda _: None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.fields[items]}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TextColumn("{task.fields[left]}"),
+    )
+    console = Console(stderr=True)
+    with progress.Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task("", total=None, items="", rate="", left="")
+
+        def show(run: bulk.Progress) -> None:
+            items, rate, left = described(run)
+            gone = run.bytes_done + run.bytes_skipped
+            bar.update(task, completed=gone, total=run.bytes, items=items, rate=rate, left=left)
+
+        yield show
+
+
+def described(run: bulk.Progress) -> tuple[str, str, str]:
+    """Return in words how many items a run has ended, its rate, and the time left."""
+    ended = run.done + run.failed + run.skipped
+    items = f"{ended} files" if run.items is None else f"{ended} of {run.items} files"
+    rate = f"{run.bytes_per_second / 1e6:.1f} MB/s, {run.items_per_second:.0f} files/s"
+    if run.seconds_left is None:
+        return items, rate, ""
+    minutes, seconds = divmod(round(run.seconds_left), 60)
+    hours, minutes = divmod(minutes, 60)
+    return items, rate, f"{hours}:{minutes:02}:{seconds:02} left"
+
+
+def _is_shown(*, quiet: bool) -> bool:
+    return not quiet and sys.stderr is not None and sys.stderr.isatty()

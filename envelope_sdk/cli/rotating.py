@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 import click
 
+from envelope_sdk.bulk.folders import make_folders_for
 from envelope_sdk.cli.guarded import FileIdentity, identity_of
 from envelope_sdk.cli.metadata import MetadataLog, opened_metadata
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.progress import Progress, shown_progress
 from envelope_sdk.cli.signals import raise_if_stopped
 from envelope_sdk.cli.terminal import ExitCode, printable_name, report, say
-from envelope_sdk.cli.transfer import make_folder, told_to
+from envelope_sdk.cli.transfer import told_to
 from envelope_sdk.errors import EnvelopeError
 from envelope_sdk.streams.rotation import Rotation
 
@@ -105,7 +106,7 @@ def _rotate(
     status, known = item.source.stat(), names[identity_of(item.source)]
     progress.begin(item.source.name, status.st_size)
     if item.make_folders:
-        make_folder(item.target.parent)
+        make_folders_for(item.target)
     header = rotation.rotate_file(
         item.source,
         None if _in_place(item) else item.target,

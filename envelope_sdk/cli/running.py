@@ -19,27 +19,43 @@ from envelope_sdk.cli.terminal import ExitCode, printable_name, report, say
 from envelope_sdk.errors import EnvelopeError
 from envelope_sdk.message.authenticated import Header
 
-__all__ = ["check_outputs", "run_items"]
+__all__ = ["check_outputs", "code_of", "run_items", "tell_end"]
 
 
-def check_outputs(items: Sequence[Item], metadata: str | None, *, binary: bool, force: bool, guarded: Guarded) -> None:
-    """Refuse to mix messages with metadata, metadata with anything else, and ciphertext with a terminal.
+def check_outputs(
+    items: Sequence[Item],
+    metadata: str | None,
+    *,
+    binary: bool,
+    force: bool,
+    guarded: Guarded,
+    journal: str | None = None,
+) -> None:
+    """Refuse to mix messages with metadata, metadata or a journal with anything else, and ciphertext with a terminal.
 
     Raises:
         click.UsageError: what would be printed is of no use there, or spoils what is there.
     """
     if metadata == "-" and any(item.target is None for item in items):
         raise click.UsageError("the message and --metadata cannot both go to standard output")
-    if metadata not in (None, "-"):
-        log = identity_of(metadata)
-        if any(path is not None and identity_of(path) == log for item in items for path in (item.source, item.target)):
-            raise click.UsageError(f"{metadata} is an input or an output: --metadata needs a file of its own")
-        if what := guarded.what(metadata):
-            raise click.UsageError(f"{metadata} is {what}: --metadata needs a file of its own")
+    if metadata is not None and metadata != "-":
+        _check_own_file(items, metadata, "--metadata", guarded)
+    if journal is not None:
+        _check_own_file(items, journal, "--journal", guarded)
+        if metadata is not None and metadata != "-" and identity_of(metadata) == identity_of(journal):
+            raise click.UsageError(f"{journal} is for --metadata: --journal needs a file of its own")
     if binary and not force and any(_is_terminal(item.target) for item in items):
         raise click.UsageError(
             "refusing to write ciphertext to a terminal: redirect it, name a file with --output, or add --force"
         )
+
+
+def _check_own_file(items: Sequence[Item], name: str, option: str, guarded: Guarded) -> None:
+    own = identity_of(name)
+    if any(path is not None and identity_of(path) == own for item in items for path in (item.source, item.target)):
+        raise click.UsageError(f"{name} is an input or an output: {option} needs a file of its own")
+    if what := guarded.what(name):
+        raise click.UsageError(f"{name} is {what}: {option} needs a file of its own")
 
 
 def _is_terminal(target: Path | None) -> bool:
@@ -87,18 +103,33 @@ def run_items(
             log.done(item, header)
             done.append(item)
     if not quiet:
-        _tell(mode, done, failed=len(failures), total=len(items))
+        tell_end(mode, done, failed=len(failures), total=len(items))
+    return code_of(failures, len(items))
+
+
+def code_of(failures: Sequence[ExitCode], total: int) -> ExitCode:
+    """Return the code to end with: that of the failure where there was a single item."""
     if not failures:
         return ExitCode.DONE
-    return failures[0] if len(items) == 1 else ExitCode.SOME_FAILED
+    return failures[0] if total == 1 else ExitCode.SOME_FAILED
 
 
-def _tell(mode: str, done: Sequence[Item], *, failed: int, total: int) -> None:
-    if total == 1:
+def tell_end(mode: str, done: Sequence[Item], *, failed: int, total: int, before: int = 0) -> None:
+    """Say how many items were done.
+
+    Args:
+        mode: ``"encrypt"`` or ``"decrypt"``.
+        done: those that were.
+        failed: how many were not.
+        total: how many there are.
+        before: how many had been done by an earlier run.
+    """
+    if total == 1 and not before:
         for item in done:
             if item.target is not None:
                 say(f"{mode}ed {printable_name(item.name)} to {printable_name(str(item.target))}")
     elif total == 0:
         say(f"there is nothing to {mode}")
     else:
-        say(f"{mode}ed {len(done)} of {total} files" + (f", {failed} failed" if failed else ""))
+        others = f", {before} done before" * bool(before) + f", {failed} failed" * bool(failed)
+        say(f"{mode}ed {len(done)} of {total} files{others}")

@@ -46,6 +46,8 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.KeyringError, ExitCode.KEY),
     (errors.KeyStoreError, ExitCode.KEY),
     (errors.UsageError, ExitCode.USAGE),
+    (errors.JournalError, ExitCode.USAGE),
+    (errors.WorkerLostError, ExitCode.TEMPORARY),
     (click.UsageError, ExitCode.USAGE),
     (KeyboardInterrupt, ExitCode.INTERRUPTED),
 )
@@ -71,6 +73,7 @@ _HINTS: tuple[tuple[type[BaseException], str], ...] = (
     (errors.CommitmentPolicyError, "older messages do not commit to their key: --allow-uncommitted reads them"),
     (errors.NoMatchingKeyError, "'envelope inspect FILE' lists the keys that open it; choose one with --key"),
     (errors.KmsUnavailableError, "nothing was changed: try again later"),
+    (errors.WorkerLostError, "a worker was killed, or ran out of memory: try again, with fewer jobs perhaps"),
     (FileExistsError, "--force replaces existing files"),
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import stat
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from envelope_sdk.cli.folders import make_folders
+from envelope_sdk.bulk.folders import make_folders_for
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.progress import Progress
 from envelope_sdk.cli.signals import raise_if_stopped
@@ -24,7 +23,7 @@ from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.reader import DecryptingReader
 from envelope_sdk.streams.transfer import decrypt_stream, encrypt_stream, plaintext_bound
 
-__all__ = ["decrypt_item", "encrypt_item", "make_folder", "told_to"]
+__all__ = ["decrypt_item", "encrypt_item", "told_to"]
 
 
 def encrypt_item(
@@ -179,25 +178,12 @@ def _target(item: Item, *, overwrite: bool) -> Generator[Any]:
             yield stream
     else:
         if item.make_folders:
-            make_folder(item.target.parent)
+            make_folders_for(item.target)
         file = AtomicFile(item.target, overwrite=overwrite)
         try:
             yield file
         finally:
             file.close()
-
-
-def make_folder(path: Path) -> None:
-    """Make the folder of a target, and those above it.
-
-    Raises:
-        NotADirectoryError: one of them is a file.
-        OSError: one of them cannot be made.
-    """
-    try:
-        make_folders(path)
-    except FileExistsError as error:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(error.filename)) from None
 
 
 def _takes_bytes_as_they_come(path: Path) -> bool:

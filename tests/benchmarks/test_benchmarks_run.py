@@ -11,6 +11,7 @@ OWN_ROWS = {
     "large_files.py": {"copy", "SHA-384 (hashlib)", "API, 64 KiB frames, workers", "CLI, 4 KiB frames, one thread"},
     "in_memory.py": {"bare call", "cached materials, 4 KiB frames", "raw AES keyring, 64 KiB frames"},
     "small_messages.py": {"bare call", "raw AES keyring", "cached materials and key pair, signed"},
+    "bulk.py": {"in turn", "2 threads", "1 process", "2 processes", "4 processes", "2 processes, with a journal"},
     "parallel.py": {"frames of 256 B", "frames of 4,194,304 B", "2 files of 16,384 KiB"},
     "memory.py": {"envelope encrypt", "decrypt_file(), signed", "open(), writing"},
     "start_up.py": {"interpreter alone", "import envelope_sdk", "envelope encrypt, 1 KiB"},

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import anyio
 from fsspec.implementations.memory import MemoryFileSystem
+from testkit.bulk import Shelf
 
 import envelope_sdk
-from envelope_sdk import Client, CommitmentPolicy, EnvelopeError, Limits, Rotation
+from envelope_sdk import Client, CommitmentPolicy, EnvelopeError, Limits, Rotation, bulk
 from envelope_sdk.errors import SignedStreamError
 from envelope_sdk.integrations.fsspec import EncryptedFileSystem
 from envelope_sdk.keyrings import RawAesKeyring
@@ -202,6 +203,27 @@ def file_writer(client: Client, message: bytes, context: Mapping[str, str] | Non
         return Outcome(path.read_bytes(), None)
 
 
+def bulk_run(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    """An item of a bulk run: its target appears with all of it, or not at all."""
+    with tempfile.TemporaryDirectory() as folder:
+        sealed, opened = Path(folder, "sealed"), Path(folder, "out", "opened")
+        sealed.write_bytes(message)
+        decrypt = bulk.Decrypt(encryption_context=context or {})
+        [result] = bulk.run([bulk.Item(str(sealed), str(opened))], decrypt, client=client)
+        left = b"".join(path.read_bytes() for path in opened.parent.iterdir())
+    assert result.error is None or isinstance(result.error, EnvelopeError)
+    return Outcome(left, result.error)
+
+
+def bulk_run_over_objects(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    """The same from one place that is no file system to another."""
+    opened = Shelf()
+    decrypt = bulk.Decrypt(Shelf(sealed=message), opened, encryption_context=context or {})
+    [result] = bulk.run([bulk.Item("sealed", "opened")], decrypt, client=client)
+    assert result.error is None or isinstance(result.error, EnvelopeError)
+    return Outcome(b"".join(opened.objects.values()), result.error)
+
+
 def asynchronous(backend: str) -> EntryPoint:
     """Return the way through asynchronous chunks under one event loop."""
 
@@ -256,6 +278,8 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     "content of fsspec": content_of_fsspec,
     "ranges of fsspec": ranges_of_fsspec,
     "local copy of fsspec": local_copy_of_fsspec,
+    "bulk run": bulk_run,
+    "bulk run over objects": bulk_run_over_objects,
     "chunks under asyncio": asynchronous("asyncio"),
     "chunks under trio": asynchronous("trio"),
     "rotation": rotated,

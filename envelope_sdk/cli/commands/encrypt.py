@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
 import click
 
-from envelope_sdk.cli.caching import caching_of, caching_options, materials_manager
+from envelope_sdk.cli.caching import Caching, caching_of, caching_options, materials_manager
 from envelope_sdk.cli.guarded import Guarded
 from envelope_sdk.cli.keys import chosen_keys, encrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
+from envelope_sdk.cli.many import Many
 from envelope_sdk.cli.options import SUITES, context_pairs, transfer_options
-from envelope_sdk.cli.plan import plan
+from envelope_sdk.cli.plan import Item, plan
 from envelope_sdk.cli.running import check_outputs, run_items
+from envelope_sdk.cli.terminal import ExitCode
 from envelope_sdk.cli.transfer import encrypt_item
 from envelope_sdk.cli.words import WordsCommand
 from envelope_sdk.cli.wrapping_keys import uris_of_wrapping_keys
 from envelope_sdk.client import DEFAULT_FRAME_LENGTH, Client
 from envelope_sdk.formats.header import MAX_FRAME_LENGTH
+from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.materials import Keyring, MaterialsManager
 from envelope_sdk.policy import CommitmentPolicy, Limits
 
@@ -67,7 +71,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     caching = caching_of(options)
     store = LocalStore(options["kms_store"])
     keys = chosen_keys(options["keys"], uris_of_wrapping_keys(options["wrapping_keys"], encrypting=True))
-    guarded = Guarded(keys, store)
+    guarded = Guarded(keys, store, options["journal"])
     items = plan(
         inputs,
         options["output"],
@@ -76,36 +80,71 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
         encrypting=True,
         guarded=guarded,
     )
-    check_outputs(items, options["metadata"], binary=True, force=options["force"], guarded=guarded)
-    with (
-        closing(store),
-        materials_manager(
-            lambda: _requiring(encrypting_keyring(keys, store), options["required_keys"]), caching
-        ) as manager,
-    ):
-        client = Client(
-            materials_manager=manager,
-            algorithm_suite=suite,
-            commitment_policy=(
-                CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
-                if forbids
-                else CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
-            ),
-            sign=options["sign"],
-            frame_length=options["frame_length"],
-            limits=Limits(max_encrypted_data_keys=options["max_encrypted_data_keys"]),
-            threads=options["threads"],
-        )
-        code = run_items(
-            "encrypt",
-            items,
-            lambda item, progress: encrypt_item(
-                client, item, overwrite=options["force"], context=pairs, progress=progress
-            ),
-            metadata=options["metadata"],
-            quiet=options["quiet"],
-        )
+    check_outputs(
+        items,
+        options["metadata"],
+        binary=True,
+        force=options["force"],
+        guarded=guarded,
+        journal=options["journal"],
+    )
+    settings: dict[str, Any] = {
+        "algorithm_suite": suite,
+        "commitment_policy": (
+            CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
+            if forbids
+            else CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
+        ),
+        "sign": options["sign"],
+        "frame_length": options["frame_length"],
+        "limits": Limits(max_encrypted_data_keys=options["max_encrypted_data_keys"]),
+    }
+    many = Many.of(options, items, caching)
+    with closing(store):
+        if many is not None:
+            # Here too, though workers make their own: it warns, fails, and makes the default key, once.
+            encrypting_keyring(keys, store)
+            code = _by_workers(many, items, keys, caching, pairs, options, settings)
+        else:
+            with materials_manager(
+                lambda: _requiring(encrypting_keyring(keys, store), options["required_keys"]), caching
+            ) as manager:
+                client = Client(materials_manager=manager, threads=options["threads"], **settings)
+                code = run_items(
+                    "encrypt",
+                    items,
+                    lambda item, progress: encrypt_item(
+                        client, item, overwrite=options["force"], context=pairs, progress=progress
+                    ),
+                    metadata=options["metadata"],
+                    quiet=options["quiet"],
+                )
     ctx.exit(code)
+
+
+def _by_workers(
+    many: Many,
+    items: Sequence[Item],
+    keys: Sequence[KeyringUri],
+    caching: Caching,
+    context: Mapping[str, str],
+    options: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> ExitCode:
+    from envelope_sdk import bulk
+    from envelope_sdk.cli.workers import recipe_of, run_many, threads_each
+
+    recipe = recipe_of(
+        keys,
+        caching,
+        store=options["kms_store"],
+        encrypting=True,
+        threads=threads_each(options["threads"], many.jobs),
+        required_context_keys=options["required_keys"],
+        **settings,
+    )
+    operation = bulk.Encrypt(encryption_context=context, overwrite=options["force"])
+    return run_many("encrypt", items, operation, recipe, many)
 
 
 def _requiring(keyring: Keyring, required_keys: tuple[str, ...]) -> Keyring | MaterialsManager:

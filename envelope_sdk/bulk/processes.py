@@ -1,0 +1,94 @@
+"""Worker processes that end with whoever started them, however that ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any, Final, ParamSpec, TypeVar
+
+from envelope_sdk.bulk.worker import end_work
+
+__all__ = ["GRACE_SECONDS", "Processes"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+GRACE_SECONDS: Final = 5.0
+"""How long a worker has to discard what it writes, once nobody waits for it any more. Then it ends regardless."""
+
+_TO_TELL_SECONDS: Final = 0.5
+
+
+class Processes(ProcessPoolExecutor):
+    """A pool of processes for bulk runs, each a fresh interpreter.
+
+    Unlike those of a plain pool, its workers end when the process that made it is killed, leave Ctrl+C to it, and can
+    be told to end in the middle of an item (:meth:`stop`).
+    """
+
+    def __init__(self, max_workers: int | None = None) -> None:
+        """Make a pool.
+
+        Args:
+            max_workers: how many processes; left out, as many as there are processors for this one.
+        """
+        context = get_context("spawn")
+        lifeline, self._held = context.Pipe(duplex=False)
+        self._lifeline = lifeline
+        count = max_workers or _processors()
+        # A process that sees to what is left behind starts here, and has to outlive the others.
+        with _without_interrupts():
+            super().__init__(count, mp_context=context, initializer=_begin_worker, initargs=(lifeline,))
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Have a worker call ``fn``; as of :class:`concurrent.futures.Executor`."""
+        with _without_interrupts():
+            return super().submit(fn, *args, **kwargs)
+
+    def stop(self) -> None:
+        """Have the workers discard what they are at and end, and wait until they have."""
+        self._held.close()
+        self.shutdown(wait=True, cancel_futures=True)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let the workers finish, and end them; as of :class:`concurrent.futures.Executor`."""
+        super().shutdown(wait=wait, cancel_futures=cancel_futures)
+        if wait:
+            self._held.close()
+            self._lifeline.close()
+
+
+def _processors() -> int:
+    affinity: Any = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+@contextmanager
+def _without_interrupts() -> Generator[None]:
+    """Have processes that start in the block not hear what a terminal sends to all: Ctrl+C, and that it is gone."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_worker(lifeline: Connection) -> None:
+    threading.Thread(target=_watch, args=(lifeline,), daemon=True, name="lifeline").start()
+
+
+def _watch(lifeline: Connection) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    end_work(GRACE_SECONDS)
+    # Where somebody still listens, there is something to tell, and to be told to end.
+    time.sleep(_TO_TELL_SECONDS)
+    os._exit(1)
