@@ -25,6 +25,7 @@ SURFACE = {
         "Limits",
         "open",
     ],
+    "envelope_sdk.integrations.s3": ["EncryptedS3", "S3Source"],
     "envelope_sdk.keyrings": [
         "Boto3ClientSupplier",
         "ClientSupplier",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
@@ -13,9 +13,6 @@ from testkit.s3 import BUCKET, s3_in_process, stored
 from envelope_sdk import Client
 from envelope_sdk.integrations.s3 import EncryptedS3
 from envelope_sdk.keyrings import RawAesKeyring
-
-if TYPE_CHECKING:
-    from conftest import Peer
 
 pytest.importorskip("aws_encryption_sdk")
 pytestmark = pytest.mark.interop
@@ -38,14 +35,14 @@ def objects(s3: Any) -> EncryptedS3:
 
 
 @pytest.mark.parametrize("length", [0, 100, len(PLAIN)])
-def test_the_peer_reads_what_was_uploaded(peer: Peer, objects: EncryptedS3, s3: Any, length: int):
+def test_the_peer_reads_what_was_uploaded(peer: Any, objects: EncryptedS3, s3: Any, length: int):
     objects.upload_fileobj(io.BytesIO(PLAIN[:length]), BUCKET, "key")
 
     assert peer.decrypt(stored(s3), keyring=peer.aes_keyring(KEY)) == PLAIN[:length]
 
 
 @pytest.mark.parametrize("frame_length", [4096, 0], ids=["framed", "not framed"])
-def test_what_the_peer_wrote_is_read_in_every_way(peer: Peer, objects: EncryptedS3, s3: Any, frame_length: int):
+def test_what_the_peer_wrote_is_read_in_every_way(peer: Any, objects: EncryptedS3, s3: Any, frame_length: int):
     message = peer.encrypt(
         PLAIN[:100_000], context={"s3-key": "key"}, keyring=peer.aes_keyring(KEY), frame_length=frame_length
     )

@@ -22,15 +22,16 @@ def read_pieces(stored: PinnedObject, config: TransferConfig) -> Generator[memor
         As :meth:`PinnedObject.read`.
     """
     size = config.multipart_chunksize
-    yield (first := stored.read_first(size))
-    if len(first) == stored.size:
-        return
-    offsets = range(len(first), stored.size, size)
+    # Without a name, which would keep it in memory as long as the download takes.
+    yield stored.read_first(size)
+    offsets = range(size, stored.size, size)
     if not config.use_threads:
         for offset in offsets:
             yield _piece(stored, offset, size)
         return
     threads = min(config.max_request_concurrency, len(offsets))
+    if not threads:
+        return
     pool = ThreadPoolExecutor(threads, "envelope-sdk-s3")
     try:
         asked: deque[Future[memoryview]] = deque()
