@@ -71,24 +71,40 @@ def test_a_short_object_is_one_request(objects: EncryptedS3, wire: Wire):
     assert wire.operations == ["GetObject"]
 
 
-def test_pieces_come_at_the_same_time_and_no_more_than_allowed(objects: EncryptedS3, wire: Wire):
-    objects.put_object(**AT, Body=PLAIN * 3)
+def test_pieces_come_at_the_same_time(objects: EncryptedS3, long: Wire):
     together = threading.Barrier(2)
-    written = io.BytesIO()
-    ahead: list[int] = []
-    wire.clear()
 
     def meet(number: int, _operation: str) -> None:
-        ahead.append(number * PART - written.tell())
-        if number in (1, 2):
+        if number:
             together.wait(30)
 
-    wire.faults = meet
+    long.faults = meet
     config = TransferConfig(multipart_chunksize=PART, max_concurrency=2)
-    objects.download_fileobj(BUCKET, "key", written, Config=config)
 
-    assert written.getvalue() == PLAIN * 3
-    assert max(ahead) <= 4 * PART
+    objects.download_fileobj(BUCKET, "key", file := io.BytesIO(), Config=config)
+
+    assert file.getvalue() == PLAIN
+
+
+def test_no_more_is_asked_for_than_there_is_room_for(objects: EncryptedS3, wire: Wire):
+    """Where nothing can be written, asking stops: what is in memory is bounded."""
+    objects.put_object(**AT, Body=PLAIN * 2)
+    wire.clear()
+    all_asked = threading.Event()
+    wire.faults = lambda number, _operation: all_asked.set() if number == 4 else None
+    in_time: list[bool] = []
+
+    class Slow(io.BytesIO):
+        def write(self, data: Any) -> int:
+            if not in_time and self.tell() + len(data) > PART:
+                in_time.append(all_asked.wait(0.3))
+            return super().write(data)
+
+    config = TransferConfig(multipart_chunksize=PART, max_concurrency=2)
+    objects.download_fileobj(BUCKET, "key", slow := Slow(), Config=config)
+
+    assert slow.getvalue() == PLAIN * 2
+    assert (in_time, len(wire.requests)) == ([False], 5)
 
 
 def test_progress_is_told_in_the_caller_s_thread_and_adds_up_to_the_message(objects: EncryptedS3, long: Wire, s3: Any):

@@ -44,6 +44,18 @@ def test_a_source_is_one(objects: EncryptedS3, s3: Any):
     assert isinstance(S3Source(s3, BUCKET, "key"), PositionalSource)
 
 
+def test_a_source_reads_to_its_end_and_nothing_past_it(s3: Any, wire: Wire):
+    s3.put_object(**AT, Body=LONG)
+    source = S3Source(s3, BUCKET, "key")
+    wire.clear()
+    buffer = memoryview(bytearray(10))
+
+    assert source.readinto_at(len(LONG) - 3, buffer) == 3
+    assert buffer[:3] == LONG[-3:]
+    assert [source.readinto_at(len(LONG), buffer), source.readinto_at(len(LONG) + 5, buffer)] == [0, 0]
+    assert len(wire.requests) == 1
+
+
 def test_a_range_costs_three_requests_and_the_frames_it_touches(objects: EncryptedS3, long: Wire):
     body = objects.get_object(**AT, Range="bytes=2000000-2000099")["Body"]
 

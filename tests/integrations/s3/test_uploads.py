@@ -228,13 +228,29 @@ def test_wherever_an_upload_in_8_mib_parts_fails_nothing_is_left(
     assert nothing_left(s3)
 
 
-def test_an_upload_that_was_aborted_sends_nothing_after_that(objects: EncryptedS3, wire: Wire, s3: Any):
-    wire.faults = lambda number, _operation: answer(403, "AccessDenied") if number == 2 else None
+def test_an_upload_is_aborted_once_no_part_is_under_way(objects: EncryptedS3, wire: Wire, s3: Any):
+    """A part that arrived after that would stay."""
+    failed, aborted = threading.Event(), threading.Event()
+    aborted_meanwhile: list[bool] = []
 
+    def fail_the_second(number: int, operation: str) -> Any:
+        if operation == "AbortMultipartUpload":
+            aborted.set()
+        if number == 1:
+            assert failed.wait(30)
+            aborted_meanwhile.append(aborted.wait(0.3))
+        if number == 2:
+            failed.set()
+            return answer(403, "AccessDenied")
+        return None
+
+    wire.faults = fail_the_second
     with pytest.raises(ClientError):
-        objects.upload_fileobj(io.BytesIO(PLAIN * 3), BUCKET, "key")
+        objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
 
+    assert aborted_meanwhile == [False]
     assert wire.operations[-1] == "AbortMultipartUpload"
+    assert nothing_left(s3)
 
 
 def test_an_interruption_while_the_file_is_read_leaves_nothing(objects: EncryptedS3, s3: Any):
