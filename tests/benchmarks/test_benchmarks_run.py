@@ -24,6 +24,7 @@ OWN_ROWS = {
     },
     "streams.py": {"copyfileobj", "EncryptingReader", "DecryptingWriter", "chunks under asyncio", "chunks under trio"},
     "frame_length.py": {"1,024", "4,194,304"},
+    "s3.py": {"boto3", "EncryptedS3"},
     "random_access.py": {"pread", "read_at(), 1 MiB from the middle", "65,536 B: to open"},
 }
 
