@@ -33,8 +33,8 @@
 
 Operating-system errors (a full disk, an unreadable file) stay :class:`OSError`. Arguments of the wrong type raise
 :class:`TypeError`. Streams raise :class:`ValueError` where they are closed and, like :func:`open`, :class:`LookupError`
-or :class:`ValueError` for what a text encoding refuses. Nothing else leaves this package, and no message ever holds key
-bytes or plaintext.
+or :class:`ValueError` for what a text encoding refuses. What S3 answers under an ``EncryptedS3`` stays botocore's.
+Nothing else leaves this package, and no message ever holds key bytes or plaintext.
 """
 
 from __future__ import annotations

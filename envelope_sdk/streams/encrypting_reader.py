@@ -73,6 +73,11 @@ class EncryptingReader(PullingReader):
         """Bytes of the whole message: what a ``Content-Length`` says. ``None`` where the plaintext's is not known."""
         return self._length
 
+    @property
+    def plaintext_length(self) -> int | None:
+        """Bytes of plaintext to be read; ``None`` where that is not known."""
+        return self._encryptor.plaintext_length
+
     def tell(self) -> int:
         """Return how many bytes of the message have been read, or, after a look at its end, its length."""
         return self.length or 0 if self._looks_at_end else self._position

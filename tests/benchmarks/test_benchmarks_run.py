@@ -26,6 +26,7 @@ OWN_ROWS = {
     "streams.py": {"copyfileobj", "EncryptingReader", "DecryptingWriter", "chunks under asyncio", "chunks under trio"},
     "rotation.py": {"decrypt_file, encrypt_file", "rotate_file", "rotate_file, one thread", "1 MiB", "2 MiB"},
     "frame_length.py": {"1,024", "4,194,304"},
+    "s3.py": {"boto3", "EncryptedS3"},
     "random_access.py": {"pread", "read_at(), 1 MiB from the middle", "65,536 B: to open"},
 }
 

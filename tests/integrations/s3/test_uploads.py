@@ -1,0 +1,398 @@
+"""Files that go up in parts: in parallel, in bounded memory, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError
+from testkit.s3 import BUCKET, CREDENTIALS, Wire, answer, nothing_left, stored
+
+from envelope_sdk import Client
+from envelope_sdk.errors import KeyringError, StreamError, UsageError
+from envelope_sdk.integrations.s3 import EncryptedS3
+
+MIB = 2**20
+PART = 5 * MIB
+PLAIN = bytes(range(256)) * (11 * MIB // 256) + b"the end"
+"""Two parts, and a third that is shorter."""
+
+
+class Unseekable:
+    """A file object that knows neither its length nor a way back."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+
+def part_sizes(s3: Any, key: str = "key") -> list[int]:
+    count = s3.head_object(Bucket=BUCKET, Key=key, PartNumber=1).get("PartsCount", 1)
+    return [s3.head_object(Bucket=BUCKET, Key=key, PartNumber=number + 1)["ContentLength"] for number in range(count)]
+
+
+@pytest.mark.parametrize("size", [0, 1, PART - 300_000, PART, PART + 1, len(PLAIN)])
+@pytest.mark.parametrize("way", ["file", "file object", "unseekable", "unseekable, length told"])
+def test_what_goes_up_comes_back(objects: EncryptedS3, client: Client, size: int, way: str, s3: Any, tmp_path: Path):
+    plaintext = PLAIN[:size]
+    if way == "file":
+        (tmp_path / "file").write_bytes(plaintext)
+        objects.upload_file(tmp_path / "file", BUCKET, "key")
+    elif way == "file object":
+        objects.upload_fileobj(io.BytesIO(plaintext), BUCKET, "key")
+    else:
+        length = size if way.endswith("told") else None
+        objects.upload_fileobj(Unseekable(plaintext), BUCKET, "key", plaintext_length=length)  # type: ignore[arg-type]
+
+    assert client.decrypt(stored(s3)).plaintext == plaintext
+    claimed = objects.head_object(Bucket=BUCKET, Key="key")["PlaintextLength"]
+    assert claimed == (None if way == "unseekable" else size)
+
+
+def test_a_file_object_is_read_from_where_it_stands_and_stays_open(objects: EncryptedS3):
+    file = io.BytesIO(b"read already, plaintext")
+    file.seek(14)
+
+    objects.upload_fileobj(file, BUCKET, "key")
+
+    assert objects.get_object(Bucket=BUCKET, Key="key")["Body"].read() == b"plaintext"
+    assert not file.closed
+
+
+def test_signed_messages_go_up_in_parts_too(s3: Any, signing: Client, config: TransferConfig):
+    EncryptedS3(s3, signing, config=config).upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
+
+    assert signing.decrypt(stored(s3)).plaintext == PLAIN
+
+
+def test_parts_are_of_one_size_but_for_the_last(objects: EncryptedS3, wire: Wire, s3: Any):
+    objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
+
+    requests = ["CreateMultipartUpload", *["UploadPart"] * 3, "CompleteMultipartUpload"]
+    assert wire.operations == requests
+    lengths = [int(headers["x-amz-decoded-content-length"]) for headers in wire.headers[1:4]]
+    assert sorted(lengths, reverse=True)[:2] == [PART, PART]
+    assert sum(lengths) == len(stored(s3))
+
+
+def test_what_is_shorter_than_the_threshold_goes_up_in_one_request(objects: EncryptedS3, wire: Wire):
+    config = TransferConfig(multipart_threshold=20 * MIB, multipart_chunksize=PART)
+
+    objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key", Config=config)
+
+    assert wire.operations == ["PutObject"]
+
+
+def test_parts_go_up_at_the_same_time_and_no_more_than_allowed(objects: EncryptedS3, wire: Wire):
+    together = threading.Barrier(2)
+    inside: list[int] = []
+    most: list[int] = []
+    lock = threading.Lock()
+
+    def meet(number: int, operation: str) -> None:
+        if operation == "UploadPart":
+            with lock:
+                inside.append(number)
+                most.append(len(inside))
+            if number <= 2:
+                together.wait(30)
+            with lock:
+                inside.remove(number)
+
+    wire.faults = meet
+    config = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=2)
+    objects.upload_fileobj(io.BytesIO(PLAIN * 2), BUCKET, "key", Config=config)
+
+    assert max(most) == 2
+    assert objects.get_object(Bucket=BUCKET, Key="key")["Body"].read() == PLAIN * 2
+
+
+def test_without_threads_all_is_done_by_the_caller_s(objects: EncryptedS3, wire: Wire):
+    threads: set[str] = set()
+    wire.faults = lambda _number, _operation: threads.add(threading.current_thread().name)
+    config = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, use_threads=False)
+
+    objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key", Config=config)
+    with objects.open(BUCKET, "key") as reader:
+        assert reader.size == len(PLAIN)
+    objects.download_fileobj(BUCKET, "key", back := io.BytesIO(), Config=config)
+
+    assert threads == {threading.current_thread().name}
+    assert back.getvalue() == PLAIN
+
+
+def test_no_more_is_read_than_there_is_room_for(objects: EncryptedS3, wire: Wire):
+    """Where no part goes through, reading stops: what is in memory is bounded."""
+    config = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=2)
+    ahead: list[int] = []
+    file = io.BytesIO(bytes(60 * MIB))
+    sent: list[int] = []
+
+    def note(number: int, operation: str) -> None:
+        if operation == "UploadPart":
+            sent.append(number)
+            ahead.append(file.tell() - (len(sent) - 1) * PART)
+
+    wire.faults = note
+    objects.upload_fileobj(file, BUCKET, "key", Config=config)
+
+    assert len(sent) == 13
+    assert max(ahead) <= 5 * PART
+
+
+def test_progress_is_told_in_the_caller_s_thread_and_adds_up_to_the_message(objects: EncryptedS3, s3: Any):
+    told: list[tuple[int, int]] = []
+
+    objects.upload_fileobj(
+        io.BytesIO(PLAIN), BUCKET, "key", None, lambda count: told.append((threading.get_ident(), count))
+    )
+
+    assert {thread for thread, _ in told} == {threading.get_ident()}
+    assert sum(count for _, count in told) == len(stored(s3))
+
+
+def test_parameters_go_with_the_requests_that_take_them(objects: EncryptedS3, wire: Wire):
+    extra = {"ContentType": "text/csv", "Metadata": {"owner": "me"}, "StorageClass": "STANDARD_IA"}
+    objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key", extra | {"ExpectedBucketOwner": "123456789012"})
+
+    head = objects.head_object(Bucket=BUCKET, Key="key")
+    assert (head["ContentType"], head["StorageClass"]) == ("text/csv", "STANDARD_IA")
+    assert head["Metadata"]["owner"] == "me"
+    assert head["PlaintextLength"] == len(PLAIN)
+    uploading = wire.headers[: wire.operations.index("HeadObject")]
+    assert {headers["x-amz-expected-bucket-owner"] for headers in uploading} == {"123456789012"}
+
+
+def test_parts_carry_boto3_s_checksum_or_the_one_asked_for(objects: EncryptedS3, wire: Wire):
+    objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
+    objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "other", {"ChecksumAlgorithm": "SHA256"})
+
+    named = zip(wire.operations, wire.headers, strict=True)
+    sums = [headers["x-amz-trailer"] for operation, headers in named if operation == "UploadPart"]
+    assert sums == ["x-amz-checksum-crc32"] * 3 + ["x-amz-checksum-sha256"] * 3
+
+
+def test_a_client_that_sends_no_checksums_sends_none_with_parts(s3: Any, client: Client, config: TransferConfig):
+    import boto3
+
+    plain = boto3.client(
+        "s3", region_name="us-east-1", config=Config(request_checksum_calculation="when_required"), **CREDENTIALS
+    )
+    wire = Wire(plain)
+    EncryptedS3(plain, client, config=config).upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
+
+    assert "UploadPart" in wire.operations
+    assert not [name for headers in wire.headers for name in headers if "checksum" in name or "trailer" in name]
+
+
+# --- whole or not at all ---------------------------------------------------------------------------------------------
+
+STEPS = {0: "create", **{number: f"part {number}" for number in range(1, 6)}, 6: "complete"}
+FAULTS: dict[str, Callable[[], Any]] = {
+    "denied": lambda: answer(403, "AccessDenied"),
+    "throttled": lambda: answer(503, "SlowDown"),
+    "disconnected": lambda: ConnectionClosedError(endpoint_url="https://s3.test"),
+    "interrupted": KeyboardInterrupt,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("step", STEPS, ids=STEPS.values())
+def test_wherever_an_upload_in_8_mib_parts_fails_nothing_is_left(
+    step: int, fault: Callable[[], Any], objects: EncryptedS3, wire: Wire, s3: Any
+):
+    def fail(number: int, _operation: str) -> Any:
+        if number == step:
+            happening = fault()
+            if isinstance(happening, BaseException):
+                raise happening
+            return happening
+        return None
+
+    wire.faults = fail
+    eight = TransferConfig(multipart_chunksize=8 * MIB, max_concurrency=3)
+
+    with pytest.raises((ClientError, ConnectionClosedError, KeyboardInterrupt)):
+        objects.upload_fileobj(io.BytesIO(bytes(34 * MIB)), BUCKET, "key", Config=eight)
+
+    assert len(wire.requests) > step
+    assert nothing_left(s3)
+
+
+def test_an_upload_is_aborted_once_no_part_is_under_way(objects: EncryptedS3, wire: Wire, s3: Any):
+    """A part that arrived after that would stay."""
+    failed, aborted = threading.Event(), threading.Event()
+    aborted_meanwhile: list[bool] = []
+
+    def fail_the_second(number: int, operation: str) -> Any:
+        if operation == "AbortMultipartUpload":
+            aborted.set()
+        if number == 1:
+            assert failed.wait(30)
+            aborted_meanwhile.append(aborted.wait(0.3))
+        if number == 2:
+            failed.set()
+            return answer(403, "AccessDenied")
+        return None
+
+    wire.faults = fail_the_second
+    with pytest.raises(ClientError):
+        objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
+
+    assert aborted_meanwhile == [False]
+    assert wire.operations[-1] == "AbortMultipartUpload"
+    assert nothing_left(s3)
+
+
+def test_an_interruption_while_the_file_is_read_leaves_nothing(objects: EncryptedS3, s3: Any):
+    class Interrupted(io.BytesIO):
+        def readinto(self, buffer: Any) -> int:
+            if self.tell() > 8 * MIB:
+                raise KeyboardInterrupt
+            return super().readinto(buffer)
+
+    with pytest.raises(KeyboardInterrupt):
+        objects.upload_fileobj(Interrupted(PLAIN), BUCKET, "key")
+    assert nothing_left(s3)
+
+
+def test_a_callback_that_raises_ends_the_upload(objects: EncryptedS3, s3: Any):
+    def stop(_count: int) -> None:
+        raise TimeoutError("enough")
+
+    with pytest.raises(TimeoutError, match="enough"):
+        objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key", None, stop)
+    assert nothing_left(s3)
+
+
+@pytest.mark.parametrize("length", [len(PLAIN) - 1, len(PLAIN) + 1, 0], ids=["longer", "shorter", "not empty"])
+def test_a_file_of_another_length_than_was_told_leaves_nothing(objects: EncryptedS3, length: int, s3: Any):
+    with pytest.raises(StreamError, match="holds"):
+        objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key", plaintext_length=length)
+    assert nothing_left(s3)
+
+
+def test_a_file_that_cannot_be_read_leaves_nothing(objects: EncryptedS3, s3: Any, tmp_path: Path):
+    with pytest.raises(FileNotFoundError):
+        objects.upload_file(tmp_path / "missing", BUCKET, "key")
+    assert nothing_left(s3)
+
+
+def test_a_key_that_cannot_be_had_sends_nothing(s3: Any, wire: Wire):
+    class Failing:
+        def on_encrypt(self, _materials: Any) -> Any:
+            raise KeyringError("no key today")
+
+        def on_decrypt(self, _materials: Any, _keys: Any) -> Any: ...
+
+    with pytest.raises(KeyringError):
+        EncryptedS3(s3, Client(Failing())).upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
+    assert wire.requests == []
+
+
+def test_what_is_replaced_stays_until_the_new_object_is_whole(objects: EncryptedS3, wire: Wire):
+    objects.put_object(Bucket=BUCKET, Key="key", Body=b"old")
+    wire.clear()
+    wire.faults = lambda number, _operation: answer(403, "AccessDenied") if number == 3 else None
+
+    with pytest.raises(ClientError):
+        objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
+
+    assert objects.get_object(Bucket=BUCKET, Key="key")["Body"].read() == b"old"
+
+
+def test_an_object_that_is_there_is_not_replaced_where_that_is_asked(objects: EncryptedS3, wire: Wire, s3: Any):
+    objects.put_object(Bucket=BUCKET, Key="key", Body=b"old")
+
+    with pytest.raises(ClientError) as raised:
+        objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key", {"IfNoneMatch": "*"})
+
+    assert raised.value.response["Error"]["Code"] == "PreconditionFailed"
+    assert objects.get_object(Bucket=BUCKET, Key="key")["Body"].read() == b"old"
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
+
+
+def test_parts_that_cannot_be_aborted_are_told_with_what_went_wrong(objects: EncryptedS3, wire: Wire):
+    wire.faults = lambda number, operation: (
+        answer(403, "AccessDenied") if number == 2 or operation == "AbortMultipartUpload" else None
+    )
+
+    with pytest.raises(ClientError, match="UploadPart") as raised:
+        objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
+
+    assert "could not be aborted" in raised.value.__notes__[0]
+
+
+def test_an_upload_that_is_gone_already_needs_no_note(objects: EncryptedS3, wire: Wire):
+    wire.faults = lambda number, operation: (
+        answer(404, "NoSuchUpload") if number == 2 or operation == "AbortMultipartUpload" else None
+    )
+
+    with pytest.raises(ClientError, match="UploadPart") as raised:
+        objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
+
+    assert not hasattr(raised.value, "__notes__")
+
+
+def test_more_parts_than_s3_takes_are_refused(objects: EncryptedS3, wire: Wire, s3: Any):
+    """A store of nothing, so that ten thousand parts take no time: the fake parts are never sent."""
+    from envelope_sdk.integrations.s3.uploading import numbered_parts
+
+    parts = numbered_parts([b"x"], (b"x" for _ in range(10_000)))
+    for _ in range(10_000):
+        next(parts)
+
+    with pytest.raises(UsageError, match="10000 parts"):
+        next(parts)
+
+
+def test_long_messages_have_parts_as_long_as_it_takes(objects: EncryptedS3):
+    """S3 takes 10,000 parts: of a message of known length, they grow."""
+    from envelope_sdk.integrations.s3.uploading import part_size
+
+    config = TransferConfig(multipart_chunksize=8 * MIB)
+
+    assert part_size(config, 10_000 * 8 * MIB) == 8 * MIB
+    assert part_size(config, 10_000 * 8 * MIB + 1) == 16 * MIB
+    assert part_size(config, None) == 8 * MIB
+    assert part_size(TransferConfig(multipart_chunksize=1000), None) == 5 * MIB
+
+
+# --- sent again ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1000, len(PLAIN)])
+def test_what_is_sent_again_is_the_same(client: Client, config: TransferConfig, s3: Any, size: int):
+    """botocore's retries: parts are bytes in memory, and are encrypted once."""
+    import boto3
+
+    retrying = boto3.client(
+        "s3", region_name="us-east-1", config=Config(retries={"total_max_attempts": 3}), **CREDENTIALS
+    )
+    wire = Wire(retrying)
+    retrying.meta.events.register_first(
+        "needs-retry.s3", lambda caught_exception, **_: 0 if caught_exception is not None else None
+    )
+    lock = threading.Lock()
+    left = [2]
+
+    def fail(_number: int, operation: str) -> Any:
+        with lock:
+            if operation in ("UploadPart", "PutObject") and left:
+                left.pop()
+                raise ConnectionClosedError(endpoint_url="https://s3.test")
+
+    wire.faults = fail
+    EncryptedS3(retrying, client, config=config).upload_fileobj(io.BytesIO(PLAIN[:size]), BUCKET, "key")
+
+    assert left == []
+    assert client.decrypt(stored(s3)).plaintext == PLAIN[:size]
