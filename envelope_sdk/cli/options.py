@@ -10,7 +10,7 @@ import click
 
 from envelope_sdk.formats.suites import AlgorithmSuite
 
-__all__ = ["SUITES", "context_pairs", "store_option", "transfer_options"]
+__all__ = ["SUITES", "context_pairs", "many_options", "store_option", "transfer_options"]
 
 SUITES: Final = {f"0x{suite.suite_id:04x}": suite for suite in AlgorithmSuite}
 """Algorithm suites by what options call them."""
@@ -30,7 +30,7 @@ def store_option(command: _Command) -> _Command:
 
 
 def transfer_options(command: _Command) -> _Command:
-    """Add what ``encrypt`` and ``decrypt`` have in common."""
+    """Add what ``encrypt``, ``decrypt`` and ``rotate`` have in common."""
     for option in reversed(
         (
             click.argument("inputs", nargs=-1, required=True, metavar="FILE..."),
@@ -59,20 +59,6 @@ def transfer_options(command: _Command) -> _Command:
                 metavar="N",
                 help="Threads that one file may use (default: one a processor, up to 4).",
             ),
-            click.option(
-                "-j",
-                "--jobs",
-                type=click.IntRange(1),
-                default=1,
-                show_default=True,
-                metavar="N",
-                help="Processes that share many files. Pays for thousands, or hundreds that wait for keys.",
-            ),
-            click.option(
-                "--journal",
-                metavar="FILE",
-                help="Note in FILE what is done; the same command again does the rest.",
-            ),
             click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors, and no progress."),
             click.option(
                 "--max-encrypted-data-keys",
@@ -85,6 +71,25 @@ def transfer_options(command: _Command) -> _Command:
     ):
         command = option(command)
     return store_option(command)
+
+
+def many_options(command: _Command) -> _Command:
+    """Add ``--jobs`` and ``--journal``."""
+    journal = click.option(
+        "--journal",
+        metavar="FILE",
+        help="Note in FILE what is done; the same command again does the rest.",
+    )
+    jobs = click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Processes that share many files. Pays for thousands, or hundreds that wait for keys.",
+    )
+    return jobs(journal(command))
 
 
 def _checked_suffix(_ctx: click.Context, _parameter: click.Parameter, suffix: str) -> str:

@@ -117,6 +117,9 @@ class Rotation:
         """
         with _opened(path) as source:
             header = _header_of(source)
+            if header is None:
+                # Says what is missing.
+                DecryptingReader(source, self._reader.decryptor(**self._options))
             return header is not None and self._target.has(header)
 
     def rotate_file(
@@ -161,6 +164,10 @@ class Rotation:
                 if self._verify:
                     self._check_opens(written, made)
                 if target is None:
+                    # As it is now: who was kept from reading meanwhile stays so.
+                    keep_access(source.fileno(), written.fileno())
+                    # Syncing takes its time, so it comes before the look at the file, not between that and renaming.
+                    os.fsync(written.fileno())
                     require_unchanged(path, status)
             return made
 

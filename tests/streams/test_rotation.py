@@ -30,6 +30,7 @@ from envelope_sdk.errors import (
     NoMatchingKeyError,
     SignatureError,
     StreamError,
+    TruncatedMessageError,
 )
 from envelope_sdk.formats.header import parse_header
 from envelope_sdk.keyrings import MultiKeyring, RawAesKeyring, RawRsaKeyring, RsaPadding
@@ -429,6 +430,14 @@ def test_a_file_that_is_no_message_is_not_said_to_be_done(tmp_path: Path):
         Rotation(client(), client(NEW)).is_done(tmp_path / "message")
 
 
+@pytest.mark.parametrize("length", [0, 1, 60])
+def test_a_message_cut_in_its_header_is_not_said_to_be_due(length: int, path: Path):
+    path.write_bytes(path.read_bytes()[:length])
+
+    with pytest.raises(TruncatedMessageError):
+        Rotation(client(), client(NEW)).is_done(path)
+
+
 # --- what goes wrong -------------------------------------------------------------------------------------------------
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -560,6 +569,23 @@ def test_a_file_that_changes_meanwhile_is_not_written_over(what: str, path: Path
     assert (path.exists() and path.read_bytes().endswith(b"more")) is (what == "appended to")
 
 
+def test_a_file_that_is_replaced_while_the_new_one_is_synced_is_not_written_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sync = os.fsync
+
+    def replace(descriptor: int) -> None:
+        sync(descriptor)
+        (path.parent / "newer").write_bytes(b"newer")
+        (path.parent / "newer").replace(path)
+
+    monkeypatch.setattr(os, "fsync", replace)
+    with pytest.raises(StreamError, match="another program changed or replaced the file"):
+        Rotation(client(), client(NEW)).rotate_file(path)
+
+    assert path.read_bytes() == b"newer"
+
+
 # --- the file --------------------------------------------------------------------------------------------------------
 
 
@@ -574,6 +600,14 @@ def test_who_may_read_the_file_stays(mode: int, path: Path):
     assert stat.S_IMODE(after.st_mode) == mode
     assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)
     assert after.st_ino != before.st_ino
+
+
+def test_who_is_kept_from_reading_meanwhile_stays_so(path: Path):
+    path.chmod(0o644)
+
+    Rotation(client(), client(NEW)).rotate_file(path, on_progress=lambda _count: path.chmod(0o600))
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_the_time_of_change_is_that_of_the_rotation(path: Path):

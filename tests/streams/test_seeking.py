@@ -24,6 +24,7 @@ from envelope_sdk.errors import (
     TruncatedMessageError,
 )
 from envelope_sdk.keyrings import RawAesKeyring
+from envelope_sdk.streams.seeking import SeekableDecryptingReader
 
 FRAME = 64
 STRIDE = FRAME + 32
@@ -125,11 +126,59 @@ def test_threads_may_begin_with_positional_reads_at_once(client, path, plaintext
     assert found == [True] * 4
 
 
+def test_a_positional_read_may_begin_while_another_thread_reads_forward(client, message, plaintext):
+    disturbed = threading.Event()
+    positional = []
+
+    class Below(io.BytesIO):
+        """Has another thread begin as soon as a frame is read, and gives it time to disturb that."""
+
+        def tell(self):
+            if threading.current_thread() is not threading.main_thread():
+                disturbed.set()
+            return super().tell()
+
+        def readinto(self, buffer, /):
+            count = super().readinto(memoryview(buffer)[: 2 * STRIDE])
+            if opened and not others and super().tell() > len(message) // 2:
+                others.append(threading.Thread(target=lambda: positional.append(opened[0].read_at(70, 100))))
+                others[0].start()
+                disturbed.wait(0.1)
+            return count
+
+    others, opened = [], []
+    with client.open(Below(message)) as reader:
+        opened.append(reader)
+        pieces = [reader.read(600), reader.read(), reader.read()]
+        others[0].join()
+        assert reader.tell() == len(plaintext)
+
+    assert pieces == [plaintext[:600], plaintext[600:], b""]
+    assert positional == [plaintext[70:170]]
+
+
 def test_no_descriptor_is_left(client, path):
     before = len(list(Path("/dev/fd").iterdir()))
     with client.open(path) as reader:
         reader.seek(500)
     assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("cut", [0, 10, -1])
+def test_a_reader_that_could_not_be_made_can_be_dropped(cut, client, message):
+    made = []
+
+    class Kept(SeekableDecryptingReader):
+        def __init__(self, *arguments, **options):
+            made.append(self)
+            super().__init__(*arguments, **options)
+
+    raw = io.BytesIO(message[:cut])
+    with pytest.raises(TruncatedMessageError):
+        Kept(raw, client.decryptor(), close_raw=True).seek(1)
+    # As dropping does.
+    made[0].close()
+    assert made[0].closed
 
 
 @pytest.mark.parametrize("seek_before", [False, True])
@@ -211,6 +260,69 @@ def test_a_tar_archive_is_read_in_any_order(client, plaintext):
     ):
         assert tar.extractfile("second").read() == plaintext[::-1]
         assert tar.extractfile("first").read() == plaintext
+
+
+class OneWay(io.RawIOBase):
+    """A pipe, which may say that it can seek, as some file objects do without asking what is below them."""
+
+    def __init__(self, content, *, claims=False):
+        self._content = io.BytesIO(content)
+        self._claims = claims
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return self._claims
+
+    def tell(self):
+        return self._content.tell()
+
+    def readinto(self, buffer, /):
+        return self._content.readinto(buffer)
+
+
+class TellsNothing(OneWay):
+    def tell(self):
+        raise io.UnsupportedOperation("tell")
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        lambda message: OneWay(message, claims=True),
+        lambda message: TellsNothing(message, claims=True),
+        lambda message: gzip.GzipFile(fileobj=io.BufferedReader(OneWay(gzip.compress(message)))),
+    ],
+    ids=["a liar", "a liar that does not know where it stands", "gzip over a pipe"],
+)
+def test_what_only_says_that_it_can_seek_is_read_forward(below, client, plaintext):
+    with client.open(below(client.encrypt(plaintext * 50).ciphertext)) as reader:
+        assert reader.read(100) == plaintext[:100]
+        assert reader.read() == (plaintext * 50)[100:]
+
+
+def test_what_only_says_that_it_can_seek_is_read_on_after_it_could_not(client, plaintext):
+    with client.open(OneWay(client.encrypt(plaintext * 50).ciphertext, claims=True)) as reader:
+        assert reader.read(100) == plaintext[:100]
+        with pytest.raises(io.UnsupportedOperation):
+            reader.seek(0)
+        assert reader.read() == (plaintext * 50)[100:]
+
+
+def test_messages_in_a_tar_archive_from_a_pipe_are_read_forward(client, plaintext):
+    message = client.encrypt(plaintext).ciphertext
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name in ("a", "b"):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(message)
+            tar.addfile(entry, io.BytesIO(message))
+
+    with tarfile.open(fileobj=OneWay(archive.getvalue()), mode="r|gz") as tar:
+        for entry in tar:
+            with client.open(tar.extractfile(entry)) as reader:
+                assert reader.read() == plaintext
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

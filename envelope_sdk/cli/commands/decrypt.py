@@ -13,7 +13,7 @@ from envelope_sdk.cli.guarded import Guarded
 from envelope_sdk.cli.keys import chosen_keys, decrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.many import Many
-from envelope_sdk.cli.options import context_pairs, transfer_options
+from envelope_sdk.cli.options import context_pairs, many_options, transfer_options
 from envelope_sdk.cli.plan import Item, plan
 from envelope_sdk.cli.running import check_outputs, run_items
 from envelope_sdk.cli.terminal import ExitCode
@@ -29,6 +29,7 @@ __all__ = ["command"]
 
 @click.command("decrypt", cls=WordsCommand)
 @transfer_options
+@many_options
 @click.option(
     "-c",
     "--context",

@@ -13,7 +13,7 @@ from envelope_sdk.cli.guarded import Guarded
 from envelope_sdk.cli.keys import chosen_keys, encrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.many import Many
-from envelope_sdk.cli.options import SUITES, context_pairs, transfer_options
+from envelope_sdk.cli.options import SUITES, context_pairs, many_options, transfer_options
 from envelope_sdk.cli.plan import Item, plan
 from envelope_sdk.cli.running import check_outputs, run_items
 from envelope_sdk.cli.terminal import ExitCode
@@ -31,6 +31,7 @@ __all__ = ["command"]
 
 @click.command("encrypt", cls=WordsCommand)
 @transfer_options
+@many_options
 @click.option("-c", "--context", "context", multiple=True, metavar="KEY=VALUE", help="Pair to store and authenticate.")
 @click.option(
     "--required-context-key",
