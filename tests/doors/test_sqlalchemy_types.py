@@ -445,6 +445,31 @@ def test_an_error_while_encrypting_shows_no_parameters(sqlite: Engine, table: Ta
     assert EMAIL not in str(caught.value)
 
 
+class Unreachable(Exception):
+    """One whose arguments are not those that it is made of."""
+
+    def __init__(self, *, host: str) -> None:
+        super().__init__(f"{host} cannot be reached")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("no"), FileNotFoundError(2, "no such file", "/keys"), Unreachable(host="vault")],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_whoever_makes_the_client_shows_no_parameters(error: Exception, sqlite: Engine):
+    def failing() -> Client:
+        raise error
+
+    told = str(error)
+    customers = Table("customers", MetaData(), Column("email", EncryptedString("customers", "email", client=failing)))
+
+    with pytest.raises(type(error)) as caught, sqlite.begin() as connection:
+        connection.execute(insert(customers), {"email": EMAIL})
+
+    assert str(caught.value) == told
+
+
 @pytest.mark.parametrize(
     "error",
     [
