@@ -189,7 +189,8 @@ def _require_messages(expression: Any) -> None:
     for part in parts:
         _require_messages(part)
     is_null = isinstance(expression, models.Value) and expression.value is None
-    if not (parts or is_null or isinstance(expression._output_field_or_none, _EncryptedField)):
+    made: object = getattr(expression, "_output_field_or_none", None)
+    if not (parts or is_null or isinstance(made, _EncryptedField)):
         raise FieldError(
             "what this expression makes would be stored in an encrypted field without being encrypted: "
             "say the value itself, or Value(..., output_field=) with the field"
