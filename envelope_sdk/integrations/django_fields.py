@@ -189,7 +189,7 @@ def _require_messages(expression: Any) -> None:
     for part in parts:
         _require_messages(part)
     is_null = isinstance(expression, models.Value) and expression.value is None
-    made: object = getattr(expression, "_output_field_or_none", None)
+    made: object = getattr(cast("Any", expression), "_output_field_or_none", None)
     if not (parts or is_null or isinstance(made, _EncryptedField)):
         raise FieldError(
             "what this expression makes would be stored in an encrypted field without being encrypted: "
