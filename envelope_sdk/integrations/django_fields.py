@@ -145,6 +145,17 @@ class _EncryptedField(_Field):
         message = client_from_settings().encrypt(plaintext, encryption_context=self.encryption_context)
         return connection.Database.Binary(message.ciphertext)
 
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        """Encrypt a value that is to be saved, and let no expression put anything else into the column.
+
+        Raises:
+            FieldError: the database would store what an expression makes as it is.
+            Otherwise as :meth:`get_db_prep_value`.
+        """
+        if hasattr(value, "as_sql"):
+            _require_messages(value)
+        return super().get_db_prep_save(value, connection)
+
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
         """Decrypt a value from a row; NULL is ``None``.
 
@@ -165,6 +176,25 @@ class _EncryptedField(_Field):
 
     def _decoded(self, plaintext: bytes) -> Any:
         raise NotImplementedError
+
+
+def _require_messages(expression: Any) -> None:
+    """Refuse an expression whose value may be anything but NULL and what an encrypted field encrypted."""
+    if isinstance(expression, models.Case):
+        parts = [*(case.result for case in expression.cases), expression.default]
+    elif isinstance(expression, models.Func | models.ExpressionWrapper):
+        parts = expression.get_source_expressions()
+    else:
+        parts = []
+    for part in parts:
+        _require_messages(part)
+    is_null = isinstance(expression, models.Value) and expression.value is None
+    made: object = getattr(cast("Any", expression), "_output_field_or_none", None)
+    if not (parts or is_null or isinstance(made, _EncryptedField)):
+        raise FieldError(
+            "what this expression makes would be stored in an encrypted field without being encrypted: "
+            "say the value itself, or Value(..., output_field=) with the field"
+        )
 
 
 class EncryptedTextField(_EncryptedField, _TextField):

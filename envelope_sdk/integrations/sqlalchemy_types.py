@@ -32,7 +32,7 @@ except ImportError as error:
     raise ImportError("encrypted columns need SQLAlchemy: pip install 'envelope-sdk[sqlalchemy]'") from error
 
 from envelope_sdk.client import Client
-from envelope_sdk.errors import EnvelopeError, MessageError, UsageError
+from envelope_sdk.errors import MessageError, UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import Dialect
@@ -140,7 +140,7 @@ class _Encrypted(TypeDecorator[_Value], Generic[_Value]):
             return None
         try:
             return self._client().encrypt(self._encoded(value), encryption_context=self.encryption_context).ciphertext
-        except (EnvelopeError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001 - whoever makes the client may raise anything
             # SQLAlchemy would wrap it, and show the statement's parameters, which are plaintext here.
             failure = error
         raise _told_as_it_is(failure)
@@ -266,9 +266,13 @@ def _utf8(text: str) -> bytes:
 def _told_as_it_is(error: Exception) -> Exception:
     """Return the error as one of a kind that SQLAlchemy does not wrap, and ``except`` knows as what it was."""
     kind = _unwrapped_kind(type(error))
-    if not isinstance(error, EnvelopeError):
-        return kind(*error.args)
-    error.__class__ = cast("type[EnvelopeError]", kind)
+    try:
+        error.__class__ = kind
+    except TypeError:
+        # Those of Python itself stay what they are. What they are made of is more than their args, for some.
+        made = kind(*cast("tuple[Any, ...]", error.__reduce__())[1])
+        made.__cause__ = error.__cause__
+        return made.with_traceback(error.__traceback__)
     return error
 
 

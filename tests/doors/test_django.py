@@ -39,6 +39,7 @@ from django.db import connection, migrations, models
 from django.db.migrations.state import ProjectState
 from django.db.migrations.writer import MigrationWriter
 from django.db.models import F, Value
+from django.db.models.functions import Cast, Coalesce
 from django.test import override_settings
 
 from envelope_sdk import Client, CommitmentPolicy, EnvelopeError, Limits, errors
@@ -168,6 +169,48 @@ def test_what_is_of_another_type_is_refused(column: str, value: Any, expected: t
     with pytest.raises(expected):
         customers.create(**{column: value})
     assert customers.count() == 0
+
+
+FIELD: Any = Customer._meta.get_field("email")
+
+UNENCRYPTED = {
+    "value": Value(EMAIL),
+    "case": models.Case(models.When(id=1, then=Value(EMAIL))),
+    "case of the field": models.Case(models.When(id=1, then=Value(EMAIL)), output_field=FIELD),
+    "default": models.Case(default=Value(EMAIL), output_field=FIELD),
+    "function of the field": Coalesce(F("email"), Value(EMAIL), output_field=FIELD),
+    "wrapped": models.ExpressionWrapper(Value(EMAIL), output_field=FIELD),
+    "cast": Cast(Value(EMAIL), output_field=FIELD),
+}
+
+
+@pytest.mark.parametrize("expression", UNENCRYPTED.values(), ids=UNENCRYPTED)
+def test_an_expression_that_would_be_stored_in_clear_is_refused(expression: Any, customers: Any):
+    customers.create(id=1, email="before")
+
+    with pytest.raises(FieldError, match="without being encrypted"):
+        customers.update(email=expression)
+
+    assert customers.get(id=1).email == "before"
+
+
+def test_a_new_row_takes_no_expression_that_would_be_stored_in_clear(customers: Any):
+    with pytest.raises(FieldError, match="without being encrypted"):
+        customers.create(id=1, email=Value(EMAIL))
+    with pytest.raises(FieldError, match="without being encrypted"):
+        customers.bulk_create([Customer(id=1, email=Value(EMAIL))])
+
+    assert customers.count() == 0
+
+
+def test_an_expression_whose_values_are_the_field_s_is_stored_encrypted(customers: Any):
+    customers.bulk_create([Customer(id=1, email="before"), Customer(id=2, email="kept"), Customer(id=3, email="gone")])
+    ours = Value(EMAIL, output_field=FIELD)
+
+    customers.update(email=models.Case(models.When(id=1, then=ours), models.When(id=2, then=F("email"))))
+
+    assert list(customers.order_by("id").values_list("email", flat=True)) == [EMAIL, "kept", None]
+    assert EMAIL.encode() not in stored("email")
 
 
 def test_an_encoder_writes_what_json_has_not():

@@ -242,6 +242,12 @@ def test_sizes_are_looked_up_once_and_only_where_they_are_asked_for(fs: Encrypte
     assert len(store.requests) == 1
 
 
+def test_a_pattern_without_a_wildcard_is_a_name(fs: EncryptedFileSystem):
+    assert fs.glob("bucket/file") == ["bucket/file"]
+    assert fs.glob("bucket/file", detail=True)["bucket/file"]["size"] == 10_000
+    assert fs.glob("bucket/none") == []
+
+
 @pytest.mark.parametrize("length", [0, 1, 999, 1000, 1001, 2000, 5555])
 @pytest.mark.parametrize("sign", [False, True])
 def test_the_size_of_any_message_is_told(length: int, sign: bool):

@@ -424,6 +424,26 @@ def test_whether_there_is_a_value_can_be_asked(engine: Engine, table: Table):
             assert connection.execute(select(table.c.id).where(missing)).scalars().all() == [2]
 
 
+def test_a_value_within_an_expression_is_encrypted_where_it_has_the_column_s_type(sqlite: Engine, table: Table):
+    filled(sqlite, table, {"id": 1, "email": "before"}, {"id": 2, "email": "kept"})
+    ours = sqlalchemy.literal(EMAIL, table.c.email.type)
+    with sqlite.begin() as connection:
+        connection.execute(update(table).values(email=sqlalchemy.case((table.c.id == 1, ours), else_=table.c.email)))
+
+        assert connection.execute(select(table.c.email).order_by(table.c.id)).scalars().all() == [EMAIL, "kept"]
+        stored = connection.execute(sql("SELECT email FROM customers WHERE id = 1")).scalar_one()
+    assert EMAIL.encode() not in stored
+
+
+def test_what_an_expression_stored_in_clear_is_not_read(sqlite: Engine, table: Table):
+    filled(sqlite, table, {"id": 1})
+    with sqlite.begin() as connection:
+        connection.execute(update(table).values(email=sqlalchemy.literal(EMAIL)))
+
+        with pytest.raises(MessageError, match="holds str"):
+            connection.execute(select(table.c.email)).all()
+
+
 def test_a_value_is_not_written_into_the_text_of_a_statement(sqlite: Engine, table: Table):
     with pytest.raises(sqlalchemy.exc.CompileError) as caught:
         insert(table).values(email=EMAIL).compile(sqlite, compile_kwargs={"literal_binds": True})
@@ -443,6 +463,31 @@ def test_an_error_while_encrypting_shows_no_parameters(sqlite: Engine, table: Ta
         connection.execute(update(table).values(email=EMAIL))
 
     assert EMAIL not in str(caught.value)
+
+
+class Unreachable(Exception):
+    """One whose arguments are not those that it is made of."""
+
+    def __init__(self, *, host: str) -> None:
+        super().__init__(f"{host} cannot be reached")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("no"), FileNotFoundError(2, "no such file", "/keys"), Unreachable(host="vault")],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_whoever_makes_the_client_shows_no_parameters(error: Exception, sqlite: Engine):
+    def failing() -> Client:
+        raise error
+
+    told = str(error)
+    customers = Table("customers", MetaData(), Column("email", EncryptedString("customers", "email", client=failing)))
+
+    with pytest.raises(type(error)) as caught, sqlite.begin() as connection:
+        connection.execute(insert(customers), {"email": EMAIL})
+
+    assert str(caught.value) == told
 
 
 @pytest.mark.parametrize(

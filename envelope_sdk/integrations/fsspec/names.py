@@ -124,7 +124,7 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
     def exists(self, path: str, **kwargs: Any) -> bool:
         """Return whether there is a file or folder of that name."""
         parent: Any = super()
-        return bool(parent.exists(path, sizes=False, **kwargs))
+        return bool(parent.exists(path, **(kwargs | {"sizes": False})))
 
     def isdir(self, path: str) -> bool:
         """Return whether there is a folder of that name."""

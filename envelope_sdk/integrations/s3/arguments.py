@@ -44,7 +44,7 @@ _COPIED: Final = (
     "ContentLanguage",
     "ContentType",
 )
-_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,100})-([0-9]{0,100})")
 
 
 def stored_parameters(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -104,12 +104,13 @@ def marked(parameters: dict[str, Any], header: Header, plaintext_length: int | N
 
 def unmarked(metadata: Mapping[str, str]) -> dict[str, str]:
     """Return metadata without what this package wrote."""
-    return {name: value for name, value in metadata.items() if name not in (MESSAGE_MARK, LENGTH_MARK)}
+    # In any case: they are names of HTTP headers, and some stores spell them their own way.
+    return {name: value for name, value in metadata.items() if name.lower() not in (MESSAGE_MARK, LENGTH_MARK)}
 
 
 def claimed_length(metadata: Mapping[str, str]) -> int | None:
     """Return the plaintext's length as the metadata, which nobody authenticates, have it."""
-    claim = metadata.get(LENGTH_MARK, "")
+    claim = next((value for name, value in metadata.items() if name.lower() == LENGTH_MARK), "")
     return int(claim) if claim.isascii() and claim.isdecimal() else None
 
 

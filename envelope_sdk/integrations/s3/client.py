@@ -343,6 +343,7 @@ class EncryptedS3:
                 has been checked.
 
         Raises:
+            UsageError: ``ExtraArgs`` say which part to read: :meth:`get_object` and :meth:`open` read parts.
             SignedStreamError: the message is signed and unverified plaintext is not accepted.
             OSError: writing failed.
             Otherwise as the class says, and as :meth:`envelope_sdk.Client.decrypt`.

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 
-from envelope_sdk.errors import StreamError
+from envelope_sdk.errors import StreamError, UsageError
 
 __all__ = ["ATTEMPTS", "BREAKS", "PinnedObject", "S3Api", "error_code", "error_status", "read_body"]
 
@@ -37,7 +37,13 @@ class PinnedObject:
     __slots__ = ("_etag", "_parameters", "_s3", "answer", "attempts", "bucket", "key", "size")
 
     def __init__(self, s3: S3Api, bucket: str, key: str, *, attempts: int, parameters: dict[str, Any]) -> None:
-        """Note which object it is; ``parameters`` go with every request."""
+        """Note which object it is; ``parameters`` go with every request.
+
+        Raises:
+            UsageError: one of them says which part of the object to read, which is for this class to say.
+        """
+        if parameters.keys() & {"Range", "PartNumber"}:
+            raise UsageError("Range and PartNumber do not go with an object that is read at any position, or whole")
         self._s3 = s3
         self.bucket = bucket
         self.key = key

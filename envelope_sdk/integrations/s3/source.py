@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from envelope_sdk.errors import UsageError
 from envelope_sdk.integrations.s3.pinned import ATTEMPTS, PinnedObject, S3Api
 
 __all__ = ["READ_AHEAD", "S3Source"]
@@ -47,8 +46,6 @@ class S3Source:
             ClientError: S3 refuses.
             StreamError: the store does not answer ranges.
         """
-        if parameters.keys() & {"Range", "PartNumber"}:
-            raise UsageError("Range and PartNumber do not go with an object that is read at any position")
         self._object = PinnedObject(s3, Bucket, Key, attempts=attempts, parameters=parameters)
         self._first = self._object.read_first(_FIRST)
         self.size: Final = self._object.size

@@ -87,6 +87,24 @@ def test_type_and_metadata_are_taken_over_unless_others_are_given(objects: Encry
     assert "a" not in other["Metadata"]
 
 
+def test_a_store_may_spell_the_names_of_metadata_in_its_own_way(objects: EncryptedS3, target: EncryptedS3, s3: Any):
+    """As MinIO does: names of HTTP headers have no case."""
+
+    def title(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["Metadata"] = {name.title(): value for name, value in parsed["Metadata"].items()}
+
+    objects.put_object(**AT, Body=b"plaintext", Metadata={"a": "b"})
+    for operation in ("GetObject", "HeadObject"):
+        s3.meta.events.register(f"after-call.s3.{operation}", title)
+
+    objects.copy(AT, "there", "copy", target=target)
+
+    assert objects.head_object(**AT)["PlaintextLength"] == 9
+    copied = target.head_object(Bucket="there", Key="copy")
+    assert copied["PlaintextLength"] == 9
+    assert {name.lower() for name in copied["Metadata"]} == {"a", "envelope-message", "envelope-plaintext-length"}
+
+
 def test_the_context_is_taken_over_unless_another_is_given(objects: EncryptedS3, target: EncryptedS3):
     objects.put_object(**AT, Body=b"plaintext", encryption_context={"tenant": "a"})
 

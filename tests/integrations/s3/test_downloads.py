@@ -21,6 +21,7 @@ from envelope_sdk.errors import (
     MessageError,
     SignedStreamError,
     StreamError,
+    UsageError,
 )
 from envelope_sdk.integrations.s3 import EncryptedS3
 
@@ -126,6 +127,24 @@ def test_a_version_is_downloaded_where_it_is_named(objects: EncryptedS3, s3: Any
     objects.download_fileobj(BUCKET, "key", file := io.BytesIO(), {"VersionId": first})
 
     assert file.getvalue() == PLAIN
+
+
+@pytest.mark.parametrize("part", [{"Range": "bytes=0-3"}, {"PartNumber": 1}], ids=lambda part: next(iter(part)))
+def test_a_part_is_refused_rather_than_all_of_the_object_returned(
+    objects: EncryptedS3, part: dict[str, Any], tmp_path: Path
+):
+    objects.put_object(**AT, Body=b"plaintext")
+    out = io.BytesIO()
+
+    with pytest.raises(UsageError, match="Range and PartNumber"):
+        objects.download_file(BUCKET, "key", tmp_path / "file", part)
+    with pytest.raises(UsageError, match="Range and PartNumber"):
+        objects.download_fileobj(BUCKET, "key", out, part)
+    with pytest.raises(UsageError, match="Range and PartNumber"):
+        objects.copy({**AT, **part}, BUCKET, "copy")
+
+    assert out.getvalue() == b""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_signed_object_comes_to_a_path_once_verified_and_to_a_file_object_if_asked(
