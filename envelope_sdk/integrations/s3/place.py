@@ -74,7 +74,7 @@ class S3Place:
     s3: S3Api = field(default=None, kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        given = dict(self.parameters)
+        given: dict[str, Any] = dict(self.parameters)
         if wrong := sorted(given.keys() - _PARAMETERS):
             raise UsageError(f"{', '.join(wrong)}: parameters are some of {', '.join(sorted(_PARAMETERS))}")
         if not all(isinstance(value, str) for value in given.values()):
@@ -205,7 +205,7 @@ class _Opened(io.RawIOBase):
 @lru_cache(maxsize=8)
 def _client(_process: int, region: str | None, endpoint: str | None, profile: str | None) -> S3Api:
     """Return a client, shared by the threads of one process: no connection outlives a fork."""
-    session = boto3.Session(region_name=region, profile_name=profile)
+    session: Any = boto3.Session(region_name=region, profile_name=profile)
     config = Config(max_pool_connections=_CONNECTIONS)
     try:
         return session.client("s3", endpoint_url=endpoint, config=config)
