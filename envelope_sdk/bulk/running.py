@@ -294,7 +294,8 @@ class Run:
         self._calls.update(outcome.kms_calls)
         facts = (outcome.bytes_in, outcome.bytes_out, outcome.seconds, outcome.kms_calls)
         if error is None:
-            if self._journal is not None:
+            # Without its target's state it would never be found done: begun, it is done again.
+            if self._journal is not None and outcome.target is not None:
                 self._journal.note_done(item, outcome.source, outcome.target)
             return Result(item, Status.DONE, outcome.header, None, *facts)
         for note in outcome.notes:
