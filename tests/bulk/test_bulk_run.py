@@ -141,7 +141,9 @@ def test_an_altered_message_leaves_no_file(recipe: bulk.ClientRecipe, files: Fil
     items = files(NAMES[:4])
     list(bulk.run(items, bulk.Encrypt(), client=recipe, executor=executor))
     altered = Path(items[1].target)
-    altered.write_bytes(altered.read_bytes()[:-1] + b"\0")
+    message = bytearray(altered.read_bytes())
+    message[-1] ^= 1
+    altered.write_bytes(message)
     back = [bulk.Item(item.target, f"{item.source}.back") for item in items]
 
     results = list(bulk.run(back, bulk.Decrypt(), client=recipe, executor=executor))
