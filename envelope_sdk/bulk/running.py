@@ -301,7 +301,8 @@ class Run:
         for note in outcome.notes:
             if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
-        if self._journal is not None:
+        # Nobody knows what a lost worker had written: begun, it is the run's own.
+        if self._journal is not None and not isinstance(error, WorkerLostError):
             self._journal.note_failed(item, error)
         return Result(item, Status.FAILED, None, error, *facts)
 
