@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -133,7 +133,7 @@ class Decrypt:
     source: Place = field(default_factory=LocalFiles)
     target: Place = field(default_factory=LocalFiles)
     encryption_context: tuple[tuple[str, str], ...] | Mapping[str, str] = ()
-    required_context_keys: tuple[str, ...] = ()
+    required_context_keys: Sequence[str] = ()
     overwrite: bool = False
 
     def __post_init__(self) -> None:

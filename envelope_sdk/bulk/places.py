@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from envelope_sdk.bulk.folders import make_folders_for
+from envelope_sdk.errors import UsageError
 from envelope_sdk.streams.files import AtomicFile
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class LocalFiles:
     """Files, by their paths.
 
     Attributes:
-        root: the folder that paths are relative to, made absolute; empty for paths that are taken as they are.
+        root: the folder that paths are relative to, made absolute; empty for paths that are taken as they are. Names
+            that lead out of it raise :class:`UsageError`.
     """
 
     root: str = ""
@@ -131,7 +133,19 @@ class LocalFiles:
         return f"file:{self.root}"
 
     def _path(self, name: str) -> Path:
-        return Path(self.root, name)
+        """Return the path of a name, which may be that of an object, given by whoever may write to its bucket.
+
+        Raises:
+            UsageError: it leads out of the root, or no file can have it.
+        """
+        if "\0" in name:
+            raise UsageError(f"the name {name!r} is none of a file in a folder")
+        if not self.root:
+            return Path(name)
+        root, path = (Path(os.path.normpath(path)) for path in (self.root, Path(self.root, name)))
+        if name and root not in path.parents:
+            raise UsageError(f"the name {name!r} is none of a file in the folder {self.root}")
+        return path
 
 
 def _refuse(error: OSError) -> None:

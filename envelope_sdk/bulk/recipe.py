@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,14 +88,14 @@ class ClientRecipe:
         cache: how data keys are used again; ``None`` where each message has its own.
     """
 
-    keys: tuple[str, ...]
+    keys: Sequence[str]
     commitment_policy: CommitmentPolicy = CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
     algorithm_suite: AlgorithmSuite | None = None
     sign: bool = False
     frame_length: int = DEFAULT_FRAME_LENGTH
     limits: Limits = _LIMITS
     threads: int | None = 1
-    required_context_keys: tuple[str, ...] = ()
+    required_context_keys: Sequence[str] = ()
     cache: CacheLimits | None = None
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from envelope_sdk.bulk.recipe import ClientRecipe, OpenedClient
 from envelope_sdk.bulk.results import Progress, Result, Status
 from envelope_sdk.bulk.worker import Outcome, Task, Work
 from envelope_sdk.client import Client
-from envelope_sdk.errors import UsageError, WorkerLostError
+from envelope_sdk.errors import EnvelopeError, UsageError, WorkerLostError
 from envelope_sdk.managers.usage import MaterialsUsage
 
 __all__ = ["IN_FLIGHT", "Run", "run"]
@@ -244,6 +244,14 @@ class Run:
 
     def _task(self, item: Item) -> Task | None:
         """Return what to send for an item; ``None`` where its result is known."""
+        try:
+            return self._checked(item)
+        except (OSError, EnvelopeError) as error:
+            # A place that cannot tell of one item may well tell of others.
+            self._tell(Result(item, Status.FAILED, error=error))
+            return None
+
+    def _checked(self, item: Item) -> Task | None:
         if item.target in self._targets:
             error = UsageError("another item that is under way has the same target")
             self._tell(Result(item, Status.FAILED, error=error))
@@ -286,13 +294,15 @@ class Run:
         self._calls.update(outcome.kms_calls)
         facts = (outcome.bytes_in, outcome.bytes_out, outcome.seconds, outcome.kms_calls)
         if error is None:
-            if self._journal is not None:
+            # Without its target's state it would never be found done: begun, it is done again.
+            if self._journal is not None and outcome.target is not None:
                 self._journal.note_done(item, outcome.source, outcome.target)
             return Result(item, Status.DONE, outcome.header, None, *facts)
         for note in outcome.notes:
             if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
-        if self._journal is not None:
+        # Nobody knows what a lost worker had written: begun, it is the run's own.
+        if self._journal is not None and not isinstance(error, WorkerLostError):
             self._journal.note_failed(item, error)
         return Result(item, Status.FAILED, None, error, *facts)
 

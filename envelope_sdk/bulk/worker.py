@@ -199,7 +199,7 @@ def _do(work: Work, client: Client, task: Task) -> Outcome:
             _raise_if_stopped(work.run)
             source = work.operation.source.entry(task.item.source) if work.noted else None
             header, size = work.operation(client, task.item, overwrite=task.overwrite, on_progress=on_progress)
-            target = work.operation.target.entry(task.item.target) if work.noted else None
+            target = _written(work, task.item) if work.noted else None
         except _Stopped:
             return Outcome(task)
         except Exception as error:  # noqa: BLE001 - an item that fails stops no other
@@ -207,6 +207,14 @@ def _do(work: Work, client: Client, task: Task) -> Outcome:
             return _failed(task, error)._replace(bytes_in=count, seconds=seconds, kms_calls=dict(calls))
     seconds = time.perf_counter() - begun
     return Outcome(task, header, None, (), count, size, seconds, dict(calls), source, target)
+
+
+def _written(work: Work, item: Item) -> Entry | None:
+    """Return what the target holds now, ``None`` where that is not told: what was written is written."""
+    try:
+        return work.operation.target.entry(item.target)
+    except (OSError, EnvelopeError):
+        return None
 
 
 def _raise_if_stopped(run: str) -> None:

@@ -223,3 +223,20 @@ def test_workers_end_with_whoever_started_them(
     assert list((tmp_path / "out").iterdir()) == []
     # Of the runner, which does not catch it; not of every worker too.
     assert err.count(b"KeyboardInterrupt") == (number == signal.SIGINT)
+
+
+def test_what_a_lost_worker_had_written_is_known_for_the_runs_own(
+    recipe: bulk.ClientRecipe, files: Files, opens: Any, tmp_path: Path
+) -> None:
+    items = files(["deadly", "a"])
+    operation = Deadly(mark=str(tmp_path / "mark"), after=True)
+    options: dict[str, Any] = {"client": recipe, "journal": tmp_path / "journal", "in_flight": 1}
+
+    with bulk.Processes(1) as pool, pytest.raises(WorkerLostError):
+        list(bulk.run(items, operation, executor=pool, **options))
+    assert Path(items[0].target).exists()
+
+    results = list(bulk.run(items, operation, **options))
+
+    assert [result.error for result in results] == [None, None]
+    assert opens(["deadly", "a"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testkit.bulk import Shelf
 
 from envelope_sdk import bulk
 from envelope_sdk.bulk.journal import Journal
@@ -168,3 +169,24 @@ def test_two_runs_at_once_are_refused(recipe: bulk.ClientRecipe, tmp_path: Path)
         bulk.run([], bulk.Encrypt(), **options)
 
     bulk.run([], bulk.Encrypt(), **options).close()
+
+
+class _Forgetful(Shelf):
+    """Fails to tell of what was stored a moment ago."""
+
+    failing_to_tell = True
+
+    def entry(self, name: str) -> bulk.Entry | None:
+        if self.failing_to_tell and name in self.objects:
+            raise OSError(5, "the store failed", name)
+        return super().entry(name)
+
+
+def test_a_target_that_was_written_and_cannot_be_asked_for_is_written_again(go: Any, files: Files) -> None:
+    [item] = files(["a"])
+    shelf = _Forgetful()
+
+    assert statuses(go([item], bulk.Encrypt(target=shelf))) == {"a": "done"}
+    shelf.failing_to_tell = False
+    assert statuses(go([item], bulk.Encrypt(target=shelf))) == {"a": "done"}
+    assert statuses(go([item], bulk.Encrypt(target=shelf))) == {"a": "skipped"}

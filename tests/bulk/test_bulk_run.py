@@ -141,7 +141,9 @@ def test_an_altered_message_leaves_no_file(recipe: bulk.ClientRecipe, files: Fil
     items = files(NAMES[:4])
     list(bulk.run(items, bulk.Encrypt(), client=recipe, executor=executor))
     altered = Path(items[1].target)
-    altered.write_bytes(altered.read_bytes()[:-1] + b"\0")
+    message = bytearray(altered.read_bytes())
+    message[-1] ^= 1
+    altered.write_bytes(message)
     back = [bulk.Item(item.target, f"{item.source}.back") for item in items]
 
     results = list(bulk.run(back, bulk.Decrypt(), client=recipe, executor=executor))
@@ -362,3 +364,20 @@ def test_an_executor_that_was_shut_down_is_told(recipe: bulk.ClientRecipe, files
 
     with pytest.raises(UsageError, match="takes no work"):
         list(bulk.run(files(["a"]), bulk.Encrypt(), client=recipe, executor=pool))
+
+
+@pytest.mark.parametrize("journal", [False, True])
+def test_an_item_whose_target_cannot_be_asked_for_stops_no_other(
+    recipe: bulk.ClientRecipe, files: Any, opens: Any, tmp_path: Path, journal: bool
+) -> None:
+    items = files(["a", "b"])
+    (tmp_path / "out").mkdir()
+    long = bulk.Item(items[0].source, str(tmp_path / "out" / ("x" * 300)))
+    noted = tmp_path / "journal" if journal else None
+
+    results = list(bulk.run([long, *items], bulk.Encrypt(), client=recipe, journal=noted))
+
+    errors = {result.item: result.error for result in results}
+    assert isinstance(errors.pop(long), OSError)
+    assert set(errors.values()) == {None}
+    assert opens(["a", "b"])

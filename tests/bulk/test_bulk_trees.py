@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from envelope_sdk import bulk
+from envelope_sdk.errors import UsageError
 
 
 def make(root: Path, *names: str) -> None:
@@ -99,3 +100,24 @@ def test_local_files_are_a_place(tmp_path: Path) -> None:
     assert entry is not None
     (tmp_path / "b").write_bytes(b"54321")
     assert place.entry("b") != entry
+
+
+@pytest.mark.parametrize("name", ["../b", "a/../../b", "/b", "..", "a\0b"])
+def test_names_of_others_do_not_lead_out_of_a_folder(tmp_path: Path, name: str) -> None:
+    """Objects may be named by anybody who may write to their bucket."""
+    make(tmp_path, "b", "in/a")
+    place = bulk.LocalFiles(str(tmp_path / "in"))
+
+    for use in (place.entry, place.open, lambda name: place.create(name, overwrite=True)):
+        with pytest.raises(UsageError, match="folder"):
+            use(name)
+    assert (tmp_path / "b").read_bytes() == b"12345"
+
+
+@pytest.mark.parametrize("name", ["a", "./a", "x/../a", "..a"])
+def test_names_that_stay_in_it_are_taken(tmp_path: Path, name: str) -> None:
+    make(tmp_path, "in/a", "in/..a", "in/x/y")
+
+    assert bulk.LocalFiles(str(tmp_path / "in")).entry(name) is not None
+    assert bulk.LocalFiles(str(tmp_path / "in")).entry(str(tmp_path / "in" / name)) is not None
+    assert bulk.LocalFiles("/").entry(str(tmp_path / "in" / name)) is not None

@@ -48,7 +48,7 @@ SURFACE = {
         "encrypting",
         "run",
     ],
-    "envelope_sdk.integrations.s3": ["EncryptedS3", "S3Source"],
+    "envelope_sdk.integrations.s3": ["EncryptedS3", "S3Place", "S3Source"],
     "envelope_sdk.keyrings": [
         "Boto3ClientSupplier",
         "ClientSupplier",
