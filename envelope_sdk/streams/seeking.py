@@ -41,7 +41,8 @@ class SeekableDecryptingReader(DecryptingReader):
         """Read a message from ``raw``, a binary file object that can seek; as :class:`DecryptingReader`."""
         self._below: Any = raw
         self._start = raw.tell()
-        self._switching = threading.Lock()
+        # Held while reading forward, too: going elsewhere moves the file below, and takes over where reading stands.
+        self._switching = threading.RLock()
         self._ranges: RandomAccessReader | None = None
         self._frames: FrameReader = read_beginning(self._first_bytes, decryptor)
         raw.seek(self._start + self._frames.header.length)
@@ -71,10 +72,11 @@ class SeekableDecryptingReader(DecryptingReader):
             OSError: the position would be negative, or the message is signed.
             ValueError: there is no such ``whence``, or the reader is closed.
         """
-        if self._ranges is None and (offset, whence) in ((self.tell(), os.SEEK_SET), (0, os.SEEK_CUR)):
-            self._require_seekable()
-            return self.tell()
-        return self._at_random().seek(offset, whence)
+        with self._switching:
+            if self._ranges is None and (offset, whence) in ((self.tell(), os.SEEK_SET), (0, os.SEEK_CUR)):
+                self._require_seekable()
+                return self.tell()
+            return self._at_random().seek(offset, whence)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return plaintext from any position: :meth:`RandomAccessReader.read_at`."""
@@ -90,23 +92,28 @@ class SeekableDecryptingReader(DecryptingReader):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return ``size`` bytes of plaintext, fewer only at the end of the message, or all that is left."""
-        return super().read(size) if self._ranges is None else self._ranges.read(size)
+        with self._switching:
+            return super().read(size) if self._ranges is None else self._ranges.read(size)
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer`` and return how many bytes that took; fewer than it holds only at the end."""
-        return super().readinto(buffer) if self._ranges is None else self._ranges.readinto(buffer)
+        with self._switching:
+            return super().readinto(buffer) if self._ranges is None else self._ranges.readinto(buffer)
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return plaintext to the end of the line, at most ``size`` bytes; empty at the end of the message."""
-        return super().readline(size) if self._ranges is None else self._ranges.readline(size)
+        with self._switching:
+            return super().readline(size) if self._ranges is None else self._ranges.readline(size)
 
     def peek(self, size: int = 0, /) -> bytes:
         """Return some plaintext without moving on: at most ``size`` bytes, at least one unless at the end."""
-        return super().peek(size) if self._ranges is None else self._ranges.peek(size)
+        with self._switching:
+            return super().peek(size) if self._ranges is None else self._ranges.peek(size)
 
     def read_view(self, size: int | None = None) -> memoryview:
         """Return some plaintext without a copy, valid until the next call; empty at the end."""
-        return super().read_view(size) if self._ranges is None else self._ranges.read_view(size)
+        with self._switching:
+            return super().read_view(size) if self._ranges is None else self._ranges.read_view(size)
 
     def close(self) -> None:
         """Close, and close what is below if so asked. What was not read is not checked."""
@@ -140,6 +147,9 @@ class SeekableDecryptingReader(DecryptingReader):
 
     def _at_random(self) -> RandomAccessReader:
         """Return the reader that reads from now on, at the same position."""
+        if self._ranges is not None:
+            # Positional reads do not wait for those that move the position.
+            return self._ranges
         with self._switching:
             if self._ranges is None:
                 self._require_seekable()

@@ -125,6 +125,37 @@ def test_threads_may_begin_with_positional_reads_at_once(client, path, plaintext
     assert found == [True] * 4
 
 
+def test_a_positional_read_may_begin_while_another_thread_reads_forward(client, message, plaintext):
+    disturbed = threading.Event()
+    positional = []
+
+    class Below(io.BytesIO):
+        """Has another thread begin as soon as a frame is read, and gives it time to disturb that."""
+
+        def tell(self):
+            if threading.current_thread() is not threading.main_thread():
+                disturbed.set()
+            return super().tell()
+
+        def readinto(self, buffer, /):
+            count = super().readinto(memoryview(buffer)[: 2 * STRIDE])
+            if opened and not others and super().tell() > len(message) // 2:
+                others.append(threading.Thread(target=lambda: positional.append(opened[0].read_at(70, 100))))
+                others[0].start()
+                disturbed.wait(0.1)
+            return count
+
+    others, opened = [], []
+    with client.open(Below(message)) as reader:
+        opened.append(reader)
+        pieces = [reader.read(600), reader.read(), reader.read()]
+        others[0].join()
+        assert reader.tell() == len(plaintext)
+
+    assert pieces == [plaintext[:600], plaintext[600:], b""]
+    assert positional == [plaintext[70:170]]
+
+
 def test_no_descriptor_is_left(client, path):
     before = len(list(Path("/dev/fd").iterdir()))
     with client.open(path) as reader:
