@@ -188,9 +188,13 @@ def positional(source: Readable) -> PositionalSource:
 
 
 def can_seek(file: Any) -> bool:
-    """Return whether a file object says that it can seek."""
+    """Return whether a file object says that it can seek, and where it stands."""
     ask = getattr(file, "seekable", None)
-    return ask is not None and bool(ask())
+    try:
+        return ask is not None and bool(ask()) and file.tell() >= 0
+    except (AttributeError, io.UnsupportedOperation):
+        # A member of a tar archive that is read as a stream asks what has no answer.
+        return False
 
 
 def fetch(source: PositionalSource, offset: int, buffer: memoryview) -> None:

@@ -57,7 +57,7 @@ class DecryptingReader(PullingReader):
 
     def _fill(self) -> None:
         self._made = self._out[:0]
-        count = read_some(self._raw, self._in)
+        count = self._read_raw(self._in)
         if count == 0:
             self._decryptor.finish()
             self._at_end = True
@@ -67,3 +67,7 @@ class DecryptingReader(PullingReader):
             self._out = memoryview(bytearray(size))
         released = self._decryptor.update_into(self._in[:count], self._out)
         self._made = self._out[:released]
+
+    def _read_raw(self, buffer: memoryview) -> int:
+        """Read some bytes of the message and return how many; 0 at its end."""
+        return read_some(self._raw, buffer)

@@ -44,8 +44,11 @@ class SeekableDecryptingReader(DecryptingReader):
         # Held while reading forward, too: going elsewhere moves the file below, and takes over where reading stands.
         self._switching = threading.RLock()
         self._ranges: RandomAccessReader | None = None
+        # Not sought to again: not all can seek that say so.
+        self._beginning = bytearray()
         self._frames: FrameReader = read_beginning(self._first_bytes, decryptor)
-        raw.seek(self._start + self._frames.header.length)
+        self._unread = memoryview(bytes(self._beginning))[self._frames.header.length :]
+        self._beginning.clear()
         super().__init__(raw, decryptor, close_raw=close_raw, partial_read=partial_read)
 
     @property
@@ -131,12 +134,18 @@ class SeekableDecryptingReader(DecryptingReader):
             self.close()
 
     def _first_bytes(self, count: int) -> memoryview:
-        self._below.seek(self._start)
         buffer = memoryview(bytearray(count))
-        filled = 0
-        while filled < count and (more := read_some(self._below, buffer[filled:])):
-            filled += more
-        return buffer[:filled]
+        while len(self._beginning) < count and (more := read_some(self._below, buffer[len(self._beginning) :])):
+            self._beginning += buffer[len(self._beginning) :][:more]
+        return memoryview(bytes(self._beginning))
+
+    def _read_raw(self, buffer: memoryview) -> int:
+        if not self._unread:
+            return super()._read_raw(buffer)
+        count = min(len(buffer), len(self._unread))
+        buffer[:count] = self._unread[:count]
+        self._unread = self._unread[count:]
+        return count
 
     def _require_seekable(self) -> None:
         if not self.seekable():

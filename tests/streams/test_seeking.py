@@ -244,6 +244,69 @@ def test_a_tar_archive_is_read_in_any_order(client, plaintext):
         assert tar.extractfile("first").read() == plaintext
 
 
+class OneWay(io.RawIOBase):
+    """A pipe, which may say that it can seek, as some file objects do without asking what is below them."""
+
+    def __init__(self, content, *, claims=False):
+        self._content = io.BytesIO(content)
+        self._claims = claims
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return self._claims
+
+    def tell(self):
+        return self._content.tell()
+
+    def readinto(self, buffer, /):
+        return self._content.readinto(buffer)
+
+
+class TellsNothing(OneWay):
+    def tell(self):
+        raise io.UnsupportedOperation("tell")
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        lambda message: OneWay(message, claims=True),
+        lambda message: TellsNothing(message, claims=True),
+        lambda message: gzip.GzipFile(fileobj=io.BufferedReader(OneWay(gzip.compress(message)))),
+    ],
+    ids=["a liar", "a liar that does not know where it stands", "gzip over a pipe"],
+)
+def test_what_only_says_that_it_can_seek_is_read_forward(below, client, plaintext):
+    with client.open(below(client.encrypt(plaintext * 50).ciphertext)) as reader:
+        assert reader.read(100) == plaintext[:100]
+        assert reader.read() == (plaintext * 50)[100:]
+
+
+def test_what_only_says_that_it_can_seek_is_read_on_after_it_could_not(client, plaintext):
+    with client.open(OneWay(client.encrypt(plaintext * 50).ciphertext, claims=True)) as reader:
+        assert reader.read(100) == plaintext[:100]
+        with pytest.raises(io.UnsupportedOperation):
+            reader.seek(0)
+        assert reader.read() == (plaintext * 50)[100:]
+
+
+def test_messages_in_a_tar_archive_from_a_pipe_are_read_forward(client, plaintext):
+    message = client.encrypt(plaintext).ciphertext
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name in ("a", "b"):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(message)
+            tar.addfile(entry, io.BytesIO(message))
+
+    with tarfile.open(fileobj=OneWay(archive.getvalue()), mode="r|gz") as tar:
+        for entry in tar:
+            with client.open(tar.extractfile(entry)) as reader:
+                assert reader.read() == plaintext
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_text_can_be_told_and_sought(encoding, client, tmp_path):
     lines = [f"line {number}: ñandú 😀\n" for number in range(500)]
