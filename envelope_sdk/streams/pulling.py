@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, ClassVar, Final
+from typing import IO, TYPE_CHECKING, ClassVar, Final, NoReturn
 
 from envelope_sdk.errors import StreamError
 from envelope_sdk.message.machine import again
@@ -29,16 +29,22 @@ class PullingReader(io.BufferedIOBase):
     _name: ClassVar[str]
     _left_early: ClassVar[str]
 
+    # One that could not be made is closed too, when it is dropped.
+    _made = memoryview(b"")
+    _close_raw = False
+
     def __init__(self, raw: IO[bytes], *, close_raw: bool, partial_read: bool) -> None:
         """Read from ``raw``, and close it where ``close_raw``; a block may be left early where ``partial_read``."""
         super().__init__()
         self._raw = raw
         self._close_raw = close_raw
         self._partial_read = partial_read
-        self._made = memoryview(b"")
         self._at_end = False
         self._position = 0
         self._failure: BaseException | None = None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"the {self._name} holds a message key: it cannot be pickled or copied")
 
     def _fill(self) -> None:
         """Have ``_made`` hold what the next bytes below give, possibly nothing; set ``_at_end`` with the last."""

@@ -41,6 +41,10 @@ class PushingWriter(io.BufferedIOBase):
         self._position = 0
         self._out = memoryview(b"")
 
+    def __reduce__(self) -> NoReturn:
+        # A copy that is dropped would give up the message of the one that it was made of.
+        raise TypeError(f"the {self._name} holds a message key: it cannot be pickled or copied")
+
     def _push(self, piece: memoryview) -> None:
         """Write what one more piece makes."""
         raise NotImplementedError

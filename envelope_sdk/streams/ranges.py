@@ -92,20 +92,22 @@ class RandomAccessReader(io.BufferedIOBase):
         """
         super().__init__()
         self._source = source
-        self._close_source = close_source
+        # Until it is made, dropping it closes nothing: the source is still the caller's.
+        self._close_source = False
         self._frames = frames
         self._cache = FrameCache(cache_size)
+        self._buffers: list[memoryview] = []
         self._layout, final = read_end(source, frames)
         self._cache.put(self._layout.regular_frames + 1, final)
         self._size = self._layout.plaintext_length
         self._read_ahead = source.read_ahead if read_ahead is None else read_ahead
         # One more than that much takes up, since a read rarely begins where a frame does.
         self._run = max(_PIECE, source.read_ahead) // self._layout.frame_length + 1
-        self._buffers: list[memoryview] = []
         self._moving = threading.RLock()
         self._position = 0
         self._window = b""
         self._window_start = 0
+        self._close_source = close_source
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a reader holds a message key: it cannot be pickled or copied")

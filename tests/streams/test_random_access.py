@@ -39,7 +39,8 @@ from envelope_sdk.errors import (
 )
 from envelope_sdk.keyrings import RawAesKeyring
 from envelope_sdk.streams import PositionalSource, RandomAccessReader, open_random_access
-from envelope_sdk.streams.positional import FileObjectSource
+from envelope_sdk.streams.ends import first_bytes_of, read_beginning
+from envelope_sdk.streams.positional import BytesSource, FileObjectSource
 
 MIB = 2**20
 FRAME = 64
@@ -860,3 +861,21 @@ def test_a_reader_shows_and_gives_away_no_key(client, message):
             refuse(reader)
         with pytest.raises(TypeError, match="cannot be pickled or copied"):
             refuse(reader._frames)
+
+
+def test_a_reader_that_could_not_be_made_leaves_the_source_to_its_caller(client, message):
+    made = []
+
+    class Kept(RandomAccessReader):
+        def __init__(self, *arguments, **options):
+            made.append(self)
+            super().__init__(*arguments, **options)
+
+    source = BytesSource(message)
+    frames = read_beginning(first_bytes_of(source), client.decryptor())
+    cut = BytesSource(message[:-1])
+    with pytest.raises(TruncatedMessageError):
+        Kept(cut, frames, close_source=True)
+    # As dropping does.
+    made[0].close()
+    assert cut.readinto_at(0, memoryview(bytearray(4))) == 4

@@ -24,6 +24,7 @@ from envelope_sdk.errors import (
     TruncatedMessageError,
 )
 from envelope_sdk.keyrings import RawAesKeyring
+from envelope_sdk.streams.seeking import SeekableDecryptingReader
 
 FRAME = 64
 STRIDE = FRAME + 32
@@ -161,6 +162,23 @@ def test_no_descriptor_is_left(client, path):
     with client.open(path) as reader:
         reader.seek(500)
     assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("cut", [0, 10, -1])
+def test_a_reader_that_could_not_be_made_can_be_dropped(cut, client, message):
+    made = []
+
+    class Kept(SeekableDecryptingReader):
+        def __init__(self, *arguments, **options):
+            made.append(self)
+            super().__init__(*arguments, **options)
+
+    raw = io.BytesIO(message[:cut])
+    with pytest.raises(TruncatedMessageError):
+        Kept(raw, client.decryptor(), close_raw=True).seek(1)
+    # As dropping does.
+    made[0].close()
+    assert made[0].closed
 
 
 @pytest.mark.parametrize("seek_before", [False, True])
