@@ -84,7 +84,7 @@ class FileSource:
         Raises:
             OSError: it cannot be opened; :class:`io.UnsupportedOperation` where it is no regular file.
         """
-        self._file = io.FileIO(os.dup(file) if isinstance(file, int) else file)
+        self._file = io.FileIO(os.dup(file) if isinstance(file, int) else file, opener=_without_waiting)
         self._start = start
         pinned = os.fstat(self._file.fileno())
         if not stat.S_ISREG(pinned.st_mode):
@@ -210,6 +210,11 @@ def fetch(source: PositionalSource, offset: int, buffer: memoryview) -> None:
             f"only {count} of {len(buffer)} bytes are left at byte {offset} of the message: it became shorter while "
             "it was read"
         )
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; of a pipe, which is refused, the other end is not waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _descriptor_below(file: Any) -> int | None:

@@ -879,3 +879,9 @@ def test_a_reader_that_could_not_be_made_leaves_the_source_to_its_caller(client,
     # As dropping does.
     made[0].close()
     assert cut.readinto_at(0, memoryview(bytearray(4))) == 4
+
+
+def test_a_named_pipe_is_refused_without_waiting_for_its_other_end(client, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(io.UnsupportedOperation, match="only a regular file"):
+        client.random_access(tmp_path / "pipe")
