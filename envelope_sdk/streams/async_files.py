@@ -69,6 +69,14 @@ class AsyncEncryptedFile(Generic[AnyStr]):
         line: AnyStr = await self._run(self._file.readline)
         return line
 
+    async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position in the plaintext, as the file can, and return it."""
+        return int(await self._run(self._file.seek, offset, whence))
+
+    async def tell(self) -> int:
+        """Return the position in the plaintext."""
+        return int(await self._run(self._file.tell))
+
     async def write(self, data: AnyStr) -> int:
         """Encrypt ``data``, all of it, and return its length."""
         return int(await self._run(self._file.write, data))

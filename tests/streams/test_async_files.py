@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import os
 import threading
 import warnings
 
@@ -63,6 +64,29 @@ def test_text_is_written_and_read_line_by_line(run, client, path):
             return [first, *[line async for line in file]]
 
     assert run(main) == ["größe\n", "zwei\n", "ohne Ende"]
+
+
+def test_a_file_is_read_from_any_position(run, client, plaintext, path):
+    async def use():
+        path.write_bytes(client.encrypt(plaintext).ciphertext)
+        async with await aio.open(path, client=client) as file:
+            assert await file.seek(-10, os.SEEK_END) == await file.tell() == len(plaintext) - 10
+            assert await file.read() == plaintext[-10:]
+            assert await file.seek(70) == 70
+            assert await file.read(100) == plaintext[70:170]
+
+    run(use)
+
+
+def test_a_message_cut_short_cannot_be_sought_in(run, client, plaintext, path):
+    async def use():
+        path.write_bytes(client.encrypt(plaintext).ciphertext[:-1])
+        file = await aio.open(path, client=client)
+        with pytest.raises(TruncatedMessageError):
+            await file.seek(-10, os.SEEK_END)
+        await file.aclose()
+
+    run(use)
 
 
 def test_lines_of_bytes_are_iterated_over(run, client, path):
