@@ -47,7 +47,8 @@ class EncryptionContext(Mapping[str, str]):
                 bytes.
         """
         # Most often it is a dict, and abstract classes take their time to say so.
-        if pairs is not None and type(pairs) is not dict and not isinstance(pairs, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        kind = type(pairs)
+        if pairs is not None and kind is not dict and not isinstance(pairs, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"an encryption context is a mapping of text to text, not {type(pairs).__name__}")
         self._pairs: dict[str, str] = dict(pairs) if pairs else {}
         self._canonical = _encode_pairs(self._pairs) if self._pairs else b""
@@ -59,7 +60,8 @@ class EncryptionContext(Mapping[str, str]):
         """Return ``pairs`` itself where it is a context already, else a context made from it."""
         if pairs is None:
             return _EMPTY
-        if type(pairs) is not dict and isinstance(pairs, EncryptionContext):
+        kind = type(pairs)
+        if kind is not dict and isinstance(pairs, EncryptionContext):
             return pairs
         # All empty contexts are one object. Other things that are empty are refused as ever.
         return _EMPTY if pairs == {} else cls(pairs)
