@@ -50,6 +50,15 @@ def test_the_example_of_the_local_kms_runs(tmp_path: Path) -> None:
     assert run.stdout == "184\nTrue\n"
 
 
+def test_the_example_of_caching_prints_what_it_says(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", marked("caching")], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert run.stdout == "{'GenerateDataKey': 999}\n"
+    assert run.stdout.strip() in marked("caching")
+
+
 def test_the_pages_that_the_readme_names_are_there() -> None:
     pages = re.findall(r"\]\((?!https:)([A-Za-z][^)#]*)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
 
