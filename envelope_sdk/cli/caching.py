@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from envelope_sdk.cli.amounts import Amount
 from envelope_sdk.cli.terminal import say
 from envelope_sdk.cli.words import CACHING_WORDS, words_of
 from envelope_sdk.keyrings.kms.calls import CountedCalls, counted_calls
@@ -51,7 +52,7 @@ def caching_options(*, encrypting: bool) -> Callable[[_Command], _Command]:
     options = [
         click.option(
             "--cache-seconds",
-            type=click.FloatRange(min=0, min_open=True),
+            type=Amount(min=0, min_open=True),
             metavar="N",
             help="Use a data key for all files of N seconds. Each has its own without, which is safest."
             if encrypting

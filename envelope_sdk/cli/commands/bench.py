@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
+from envelope_sdk.cli.amounts import Amount
 from envelope_sdk.cli.terminal import ExitCode, say
 from envelope_sdk.errors import UsageError
 
@@ -51,14 +52,14 @@ _SMALL: Final[Mapping[str, Any]] = {"size": (256,), "threads": (2,), "seconds": 
 @click.option("--kms", type=click.Choice(list(_KMS)), multiple=True, help="Where calls go [default: all].")
 @click.option(
     "--latency",
-    type=click.FloatRange(0, 60_000),
+    type=Amount(0, 60_000),
     multiple=True,
     metavar="MS",
     help="Milliseconds on each call [default: 10 where it is served].",
 )
 @click.option(
     "--quota",
-    type=click.FloatRange(0),
+    type=Amount(0),
     multiple=True,
     metavar="RATE",
     help="Calls a second; 0 for any number [default: any, and 50 where it is served].",
@@ -66,7 +67,7 @@ _SMALL: Final[Mapping[str, Any]] = {"size": (256,), "threads": (2,), "seconds": 
 @click.option(
     "--seconds",
     metavar="SECONDS",
-    type=click.FloatRange(0, min_open=True),
+    type=Amount(0, min_open=True),
     help=f"For each scenario, three times that with a quota [default: {_SECONDS:g}; none with --messages].",
 )
 @click.option("--messages", metavar="N", type=click.IntRange(1), help="In each scenario, at most.")
@@ -76,7 +77,7 @@ _SMALL: Final[Mapping[str, Any]] = {"size": (256,), "threads": (2,), "seconds": 
 @click.option(
     "--max-age",
     metavar="SECONDS",
-    type=click.FloatRange(0, min_open=True),
+    type=Amount(0, min_open=True),
     default=300.0,
     show_default=True,
     help="Seconds that a cached data key is used.",
@@ -107,7 +108,7 @@ _SMALL: Final[Mapping[str, Any]] = {"size": (256,), "threads": (2,), "seconds": 
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(0.001, 3600),
+    type=Amount(0.001, 3600),
     default=10.0,
     show_default=True,
     help="Seconds it waits for an answer.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import click
 
+from envelope_sdk.cli.amounts import Amount
 from envelope_sdk.cli.commands.kms_seed import plant_file
 from envelope_sdk.cli.local_store import LocalStore
 from envelope_sdk.cli.terminal import say
@@ -50,7 +51,9 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, resolve_path=True)
 @click.option(
     "--audit", type=click.Path(dir_okay=False, resolve_path=True), metavar="FILE", help="Take down every call there."
 )
-@click.option("--quotas", type=float, metavar="SCALE", help="Throttle as AWS does; 0.5 for half of its request quotas.")
+@click.option(
+    "--quotas", type=Amount(), metavar="SCALE", help="Throttle as AWS does; 0.5 for half of its request quotas."
+)
 @click.option(
     "--quota",
     "quota_rates",
@@ -64,10 +67,10 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, resolve_path=True)
     envvar="ENVELOPE_KMS_QUOTAS_AT",
     help="Count requests at redis://... or postgresql://..., with all servers that do so.",
 )
-@click.option("--latency", type=click.FloatRange(0), default=0.0, show_default=True, help="Milliseconds on each call.")
+@click.option("--latency", type=Amount(0), default=0.0, show_default=True, help="Milliseconds on each call.")
 @click.option(
     "--grant-propagation",
-    type=click.FloatRange(0),
+    type=Amount(0),
     default=0.0,
     show_default=True,
     help="Seconds until a new grant counts without its token.",
