@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+from functools import cache
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from testkit.s3 import BUCKET, Wire, answer
+from testkit.s3 import BUCKET, Still, Wire, answer
 
 from envelope_sdk import Client
 from envelope_sdk.errors import (
@@ -173,37 +174,36 @@ def test_a_range_s_body_reads_as_a_file_and_ends_where_the_range_does(objects: E
 # --- held against plain bytes ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def tiny(s3: Any) -> tuple[EncryptedS3, bytes]:
-    """An object of many frames, longer than what the first request brings. Nothing alters it."""
-    plaintext = random.Random(3).randbytes(150_001)
-    objects = EncryptedS3(s3, Client(RawAesKeyring("test", "key-1", bytes(32)), frame_length=1000))
-    objects.put_object(**AT, Body=plaintext)
-    return objects, plaintext
+MANY = random.Random(3).randbytes(150_001)
+"""Longer than what the first request brings, in many frames."""
 
 
-SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@cache
+def many() -> EncryptedS3:
+    client = Client(RawAesKeyring("test", "key-1", bytes(32)), frame_length=1000)
+    return EncryptedS3(Still(client.encrypt(MANY).ciphertext), client)
 
 
-@SHARED
 @given(start=st.integers(0, 150_000), length=st.integers(1, 150_001))
-def test_any_range_is_the_slice(tiny: tuple[EncryptedS3, bytes], start: int, length: int):
-    objects, plaintext = tiny
+def test_any_range_is_the_slice(start: int, length: int):
+    got = many().get_object(**AT, Range=f"bytes={start}-{start + length - 1}")
 
-    got = objects.get_object(**AT, Range=f"bytes={start}-{start + length - 1}")
-
-    assert got["Body"].read() == plaintext[start : start + length]
+    assert got["Body"].read() == MANY[start : start + length]
 
 
-@SHARED
+@given(length=st.integers(1, 200_000))
+def test_any_range_at_the_end_is_the_slice(length: int):
+    got = many().get_object(**AT, Range=f"bytes=-{length}")
+
+    assert got["Body"].read() == MANY[-length:]
+
+
 @given(reads=st.lists(st.tuples(st.integers(0, 160_000), st.integers(0, 70_000)), min_size=1, max_size=8))
-def test_any_seeks_and_reads_are_those_of_a_plain_file(tiny: tuple[EncryptedS3, bytes], reads: list[tuple[int, int]]):
-    objects, plaintext = tiny
-
-    with objects.open(BUCKET, "key") as reader:
+def test_any_seeks_and_reads_are_those_of_a_plain_file(reads: list[tuple[int, int]]):
+    with many().open(BUCKET, "key") as reader:
         for offset, length in reads:
             reader.seek(offset)
-            assert reader.read(length) == plaintext[offset : offset + length]
+            assert reader.read(length) == MANY[offset : offset + length]
 
 
 def test_threads_share_one_reader(objects: EncryptedS3, long: Wire):
