@@ -13,6 +13,7 @@ from s3transfer.utils import ChunksizeAdjuster
 from envelope_sdk.errors import UsageError
 from envelope_sdk.integrations.s3.arguments import known_to, only_known_to, request_checksum
 from envelope_sdk.integrations.s3.pinned import S3Api, error_code
+from envelope_sdk.integrations.s3.threads import begin
 from envelope_sdk.streams.encrypting_reader import EncryptingReader
 
 __all__ = ["Callback", "numbered_parts", "part_size", "upload"]
@@ -104,6 +105,7 @@ class _Multipart:
         self._config = config
         self._callback = callback
         self._done: list[dict[str, Any]] = []
+        self._sending: set[Future[tuple[int, dict[str, Any]]]] = set()
 
     def run(self, first: list[bytes], more: Iterator[bytes]) -> dict[str, Any]:
         at_the_end = only_known_to(
@@ -134,22 +136,20 @@ class _Multipart:
         threads = self._config.max_request_concurrency
         pool = ThreadPoolExecutor(threads, "envelope-sdk-s3")
         try:
-            sending: set[Future[tuple[int, dict[str, Any]]]] = set()
             for number, part in numbered_parts(first, more):
-                if len(sending) >= threads:
-                    sending = self._settle(sending)
-                sending.add(pool.submit(self._put, number, part))
-            while sending:
-                sending = self._settle(sending)
+                if len(self._sending) >= threads:
+                    self._settle()
+                self._sending.add(begin(pool, self._put, number, part))
+            while self._sending:
+                self._settle()
         finally:
             # A part that arrives after the upload was aborted would stay.
             pool.shutdown(cancel_futures=True)
 
-    def _settle(self, sending: set[Future[tuple[int, dict[str, Any]]]]) -> set[Future[tuple[int, dict[str, Any]]]]:
-        done, left = wait(sending, return_when=FIRST_COMPLETED)
+    def _settle(self) -> None:
+        done, self._sending = wait(self._sending, return_when=FIRST_COMPLETED)
         for part in done:
             self._note(part.result())
-        return left
 
     def _put(self, number: int, part: bytes) -> tuple[int, dict[str, Any]]:
         parameters = known_to(self._s3, "UploadPart", self._parameters)
@@ -164,9 +164,18 @@ class _Multipart:
             self._callback(length)
 
     def _abort(self, error: BaseException) -> None:
+        upload = self._place["UploadId"]
         parameters = known_to(self._s3, "AbortMultipartUpload", self._parameters)
         try:
             self._s3.abort_multipart_upload(**self._place, **parameters)
-        except Exception as failure:  # noqa: BLE001 - what failed before is what matters
+        except BaseException as failure:
             if not (isinstance(failure, ClientError) and error_code(failure) == "NoSuchUpload"):
-                error.add_note(f"the upload {self._place['UploadId']} could not be aborted, its parts stay: {failure}")
+                what = f"{type(failure).__name__}: {failure}"
+                error.add_note(f"the upload {upload} could not be aborted, its parts stay: {what}")
+            if not isinstance(failure, Exception):
+                raise
+        if not all(part.done() for part in self._sending):
+            # Waiting for them was interrupted too: somebody is in a hurry.
+            error.add_note(
+                f"parts of the upload {upload} were under way: those that arrive stay until it is aborted again"
+            )
