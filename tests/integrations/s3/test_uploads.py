@@ -224,7 +224,8 @@ def test_wherever_an_upload_in_8_mib_parts_fails_nothing_is_left(
         return None
 
     wire.faults = fail
-    eight = TransferConfig(multipart_chunksize=8 * MIB, max_concurrency=3)
+    # Once where the caller's own thread sends the parts.
+    eight = TransferConfig(multipart_chunksize=8 * MIB, max_concurrency=3, use_threads=fault is not SystemExit)
 
     with pytest.raises((ClientError, ConnectionClosedError, KeyboardInterrupt, SystemExit)):
         objects.upload_fileobj(io.BytesIO(bytes(26 * MIB)), BUCKET, "key", Config=eight)
