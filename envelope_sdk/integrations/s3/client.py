@@ -30,7 +30,7 @@ from envelope_sdk.integrations.s3.downloading import ReadPieces, read_pieces
 from envelope_sdk.integrations.s3.foreign import explained
 from envelope_sdk.integrations.s3.pinned import ATTEMPTS, PinnedObject, S3Api
 from envelope_sdk.integrations.s3.source import READ_AHEAD, S3Source
-from envelope_sdk.integrations.s3.uploading import Callback, upload
+from envelope_sdk.integrations.s3.uploading import Callback, upload, usable
 from envelope_sdk.message.authenticated import Header
 from envelope_sdk.streams.contract import MachineSource
 from envelope_sdk.streams.decrypting_writer import decrypting_writer
@@ -87,7 +87,7 @@ class EncryptedS3:
         self._client = client
         self._context = dict(encryption_context or {})
         self._bind = frozenset(bind)
-        self._config = _checked(config or TransferConfig())
+        self._config = usable(config or TransferConfig())
 
     def __repr__(self) -> str:
         return f"EncryptedS3({self._client!r})"
@@ -400,7 +400,7 @@ class EncryptedS3:
         """
         target = self if target is None else target
         parameters = stored_parameters(ExtraArgs)
-        config = _checked(Config or self._config)
+        config = usable(Config or self._config)
         bucket, key, given = copy_source(CopySource)
         stored = PinnedObject(self._s3, bucket, key, attempts=config.num_download_attempts, parameters=given)
         decryptor = self._client.decryptor(encryption_context=self._context_at(bucket, key, source_context))
@@ -463,7 +463,7 @@ class EncryptedS3:
             key,
             message,
             parameters=marked(parameters, message.header, message.plaintext_length),
-            config=_checked(config or self._config),
+            config=usable(config or self._config),
             callback=callback,
         )
 
@@ -477,7 +477,7 @@ class EncryptedS3:
         config: TransferConfig | None,
     ) -> Header:
         with writer:
-            config = _checked(config or self._config)
+            config = usable(config or self._config)
             attempts = config.num_download_attempts
             stored = PinnedObject(self._s3, bucket, key, attempts=attempts, parameters=dict(parameters or {}))
             with explained(stored), closing(read_pieces(stored, config)) as pieces:
@@ -489,10 +489,3 @@ class EncryptedS3:
         header = writer.header
         assert header is not None
         return cast("Header", header)
-
-
-def _checked(config: TransferConfig) -> TransferConfig:
-    # boto3's type says that it is a number.
-    if cast("int | None", config.max_bandwidth) is not None:
-        raise UsageError("max_bandwidth is not offered here: bandwidth is for the network to limit")
-    return config

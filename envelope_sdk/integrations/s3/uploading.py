@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
+from s3transfer.manager import TransferConfig as AnyTransferConfig
 from s3transfer.utils import ChunksizeAdjuster
 
 from envelope_sdk.errors import UsageError
@@ -16,12 +17,27 @@ from envelope_sdk.integrations.s3.pinned import S3Api, error_code
 from envelope_sdk.integrations.s3.threads import begin
 from envelope_sdk.streams.encrypting_reader import EncryptingReader
 
-__all__ = ["Callback", "numbered_parts", "part_size", "upload"]
+__all__ = ["Callback", "numbered_parts", "part_size", "upload", "usable"]
 
 Callback: TypeAlias = "Callable[[int], object] | None"
 """Called in the calling thread with how many more bytes of the message were moved. What it raises ends the transfer."""
 
 _MOST_PARTS: Final = 10_000
+
+
+def usable(config: TransferConfig) -> TransferConfig:
+    """Return ``config``.
+
+    Raises:
+        TypeError: it is something else, botocore's ``Config`` for one.
+        UsageError: it limits the bandwidth.
+    """
+    given: Any = config
+    if not isinstance(given, AnyTransferConfig):
+        raise TypeError(f"Config is boto3's TransferConfig, not {type(given).__name__}")
+    if cast("Any", given).max_bandwidth is not None:
+        raise UsageError("max_bandwidth is not offered here: bandwidth is for the network to limit")
+    return config
 
 
 def upload(

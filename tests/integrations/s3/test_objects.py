@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from testkit.s3 import BUCKET, Wire, nothing_left, stored
 
@@ -365,6 +367,20 @@ def test_a_limit_of_bandwidth_is_refused_rather_than_ignored(s3: Any, client: Cl
         EncryptedS3(s3, client, config=limited)
     with pytest.raises(UsageError, match="max_bandwidth"):
         objects.upload_fileobj(io.BytesIO(b""), BUCKET, "key", Config=limited)
+
+
+@pytest.mark.parametrize("other", [Config(), {"max_concurrency": 4}], ids=lambda other: type(other).__name__)
+def test_a_config_is_one_of_transfers(s3: Any, client: Client, objects: EncryptedS3, other: Any, tmp_path: Path):
+    uses: list[Callable[[], object]] = [
+        lambda: EncryptedS3(s3, client, config=other),
+        lambda: objects.upload_fileobj(io.BytesIO(b""), BUCKET, "key", Config=other),
+        lambda: objects.download_file(BUCKET, "key", tmp_path / "file", Config=other),
+    ]
+
+    for use in uses:
+        with pytest.raises(TypeError, match="Config is boto3's TransferConfig"):
+            use()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_repr_shows_no_credentials(objects: EncryptedS3):
