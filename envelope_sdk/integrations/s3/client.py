@@ -408,7 +408,9 @@ class EncryptedS3:
             with explained(stored):
                 plain = DecryptingReader(cast("IO[bytes]", ReadPieces(pieces)), decryptor)
             if encryption_context is None:
-                encryption_context = self._taken_over(plain.header, target._context_at(Bucket, Key, None))
+                encryption_context = _taken_over(
+                    plain.header, _place(bucket, key), target._context_at(Bucket, Key, None)
+                )
             length = implied_length(plain.header, stored.size)
             parameters = {**described(stored.answer), **parameters}
             source = cast("IO[bytes]", plain)
@@ -425,21 +427,13 @@ class EncryptedS3:
 
     def _context_at(self, bucket: str, key: str, given: Mapping[str, str] | None) -> dict[str, str]:
         """Return the pairs of a message in one place, which are demanded of it as well."""
-        place = {"bucket": bucket, "key": key}
-        bound = {_PLACES[name]: place[name] for name in self._bind}
+        place = _place(bucket, key)
+        bound = {_PLACES[name]: place[_PLACES[name]] for name in self._bind}
         fixed = {**self._context, **bound}
         other = sorted(name for name, value in (given or {}).items() if fixed.get(name, value) != value)
         if other:
             raise UsageError(f"{', '.join(other)}: this client gives its messages another value")
         return {**(given or {}), **fixed}
-
-    def _taken_over(self, header: Header, fixed: Mapping[str, str]) -> dict[str, str]:
-        left_out = {_PLACES[name] for name in self._bind} | fixed.keys()
-        return {
-            name: value
-            for name, value in header.encryption_context.items()
-            if name not in left_out and not name.startswith("aws-crypto-")
-        }
 
     def _encrypting(
         self, source: IO[bytes], bucket: str, key: str, given: Mapping[str, str] | None, length: int | None
@@ -489,3 +483,16 @@ class EncryptedS3:
         header = writer.header
         assert header is not None
         return cast("Header", header)
+
+
+def _place(bucket: str, key: str) -> dict[str, str]:
+    return {_PLACES["bucket"]: bucket, _PLACES["key"]: key}
+
+
+def _taken_over(header: Header, place: Mapping[str, str], fixed: Mapping[str, str]) -> dict[str, str]:
+    """Return the pairs of a message that go with its copy: not those of its place, whoever bound it to that."""
+    return {
+        name: value
+        for name, value in header.encryption_context.items()
+        if name not in fixed and place.get(name) != value and not name.startswith("aws-crypto-")
+    }

@@ -151,6 +151,28 @@ def test_a_copy_is_bound_to_its_own_place(s3: Any, there: Any, client: Client, o
     assert dict(target.open("there", "copy").header.encryption_context) == {"side": "there", "s3-key": "copy"}
 
 
+def test_the_place_of_the_old_message_is_not_taken_over_by_a_client_that_binds_nothing_either(
+    s3: Any, client: Client, objects: EncryptedS3
+):
+    bound = EncryptedS3(s3, client, bind=["bucket", "key"])
+    bound.put_object(**AT, Body=b"plaintext", encryption_context={"tenant": "a"})
+    s3.create_bucket(Bucket="another")
+
+    objects.copy(AT, "another", "copy")
+    objects.copy(AT, BUCKET, "copy", target=bound)
+
+    assert dict(objects.open("another", "copy").header.encryption_context) == {"tenant": "a"}
+    assert bound.open(BUCKET, "copy").read() == b"plaintext"
+
+
+def test_pairs_of_these_names_that_are_not_its_place_are_taken_over(objects: EncryptedS3):
+    objects.put_object(**AT, Body=b"plaintext", encryption_context={"s3-key": "of something else"})
+
+    objects.copy(AT, BUCKET, "copy")
+
+    assert dict(objects.open(BUCKET, "copy").header.encryption_context) == {"s3-key": "of something else"}
+
+
 def test_a_version_is_copied_where_it_is_named(objects: EncryptedS3, target: EncryptedS3, s3: Any):
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     first = objects.put_object(**AT, Body=b"first")["VersionId"]
