@@ -28,6 +28,7 @@ from envelope_sdk.integrations.s3.arguments import (
 from envelope_sdk.integrations.s3.bodies import ObjectBody, RangeBody, StoredBytes
 from envelope_sdk.integrations.s3.downloading import ReadPieces, read_pieces
 from envelope_sdk.integrations.s3.foreign import explained
+from envelope_sdk.integrations.s3.making import put
 from envelope_sdk.integrations.s3.pinned import ATTEMPTS, PinnedObject, S3Api
 from envelope_sdk.integrations.s3.source import READ_AHEAD, S3Source
 from envelope_sdk.integrations.s3.uploading import Callback, upload, usable
@@ -115,7 +116,7 @@ class EncryptedS3:
         source = body_to_read(Body)
         with self._encrypting(source, Bucket, Key, encryption_context, length_left(source)) as message:
             parameters = marked(parameters, message.header, message.plaintext_length)
-            return dict(self._s3.put_object(Bucket=Bucket, Key=Key, Body=message.read(), **parameters))
+            return put(self._s3, {"Bucket": Bucket, "Key": Key}, message.read(), parameters)
 
     def get_object(
         self,

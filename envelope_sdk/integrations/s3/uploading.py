@@ -13,6 +13,7 @@ from s3transfer.utils import ChunksizeAdjuster
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.integrations.s3.arguments import known_to, only_known_to, request_checksum
+from envelope_sdk.integrations.s3.making import BEGINNING, complete, put
 from envelope_sdk.integrations.s3.pinned import S3Api, error_code
 from envelope_sdk.integrations.s3.threads import begin
 from envelope_sdk.streams.encrypting_reader import EncryptingReader
@@ -65,10 +66,10 @@ def upload(
     # In a list, to be taken out of it: a name would keep it in memory as long as the upload takes.
     first = [next(parts)]
     if len(first[0]) < size:
-        answer = s3.put_object(Bucket=bucket, Key=key, Body=first[0], **parameters)
+        answer = put(s3, {"Bucket": bucket, "Key": key}, first[0], parameters)
         if callback is not None:
             callback(len(first[0]))
-        return dict(answer)
+        return answer
     return _Multipart(s3, bucket, key, parameters, config, callback).run(first, parts)
 
 
@@ -130,15 +131,12 @@ class _Multipart:
         create = {name: value for name, value in self._parameters.items() if name not in at_the_end}
         created = self._s3.create_multipart_upload(**self._place, **create)
         self._place["UploadId"] = created["UploadId"]
+        # A copy: the whole part would be kept.
+        beginning = first[0][:BEGINNING]
         try:
             self._send(first, more)
-            return dict(
-                self._s3.complete_multipart_upload(
-                    **self._place,
-                    **known_to(self._s3, "CompleteMultipartUpload", self._parameters),
-                    MultipartUpload={"Parts": sorted(self._done, key=lambda part: int(part["PartNumber"]))},
-                )
-            )
+            parts = sorted(self._done, key=lambda part: int(part["PartNumber"]))
+            return complete(self._s3, self._place, parts, beginning, self._parameters)
         except BaseException as error:
             self._abort(error)
             raise

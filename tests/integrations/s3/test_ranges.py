@@ -289,6 +289,13 @@ def test_an_empty_object_is_a_truncated_message(objects: EncryptedS3, s3: Any):
         objects.get_object(**AT)
 
 
+def test_an_empty_object_is_one_by_whatever_name_a_store_refuses_its_first_byte(objects: EncryptedS3, wire: Wire):
+    wire.faults = lambda _number, _operation: answer(416, "RequestedRangeNotSatisfiable")
+
+    with pytest.raises(TruncatedMessageError):
+        objects.open(BUCKET, "key")
+
+
 def test_an_object_that_is_no_message_is_told(objects: EncryptedS3, s3: Any):
     s3.put_object(**AT, Body=b"id,amount\n" * 100)
 

@@ -467,3 +467,94 @@ def test_what_is_sent_again_is_the_same(client: Client, config: TransferConfig, 
 
     assert left == []
     assert client.decrypt(stored(s3)).plaintext == PLAIN[:size]
+
+
+# --- answers that were lost ------------------------------------------------------------------------------------------
+
+WAYS: dict[str, Callable[[EncryptedS3, bytes], dict[str, Any]]] = {
+    "put_object": lambda objects, plaintext: objects.put_object(
+        Bucket=BUCKET, Key="key", Body=plaintext, IfNoneMatch="*"
+    ),
+    "upload": lambda objects, plaintext: objects.upload_fileobj(
+        io.BytesIO(plaintext), BUCKET, "key", {"IfNoneMatch": "*"}
+    ),
+}
+MAKING = [
+    pytest.param("put_object", "PutObject", 100, id="put_object"),
+    pytest.param("upload", "PutObject", 100, id="upload in one"),
+    pytest.param("upload", "CompleteMultipartUpload", len(PLAIN), id="upload in parts"),
+]
+
+
+def asks_twice(client: Client, config: TransferConfig, operation: str) -> tuple[EncryptedS3, Any]:
+    """Return objects whose client asks a second time to make one, as where S3's answer is lost."""
+    twice = client_of(config=Config(retries={"total_max_attempts": 2}))
+    twice.meta.events.register_first(f"needs-retry.s3.{operation}", lambda attempts, **_: 0 if attempts == 1 else None)
+    return EncryptedS3(twice, client, config=config), twice
+
+
+@pytest.mark.parametrize(("way", "operation", "size"), MAKING)
+def test_an_object_that_is_there_because_the_first_answer_was_lost_is_one_s_own(
+    client: Client, config: TransferConfig, way: str, operation: str, size: int, s3: Any
+):
+    objects, twice = asks_twice(client, config, operation)
+    wire = Wire(twice)
+
+    answer = WAYS[way](objects, PLAIN[:size])
+
+    assert wire.operations.count(operation) == 2
+    looking = [headers for asked, headers in zip(wire.operations, wire.headers, strict=True) if asked == "GetObject"]
+    assert not [headers for headers in looking if "if-none-match" in headers]
+    assert answer["ETag"] == s3.head_object(Bucket=BUCKET, Key="key")["ETag"]
+    assert "Body" not in answer
+    assert client.decrypt(stored(s3)).plaintext == PLAIN[:size]
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
+
+
+@pytest.mark.parametrize(("way", "operation", "size"), MAKING)
+def test_an_object_whose_only_answer_was_lost_is_known(
+    objects: EncryptedS3, way: str, operation: str, size: int, s3: Any
+):
+    def lose(**_: Any) -> None:
+        raise ConnectionClosedError(endpoint_url="https://s3.test")
+
+    s3.meta.events.register(f"after-call.s3.{operation}", lose)
+
+    assert WAYS[way](objects, PLAIN[:size])["ETag"] == s3.head_object(Bucket=BUCKET, Key="key")["ETag"]
+
+
+@pytest.mark.parametrize(("way", "operation", "size"), MAKING)
+def test_an_object_of_another_s_is_not_taken_for_one_s_own(
+    client: Client, config: TransferConfig, way: str, operation: str, size: int, s3: Any
+):
+    s3.put_object(Bucket=BUCKET, Key="key", Body=client.encrypt(PLAIN[:size]).ciphertext)
+    objects, _ = asks_twice(client, config, operation)
+
+    with pytest.raises(ClientError) as raised:
+        WAYS[way](objects, PLAIN[:size])
+
+    assert raised.value.response["Error"]["Code"] == "PreconditionFailed"
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
+
+
+@pytest.mark.parametrize(("way", "operation", "size"), MAKING)
+def test_where_it_cannot_be_looked_what_failed_is_raised(
+    objects: EncryptedS3, wire: Wire, way: str, operation: str, size: int
+):
+    def fail(_number: int, asked: str) -> Any:
+        if asked == operation:
+            raise ConnectionClosedError(endpoint_url="https://s3.test")
+        return answer(403, "AccessDenied") if asked == "GetObject" else None
+
+    wire.faults = fail
+    with pytest.raises(ConnectionClosedError):
+        WAYS[way](objects, PLAIN[:size])
+
+
+def test_an_object_that_was_there_before_is_not_looked_at(objects: EncryptedS3, wire: Wire):
+    objects.put_object(Bucket=BUCKET, Key="key", Body=b"old")
+    wire.clear()
+
+    with pytest.raises(ClientError):
+        objects.put_object(Bucket=BUCKET, Key="key", Body=b"new", IfNoneMatch="*")
+    assert wire.operations == ["PutObject"]
