@@ -67,6 +67,6 @@ def _made_after_all(
             read_body(body, memoryview(found))
     except (ClientError, BotoCoreError, *BREAKS):
         raise error from None
-    if found != beginning:
+    if bytes(found) != beginning:
         raise error
     return told(answer)

@@ -75,6 +75,24 @@ def test_an_open_reader_costs_one_request_a_read(objects: EncryptedS3, long: Wir
             assert long.received <= STRIDE
 
 
+@pytest.mark.parametrize("length", [10, FRAME, 200_000])
+def test_a_read_after_a_seek_costs_the_frames_it_touches_and_the_one_after_it_reads_ahead(
+    objects: EncryptedS3, long: Wire, length: int
+):
+    with objects.open(BUCKET, "key", cache_size=0) as reader:
+        for offset in (1_000_000, 500_000, 2_000_000 - 5):
+            long.clear()
+            reader.seek(offset)
+            assert reader.read(length) == LONG[offset : offset + length]
+            assert len(long.requests) == 1
+            assert long.received <= (length // FRAME + 2) * STRIDE
+
+        assert reader.read(FRAME) == LONG[offset + length : offset + length + FRAME]
+        assert len(long.requests) == 2
+        assert reader.read() == LONG[offset + length + FRAME :]
+        assert len(long.requests) == 2
+
+
 def test_a_short_object_costs_one_request_for_all_that_is_ever_read(objects: EncryptedS3, wire: Wire):
     objects.put_object(**AT, Body=SHORT)
     wire.clear()
