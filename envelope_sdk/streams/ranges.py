@@ -289,13 +289,16 @@ class RandomAccessReader(io.BufferedIOBase):
     def _read_on(self, target: memoryview) -> int:
         """Fill ``target``, for which there is plaintext enough, and move on."""
         position, done = self._position, 0
+        # What follows on an earlier read reads ahead. After a seek no more is read than the frames that are touched.
+        goes_on = 0 <= position - self._window_start <= len(self._window)
+        length = self._layout.frame_length
         while done < len(target):
             rest = target[done:]
             index = position - self._window_start
             if 0 <= index < len(self._window):
                 count = min(len(rest), len(self._window) - index)
                 rest[:count] = memoryview(self._window)[index : index + count]
-            elif len(rest) >= max(self._read_ahead, self._layout.frame_length):
+            elif len(rest) >= (max(self._read_ahead, length) if goes_on else length - position % length + 1):
                 count = self._read_range(position, rest)
                 self._window, self._window_start = b"", position + count
             else:

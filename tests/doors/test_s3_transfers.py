@@ -13,26 +13,31 @@ import pytest
 from envelope_sdk import Client
 from envelope_sdk.errors import AuthenticationError, EnvelopeError, StreamError
 
-boto3 = pytest.importorskip("boto3")
-moto = pytest.importorskip("moto")
+pytest.importorskip("boto3")
+pytest.importorskip("moto")
 pytest.importorskip("moto.s3", reason="moto is installed without what its S3 needs")
 
-from boto3.s3.transfer import TransferConfig  # noqa: E402 - only where boto3 is
-from botocore.config import Config  # noqa: E402
-from botocore.exceptions import ConnectionClosedError, UnseekableStreamError  # noqa: E402
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import ConnectionClosedError, UnseekableStreamError
+from testkit.s3 import client_of, emulator_in_process
 
 MIB = 2**20
 PARTS = TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB, max_concurrency=2)
 
 
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Any]:
+    with emulator_in_process() as emulator:
+        yield emulator
+
+
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with moto.mock_aws():
-        client = boto3.client("s3", region_name="us-east-1", config=Config(retries={"total_max_attempts": 3}))
-        client.create_bucket(Bucket="bucket")
-        yield client
+def s3(emulator: Any) -> Iterator[Any]:
+    client = client_of(config=Config(retries={"total_max_attempts": 3}))
+    client.create_bucket(Bucket="bucket")
+    yield client
+    emulator.reset()
 
 
 @pytest.fixture(params=[0, 1000, 6 * MIB, 11 * MIB], ids=lambda size: f"{size} bytes")

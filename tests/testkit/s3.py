@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 from unittest import mock
 
@@ -19,18 +20,37 @@ CREDENTIALS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing
 
 
 @contextmanager
+def emulator_in_process() -> Iterator[Any]:
+    """Yield moto, which answers in place of AWS; its ``reset()`` forgets all that it holds. To begin takes it long."""
+    with mock.patch.dict("os.environ"), moto.mock_aws() as emulator:
+        yield emulator
+
+
+@contextmanager
 def s3_in_process() -> Iterator[Any]:
     """Yield a boto3 client of an S3 with one bucket. It does not retry, so that nothing waits."""
-    with mock.patch.dict("os.environ"), moto.mock_aws():
-        s3 = client_of()
-        s3.create_bucket(Bucket=BUCKET)
-        yield s3
+    with emulator_in_process():
+        yield client_with_bucket()
+
+
+def client_with_bucket() -> Any:
+    """Return a client that does not retry, and make the bucket."""
+    s3 = client_of()
+    s3.create_bucket(Bucket=BUCKET)
+    return s3
+
+
+@cache
+def _session() -> Any:
+    # Each session reads the description of S3, which takes ten times as long as making a client.
+    return boto3.Session()
 
 
 def client_of(region: str = "us-east-1", **options: Any) -> Any:
     """Return a client that does not retry."""
     config = Config(retries={"total_max_attempts": 1}, max_pool_connections=50)
-    return boto3.client("s3", region_name=region, config=config, **CREDENTIALS, **options)
+    given = {"config": config, **CREDENTIALS, **options}
+    return _session().client("s3", region_name=region, **given)
 
 
 def answer(status: int, code: str) -> AWSResponse:
@@ -131,6 +151,45 @@ class Breaking:
     def close(self) -> None:
         self.closed = True
         self._body.close()
+
+
+class Still:
+    """A client of an S3 that holds one object and only answers reads: for what is read very often, or very long."""
+
+    ETAG = '"still"'
+
+    def __init__(self, content: bytes, breaking_after: int | None = None) -> None:
+        self._content = memoryview(content)
+        self._breaking_after = breaking_after
+        self.asked = 0
+
+    def get_object(self, **request: str) -> dict[str, Any]:
+        first, _, last = request.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+        start, size = int(first), len(self._content)
+        end = min(size, int(last) + 1) if last else size
+        self.asked += 1
+        body: Any = Remembered(self._content[start:end])
+        return {
+            "Body": body if self._breaking_after is None else Breaking(body, self._breaking_after),
+            "ETag": self.ETAG,
+            "ContentLength": end - start,
+            "ContentRange": f"bytes {start}-{end - 1}/{size}",
+        }
+
+
+class Remembered:
+    """The body of an answer, without a copy."""
+
+    def __init__(self, content: memoryview) -> None:
+        self._left = content
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = min(len(buffer), len(self._left))
+        buffer[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+    def close(self) -> None: ...
 
 
 def nothing_left(s3: Any) -> bool:

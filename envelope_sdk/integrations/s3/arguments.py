@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import IO, Any, Final, cast
 
 from botocore.exceptions import ClientError
 
 from envelope_sdk.errors import MessageError, UsageError
+from envelope_sdk.formats.cursor import byte_view
 from envelope_sdk.formats.geometry import layout_of_body
 from envelope_sdk.formats.header import ContentType
 from envelope_sdk.integrations.s3.pinned import S3Api
@@ -17,8 +19,12 @@ from envelope_sdk.message.authenticated import Header
 __all__ = [
     "LENGTH_MARK",
     "MESSAGE_MARK",
+    "body_to_read",
     "claimed_length",
+    "copy_source",
     "described",
+    "file_to_read",
+    "file_to_write",
     "implied_length",
     "known_to",
     "marked",
@@ -43,8 +49,55 @@ _COPIED: Final = (
     "ContentEncoding",
     "ContentLanguage",
     "ContentType",
+    "Expires",
 )
+_LENGTH: Final = re.compile(r"[0-9]{1,20}")
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,100})-([0-9]{0,100})")
+
+
+def body_to_read(body: Any) -> IO[bytes]:
+    """Return a file object over what ``put_object`` takes.
+
+    Raises:
+        TypeError: it is neither bytes-like nor a binary file object.
+    """
+    if hasattr(body, "read"):
+        return file_to_read(body, "Body")
+    try:
+        return io.BytesIO(byte_view(body))
+    except TypeError:
+        raise TypeError(f"Body is bytes or a binary file object to read, not {type(body).__name__}") from None
+
+
+def file_to_read(file: Any, name: str) -> IO[bytes]:
+    """Return ``file``, called ``name``. Raises :class:`TypeError` where it is no binary file object to read."""
+    if isinstance(file, io.TextIOBase) or not hasattr(file, "read"):
+        raise TypeError(
+            f"{name} is a binary file object to read, not {type(file).__name__}; "
+            "put_object takes bytes, and upload_file a path"
+        )
+    return cast("IO[bytes]", file)
+
+
+def file_to_write(file: Any, name: str) -> IO[bytes]:
+    """Return ``file``, called ``name``. Raises :class:`TypeError` where it is no binary file object to write."""
+    if isinstance(file, io.TextIOBase) or not hasattr(file, "write"):
+        raise TypeError(
+            f"{name} is a binary file object to write, not {type(file).__name__}; download_file takes a path"
+        )
+    return cast("IO[bytes]", file)
+
+
+def copy_source(source: Any) -> tuple[str, str, dict[str, Any]]:
+    """Return bucket and key of the source of a copy, and what else is said of it.
+
+    Raises:
+        UsageError: it is not a mapping with ``Bucket`` and ``Key``.
+    """
+    if not isinstance(source, Mapping) or not {"Bucket", "Key"} <= source.keys():
+        raise UsageError("CopySource is a mapping of 'Bucket', 'Key' and, where wanted, 'VersionId'")
+    given: dict[str, Any] = dict(cast("Mapping[str, Any]", source))
+    return given.pop("Bucket"), given.pop("Key"), given
 
 
 def stored_parameters(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -111,7 +164,7 @@ def unmarked(metadata: Mapping[str, str]) -> dict[str, str]:
 def claimed_length(metadata: Mapping[str, str]) -> int | None:
     """Return the plaintext's length as the metadata, which nobody authenticates, have it."""
     claim = next((value for name, value in metadata.items() if name.lower() == LENGTH_MARK), "")
-    return int(claim) if claim.isascii() and claim.isdecimal() else None
+    return int(claim) if _LENGTH.fullmatch(claim) else None
 
 
 def implied_length(header: Header, size: int) -> int | None:

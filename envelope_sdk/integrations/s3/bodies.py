@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import IncompleteReadError
 
-from envelope_sdk.integrations.s3.pinned import BREAKS, PinnedObject
+from envelope_sdk.integrations.s3.pinned import BREAKS, PinnedObject, read_some
 from envelope_sdk.integrations.s3.source import READ_AHEAD
 from envelope_sdk.streams.ranges import RandomAccessReader
 from envelope_sdk.streams.reader import DecryptingReader
@@ -26,7 +26,11 @@ _AGAIN: Final = 8 * 2**20
 
 
 class _Chunked(io.BufferedIOBase):
-    """The two methods that boto3's bodies have beside those of files."""
+    """What boto3's bodies have beside, or call otherwise than, files."""
+
+    def read(self, amt: int | None = -1) -> bytes:
+        """Return ``amt`` bytes, fewer only at the end, or all that is left."""
+        return super().read(amt)
 
     def iter_chunks(self, chunk_size: int = _CHUNK) -> Iterator[bytes]:
         """Yield ``chunk_size`` bytes at a time, fewer at the end."""
@@ -61,11 +65,14 @@ class _Range(io.RawIOBase):
     def __init__(self, reader: RandomAccessReader, start: int, length: int) -> None:
         super().__init__()
         self._reader = reader
-        self._position = start
+        self._start = self._position = start
         self._end = start + length
 
     def readable(self) -> bool:
         return True
+
+    def tell(self) -> int:
+        return self._position - self._start
 
     def readinto(self, buffer: Buffer, /) -> int:
         with memoryview(buffer).cast("B") as target, target[: self._end - self._position] as wanted:
@@ -98,7 +105,7 @@ class StoredBytes:
         """Read some bytes; 0 at the end. Raises as :meth:`PinnedObject.read`."""
         while True:
             try:
-                count = int(self._body.readinto(buffer))
+                count = read_some(self._body, buffer)
                 if not count and self._position < self._object.size:
                     raise IncompleteReadError(actual_bytes=self._position, expected_bytes=self._object.size)
             except BREAKS as error:

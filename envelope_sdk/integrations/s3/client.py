@@ -10,11 +10,15 @@ from typing import IO, Any, Final, cast
 
 from boto3.s3.transfer import TransferConfig
 
-from envelope_sdk.errors import UsageError
-from envelope_sdk.formats.cursor import BytesLike, byte_view
+from envelope_sdk.errors import StreamError, UsageError
+from envelope_sdk.formats.cursor import BytesLike
 from envelope_sdk.integrations.s3.arguments import (
+    body_to_read,
     claimed_length,
+    copy_source,
     described,
+    file_to_read,
+    file_to_write,
     implied_length,
     marked,
     range_of,
@@ -23,9 +27,11 @@ from envelope_sdk.integrations.s3.arguments import (
 )
 from envelope_sdk.integrations.s3.bodies import ObjectBody, RangeBody, StoredBytes
 from envelope_sdk.integrations.s3.downloading import ReadPieces, read_pieces
+from envelope_sdk.integrations.s3.foreign import explained
+from envelope_sdk.integrations.s3.making import put
 from envelope_sdk.integrations.s3.pinned import ATTEMPTS, PinnedObject, S3Api
 from envelope_sdk.integrations.s3.source import READ_AHEAD, S3Source
-from envelope_sdk.integrations.s3.uploading import Callback, upload
+from envelope_sdk.integrations.s3.uploading import Callback, upload, usable
 from envelope_sdk.message.authenticated import Header
 from envelope_sdk.streams.contract import MachineSource
 from envelope_sdk.streams.decrypting_writer import decrypting_writer
@@ -82,7 +88,7 @@ class EncryptedS3:
         self._client = client
         self._context = dict(encryption_context or {})
         self._bind = frozenset(bind)
-        self._config = _checked(config or TransferConfig())
+        self._config = usable(config or TransferConfig())
 
     def __repr__(self) -> str:
         return f"EncryptedS3({self._client!r})"
@@ -107,10 +113,10 @@ class EncryptedS3:
             Otherwise as the class says, and as :meth:`envelope_sdk.Client.encrypt`.
         """
         parameters = stored_parameters(parameters)
-        source = cast("IO[bytes]", Body) if hasattr(Body, "read") else io.BytesIO(byte_view(cast("bytes", Body)))
+        source = body_to_read(Body)
         with self._encrypting(source, Bucket, Key, encryption_context, length_left(source)) as message:
             parameters = marked(parameters, message.header, message.plaintext_length)
-            return dict(self._s3.put_object(Bucket=Bucket, Key=Key, Body=message.read(), **parameters))
+            return put(self._s3, {"Bucket": Bucket, "Key": Key}, message.read(), parameters)
 
     def get_object(
         self,
@@ -154,7 +160,8 @@ class EncryptedS3:
         if Range is not None:
             source = S3Source(self._s3, Bucket, Key, **parameters)
             options["release_unverified_plaintext"] = release_unverified_plaintext
-            reader = open_random_access(source, client=self._client, **options)
+            with explained(source):
+                reader = open_random_access(source, client=self._client, **options)
             start, length = range_of(Range, reader.size)
             place = {"ContentLength": length, "ContentRange": f"bytes {start}-{start + length - 1}/{reader.size}"}
             return {**told(source.answer), **place, "Body": RangeBody(reader, start, length)}
@@ -162,7 +169,8 @@ class EncryptedS3:
         stored = PinnedObject(self._s3, Bucket, Key, attempts=ATTEMPTS, parameters=parameters)
         raw = StoredBytes(stored)
         try:
-            body = ObjectBody(cast("IO[bytes]", raw), decryptor, close_raw=True, partial_read=partial_read)
+            with explained(stored):
+                body = ObjectBody(cast("IO[bytes]", raw), decryptor, close_raw=True, partial_read=partial_read)
         except BaseException:
             raw.close()
             raise
@@ -215,15 +223,16 @@ class EncryptedS3:
             As :func:`envelope_sdk.streams.open_random_access`, and as the class says.
         """
         source = S3Source(self._s3, Bucket, Key, read_ahead=read_ahead, **parameters)
-        return open_random_access(
-            source,
-            client=self._client,
-            encryption_context=self._context_at(Bucket, Key, encryption_context),
-            required_context_keys=required_context_keys,
-            release_unverified_plaintext=release_unverified_plaintext,
-            verify_first=verify_first,
-            cache_size=cache_size,
-        )
+        with explained(source):
+            return open_random_access(
+                source,
+                client=self._client,
+                encryption_context=self._context_at(Bucket, Key, encryption_context),
+                required_context_keys=required_context_keys,
+                release_unverified_plaintext=release_unverified_plaintext,
+                verify_first=verify_first,
+                cache_size=cache_size,
+            )
 
     # --- files -------------------------------------------------------------------------------------------------------
 
@@ -277,7 +286,7 @@ class EncryptedS3:
             OSError: it cannot be read.
             Otherwise as the class says, and as :meth:`envelope_sdk.Client.encrypt`.
         """
-        source = cast("IO[bytes]", Fileobj)
+        source = file_to_read(Fileobj, "Fileobj")
         length = length_left(source) if plaintext_length is None else plaintext_length
         parameters = stored_parameters(ExtraArgs)
         with self._encrypting(source, Bucket, Key, encryption_context, length) as message:
@@ -349,7 +358,7 @@ class EncryptedS3:
             Otherwise as the class says, and as :meth:`envelope_sdk.Client.decrypt`.
         """
         writer = decrypting_writer(
-            Fileobj,
+            file_to_write(Fileobj, "Fileobj"),
             client=self._client,
             encryption_context=self._context_at(Bucket, Key, encryption_context),
             required_context_keys=required_context_keys,
@@ -392,40 +401,40 @@ class EncryptedS3:
         """
         target = self if target is None else target
         parameters = stored_parameters(ExtraArgs)
-        config = _checked(Config or self._config)
-        given = dict(CopySource)
-        bucket, key = given.pop("Bucket"), given.pop("Key")
+        config = usable(Config or self._config)
+        bucket, key, given = copy_source(CopySource)
         stored = PinnedObject(self._s3, bucket, key, attempts=config.num_download_attempts, parameters=given)
         decryptor = self._client.decryptor(encryption_context=self._context_at(bucket, key, source_context))
         with closing(read_pieces(stored, config)) as pieces:
-            plain = DecryptingReader(cast("IO[bytes]", ReadPieces(pieces)), decryptor)
+            with explained(stored):
+                plain = DecryptingReader(cast("IO[bytes]", ReadPieces(pieces)), decryptor)
             if encryption_context is None:
-                encryption_context = self._taken_over(plain.header, target._context_at(Bucket, Key, None))
+                encryption_context = _taken_over(
+                    plain.header, _place(bucket, key), target._context_at(Bucket, Key, None)
+                )
             length = implied_length(plain.header, stored.size)
             parameters = {**described(stored.answer), **parameters}
             source = cast("IO[bytes]", plain)
-            with target._encrypting(source, Bucket, Key, encryption_context, length) as message:
-                return target._upload(Bucket, Key, message, parameters, Config, Callback)
+            try:
+                with target._encrypting(source, Bucket, Key, encryption_context, length) as message:
+                    return target._upload(Bucket, Key, message, parameters, Config, Callback)
+            except StreamError:
+                # The length followed from the object's. Where it is another, the message ends otherwise than it should.
+                while plain.read_view():
+                    pass
+                raise
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _context_at(self, bucket: str, key: str, given: Mapping[str, str] | None) -> dict[str, str]:
         """Return the pairs of a message in one place, which are demanded of it as well."""
-        place = {"bucket": bucket, "key": key}
-        bound = {_PLACES[name]: place[name] for name in self._bind}
+        place = _place(bucket, key)
+        bound = {_PLACES[name]: place[_PLACES[name]] for name in self._bind}
         fixed = {**self._context, **bound}
         other = sorted(name for name, value in (given or {}).items() if fixed.get(name, value) != value)
         if other:
             raise UsageError(f"{', '.join(other)}: this client gives its messages another value")
         return {**(given or {}), **fixed}
-
-    def _taken_over(self, header: Header, fixed: Mapping[str, str]) -> dict[str, str]:
-        left_out = {_PLACES[name] for name in self._bind} | fixed.keys()
-        return {
-            name: value
-            for name, value in header.encryption_context.items()
-            if name not in left_out and not name.startswith("aws-crypto-")
-        }
 
     def _encrypting(
         self, source: IO[bytes], bucket: str, key: str, given: Mapping[str, str] | None, length: int | None
@@ -449,7 +458,7 @@ class EncryptedS3:
             key,
             message,
             parameters=marked(parameters, message.header, message.plaintext_length),
-            config=_checked(config or self._config),
+            config=usable(config or self._config),
             callback=callback,
         )
 
@@ -463,21 +472,28 @@ class EncryptedS3:
         config: TransferConfig | None,
     ) -> Header:
         with writer:
-            config = _checked(config or self._config)
+            config = usable(config or self._config)
             attempts = config.num_download_attempts
             stored = PinnedObject(self._s3, bucket, key, attempts=attempts, parameters=dict(parameters or {}))
-            with closing(read_pieces(stored, config)) as pieces:
+            with explained(stored), closing(read_pieces(stored, config)) as pieces:
                 for piece in pieces:
                     writer.write(piece)
                     if callback is not None:
                         callback(len(piece))
+                writer.close()
         header = writer.header
         assert header is not None
         return cast("Header", header)
 
 
-def _checked(config: TransferConfig) -> TransferConfig:
-    # boto3's type says that it is a number.
-    if cast("int | None", config.max_bandwidth) is not None:
-        raise UsageError("max_bandwidth is not offered here: bandwidth is for the network to limit")
-    return config
+def _place(bucket: str, key: str) -> dict[str, str]:
+    return {_PLACES["bucket"]: bucket, _PLACES["key"]: key}
+
+
+def _taken_over(header: Header, place: Mapping[str, str], fixed: Mapping[str, str]) -> dict[str, str]:
+    """Return the pairs of a message that go with its copy: not those of its place, whoever bound it to that."""
+    return {
+        name: value
+        for name, value in header.encryption_context.items()
+        if name not in fixed and place.get(name) != value and not name.startswith("aws-crypto-")
+    }

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from boto3.s3.transfer import TransferConfig
 
 from envelope_sdk.integrations.s3.pinned import PinnedObject
+from envelope_sdk.integrations.s3.threads import begin
 
 __all__ = ["ReadPieces", "read_pieces"]
 
@@ -36,7 +37,7 @@ def read_pieces(stored: PinnedObject, config: TransferConfig) -> Generator[memor
     try:
         asked: deque[Future[memoryview]] = deque()
         for offset in offsets:
-            asked.append(pool.submit(_piece, stored, offset, size))
+            asked.append(begin(pool, _piece, stored, offset, size))
             if len(asked) >= threads:
                 yield asked.popleft().result()
         while asked:

@@ -6,11 +6,12 @@ import re
 from contextlib import closing
 from typing import Any, Final, TypeAlias
 
-from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
+from urllib3.exceptions import HTTPError
 
 from envelope_sdk.errors import StreamError, UsageError
 
-__all__ = ["ATTEMPTS", "BREAKS", "PinnedObject", "S3Api", "error_code", "error_status", "read_body"]
+__all__ = ["ATTEMPTS", "BREAKS", "PinnedObject", "S3Api", "error_code", "error_status", "read_body", "read_some"]
 
 S3Api: TypeAlias = Any
 """A boto3 S3 client."""
@@ -63,8 +64,12 @@ class PinnedObject:
 
         Raises:
             ClientError: S3 refuses.
+            StreamError: the store does not say how long the object is, or gives no ETag.
         """
         answer = self._s3.get_object(Bucket=self.bucket, Key=self.key, **self._parameters)
+        if "ContentLength" not in answer:
+            answer["Body"].close()
+            raise StreamError(f"{self.name}: the store does not say how long the object is")
         self._pin(answer, int(answer["ContentLength"]))
         return answer["Body"]
 
@@ -79,8 +84,8 @@ class PinnedObject:
         try:
             answer = self._s3.get_object(Bucket=self.bucket, Key=self.key, **asked)
         except ClientError as error:
-            # An empty object has no first byte, but is there.
-            if error_code(error) != "InvalidRange":
+            # An empty object has no first byte, but is there. Stores give that names of their own.
+            if error_status(error) != 416:
                 raise
             return memoryview(b"")
         with closing(answer["Body"]) as body:
@@ -92,7 +97,11 @@ class PinnedObject:
             try:
                 read_body(body, buffer)
             except BREAKS:
-                self.read(0, buffer, attempts=self.attempts - 1)
+                if self.attempts < 2:
+                    raise
+            else:
+                return buffer
+        self.read(0, buffer, attempts=self.attempts - 1)
         return buffer
 
     def read(self, offset: int, buffer: memoryview, *, attempts: int | None = None) -> None:
@@ -145,10 +154,19 @@ def read_body(body: Any, buffer: memoryview) -> None:
     """Fill all of ``buffer`` from the body of an answer; raises one of ``BREAKS`` where it breaks off."""
     filled = 0
     while filled < len(buffer):
-        count = body.readinto(buffer[filled:])
+        count = read_some(body, buffer[filled:])
         if not count:
             raise IncompleteReadError(actual_bytes=filled, expected_bytes=len(buffer))
         filled += count
+
+
+def read_some(body: Any, buffer: memoryview) -> int:
+    """Read some bytes from the body of an answer; 0 at the end. Raises one of ``BREAKS`` where it breaks off."""
+    try:
+        return int(body.readinto(buffer))
+    except HTTPError as error:
+        # botocore lets some of urllib3's through: a TLS record that was garbled on the way, for one.
+        raise ResponseStreamingError(error=error) from error
 
 
 def error_code(error: ClientError) -> str:

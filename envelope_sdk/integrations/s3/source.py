@@ -52,6 +52,11 @@ class S3Source:
         self.read_ahead: Final = read_ahead
 
     @property
+    def name(self) -> str:
+        """What people call the object."""
+        return self._object.name
+
+    @property
     def answer(self) -> dict[str, Any]:
         """What S3 answered to the first request, but for the body; empty for an empty object."""
         return {name: value for name, value in self._object.answer.items() if name != "Body"}

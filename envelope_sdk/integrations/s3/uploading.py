@@ -4,23 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
+from s3transfer.manager import TransferConfig as AnyTransferConfig
 from s3transfer.utils import ChunksizeAdjuster
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.integrations.s3.arguments import known_to, only_known_to, request_checksum
+from envelope_sdk.integrations.s3.making import BEGINNING, complete, put
 from envelope_sdk.integrations.s3.pinned import S3Api, error_code
+from envelope_sdk.integrations.s3.threads import begin
 from envelope_sdk.streams.encrypting_reader import EncryptingReader
 
-__all__ = ["Callback", "numbered_parts", "part_size", "upload"]
+__all__ = ["Callback", "numbered_parts", "part_size", "upload", "usable"]
 
 Callback: TypeAlias = "Callable[[int], object] | None"
 """Called in the calling thread with how many more bytes of the message were moved. What it raises ends the transfer."""
 
 _MOST_PARTS: Final = 10_000
+
+
+def usable(config: TransferConfig) -> TransferConfig:
+    """Return ``config``.
+
+    Raises:
+        TypeError: it is something else, botocore's ``Config`` for one.
+        UsageError: it limits the bandwidth.
+    """
+    given: Any = config
+    if not isinstance(given, AnyTransferConfig):
+        raise TypeError(f"Config is boto3's TransferConfig, not {type(given).__name__}")
+    if cast("Any", given).max_bandwidth is not None:
+        raise UsageError("max_bandwidth is not offered here: bandwidth is for the network to limit")
+    return config
 
 
 def upload(
@@ -48,10 +66,10 @@ def upload(
     # In a list, to be taken out of it: a name would keep it in memory as long as the upload takes.
     first = [next(parts)]
     if len(first[0]) < size:
-        answer = s3.put_object(Bucket=bucket, Key=key, Body=first[0], **parameters)
+        answer = put(s3, {"Bucket": bucket, "Key": key}, first[0], parameters)
         if callback is not None:
             callback(len(first[0]))
-        return dict(answer)
+        return answer
     return _Multipart(s3, bucket, key, parameters, config, callback).run(first, parts)
 
 
@@ -104,6 +122,7 @@ class _Multipart:
         self._config = config
         self._callback = callback
         self._done: list[dict[str, Any]] = []
+        self._sending: set[Future[tuple[int, dict[str, Any]]]] = set()
 
     def run(self, first: list[bytes], more: Iterator[bytes]) -> dict[str, Any]:
         at_the_end = only_known_to(
@@ -112,15 +131,12 @@ class _Multipart:
         create = {name: value for name, value in self._parameters.items() if name not in at_the_end}
         created = self._s3.create_multipart_upload(**self._place, **create)
         self._place["UploadId"] = created["UploadId"]
+        # A copy: the whole part would be kept.
+        beginning = first[0][:BEGINNING]
         try:
             self._send(first, more)
-            return dict(
-                self._s3.complete_multipart_upload(
-                    **self._place,
-                    **known_to(self._s3, "CompleteMultipartUpload", self._parameters),
-                    MultipartUpload={"Parts": sorted(self._done, key=lambda part: int(part["PartNumber"]))},
-                )
-            )
+            parts = sorted(self._done, key=lambda part: int(part["PartNumber"]))
+            return complete(self._s3, self._place, parts, beginning, self._parameters)
         except BaseException as error:
             self._abort(error)
             raise
@@ -134,22 +150,20 @@ class _Multipart:
         threads = self._config.max_request_concurrency
         pool = ThreadPoolExecutor(threads, "envelope-sdk-s3")
         try:
-            sending: set[Future[tuple[int, dict[str, Any]]]] = set()
             for number, part in numbered_parts(first, more):
-                if len(sending) >= threads:
-                    sending = self._settle(sending)
-                sending.add(pool.submit(self._put, number, part))
-            while sending:
-                sending = self._settle(sending)
+                if len(self._sending) >= threads:
+                    self._settle()
+                self._sending.add(begin(pool, self._put, number, part))
+            while self._sending:
+                self._settle()
         finally:
             # A part that arrives after the upload was aborted would stay.
             pool.shutdown(cancel_futures=True)
 
-    def _settle(self, sending: set[Future[tuple[int, dict[str, Any]]]]) -> set[Future[tuple[int, dict[str, Any]]]]:
-        done, left = wait(sending, return_when=FIRST_COMPLETED)
+    def _settle(self) -> None:
+        done, self._sending = wait(self._sending, return_when=FIRST_COMPLETED)
         for part in done:
             self._note(part.result())
-        return left
 
     def _put(self, number: int, part: bytes) -> tuple[int, dict[str, Any]]:
         parameters = known_to(self._s3, "UploadPart", self._parameters)
@@ -164,9 +178,18 @@ class _Multipart:
             self._callback(length)
 
     def _abort(self, error: BaseException) -> None:
+        upload = self._place["UploadId"]
         parameters = known_to(self._s3, "AbortMultipartUpload", self._parameters)
         try:
             self._s3.abort_multipart_upload(**self._place, **parameters)
-        except Exception as failure:  # noqa: BLE001 - what failed before is what matters
+        except BaseException as failure:
             if not (isinstance(failure, ClientError) and error_code(failure) == "NoSuchUpload"):
-                error.add_note(f"the upload {self._place['UploadId']} could not be aborted, its parts stay: {failure}")
+                what = f"{type(failure).__name__}: {failure}"
+                error.add_note(f"the upload {upload} could not be aborted, its parts stay: {what}")
+            if not isinstance(failure, Exception):
+                raise
+        if not all(part.done() for part in self._sending):
+            # Waiting for them was interrupted too: somebody is in a hurry.
+            error.add_note(
+                f"parts of the upload {upload} were under way: those that arrive stay until it is aborted again"
+            )

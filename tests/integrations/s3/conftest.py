@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
-from testkit.s3 import Wire, s3_in_process
+from testkit.s3 import Wire, client_with_bucket, emulator_in_process
 
 from envelope_sdk import Client
 from envelope_sdk.integrations.s3 import EncryptedS3
@@ -16,10 +16,16 @@ from envelope_sdk.keyrings import RawAesKeyring
 MIB = 2**20
 
 
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Any]:
+    with emulator_in_process() as emulator:
+        yield emulator
+
+
 @pytest.fixture
-def s3() -> Iterator[Any]:
-    with s3_in_process() as s3:
-        yield s3
+def s3(emulator: Any) -> Iterator[Any]:
+    yield client_with_bucket()
+    emulator.reset()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError, IncompleteReadError, ResponseStreamingError
-from testkit.s3 import BUCKET, Breaking, Wire, answer
+from testkit.s3 import BUCKET, Breaking, Still, Wire, answer
+from urllib3.exceptions import SSLError
 
 from envelope_sdk import Client
 from envelope_sdk.errors import (
@@ -27,8 +29,14 @@ from envelope_sdk.integrations.s3 import EncryptedS3
 
 AT = {"Bucket": BUCKET, "Key": "key"}
 MIB = 2**20
-PART = 5 * MIB
-PLAIN = bytes(range(256)) * (11 * MIB // 256) + b"the end"
+PART = 2**18
+PLAIN = bytes(range(256)) * 2250 + b"the end"
+"""Two pieces, and a third that is shorter."""
+
+
+@pytest.fixture
+def config() -> TransferConfig:
+    return TransferConfig(multipart_chunksize=PART, max_concurrency=3)
 
 
 @pytest.fixture
@@ -161,6 +169,13 @@ def test_a_signed_object_comes_to_a_path_once_verified_and_to_a_file_object_if_a
     assert (tmp_path / "file").read_bytes() == file.getvalue() == PLAIN
 
 
+@pytest.mark.parametrize("target", ["path", Path("path"), io.StringIO()], ids=lambda target: type(target).__name__)
+def test_only_a_binary_file_object_is_one(objects: EncryptedS3, long: Wire, target: Any):
+    with pytest.raises(TypeError, match=r"Fileobj is a binary file object to write.*download_file takes a path"):
+        objects.download_fileobj(BUCKET, "key", target)
+    assert long.requests == []
+
+
 def test_a_file_that_is_there_is_not_replaced_where_that_is_asked(objects: EncryptedS3, long: Wire, tmp_path: Path):
     (tmp_path / "file").write_bytes(b"old")
 
@@ -187,7 +202,7 @@ def test_what_is_not_authentic_leaves_no_file(
         case "longer":
             message += b"more"
         case _:
-            message[{"first frame": 2_000, "middle": 7 * MIB, "last byte": -1}[fault]] ^= 1
+            message[{"first frame": 2_000, "middle": PART + 100_000, "last byte": -1}[fault]] ^= 1
     s3.put_object(**AT, Body=bytes(message))
     (tmp_path / "old").write_bytes(b"old")
 
@@ -266,13 +281,13 @@ def test_what_a_file_object_got_before_a_failure_is_the_beginning_of_the_plainte
     objects: EncryptedS3, client: Client, s3: Any
 ):
     message = bytearray(client.encrypt(PLAIN).ciphertext)
-    message[8 * MIB] ^= 1
+    message[2 * PART] ^= 1
     s3.put_object(**AT, Body=bytes(message))
 
     with pytest.raises(AuthenticationError):
         objects.download_fileobj(BUCKET, "key", file := io.BytesIO())
 
-    assert len(file.getvalue()) > 7 * MIB
+    assert len(file.getvalue()) > PART
     assert PLAIN.startswith(file.getvalue())
 
 
@@ -313,7 +328,7 @@ def test_connections_that_break_again_and_again_end_in_a_clear_error(
     with pytest.raises(error) as raised:
         {
             "download": lambda: objects.download_file(BUCKET, "key", tmp_path / "file", Config=config),
-            "range": lambda: reader.read_at(2_000_000, 10_000),
+            "range": lambda: reader.read_at(200_000, 10_000),
             "whole": lambda: objects.get_object(**AT)["Body"].read(),
         }[way]()
 
@@ -322,29 +337,76 @@ def test_connections_that_break_again_and_again_end_in_a_clear_error(
     assert list(tmp_path.iterdir()) == []
 
 
+class Garbled(Breaking):
+    """A body in which TLS finds a record that was altered on the way: botocore lets urllib3's error through."""
+
+    def readinto(self, buffer: memoryview) -> int:
+        try:
+            return super().readinto(buffer)
+        except ResponseStreamingError:
+            raise SSLError("bad record mac, says the test") from None
+
+
+@pytest.mark.parametrize("way", ["download", "range", "whole"])
+def test_what_was_garbled_on_the_way_is_read_again_and_told_as_botocore_s(objects: EncryptedS3, long: Wire, way: str):
+    reader = objects.open(BUCKET, "key", cache_size=0)
+    config = TransferConfig(multipart_chunksize=PART, num_download_attempts=2, use_threads=False)
+
+    def download() -> bytes:
+        objects.download_fileobj(BUCKET, "key", file := io.BytesIO(), Config=config)
+        return file.getvalue()
+
+    ways: dict[str, Callable[[], bytes]] = {
+        "download": download,
+        "range": lambda: reader.read_at(0, len(PLAIN)),
+        "whole": lambda: bytes(objects.get_object(**AT)["Body"].read()),
+    }
+    left = [1]
+    long.bodies = lambda _number, body: Garbled(body, 70_000) if left and left.pop() else body
+    assert ways[way]() == PLAIN
+
+    long.bodies = lambda _number, body: Garbled(body, 70_000)
+    with pytest.raises(ResponseStreamingError, match="bad record mac"):
+        ways[way]()
+
+
+def test_who_wants_one_attempt_gets_one(objects: EncryptedS3, long: Wire):
+    long.bodies = lambda _number, body: Breaking(body, 2000)
+    config = TransferConfig(multipart_chunksize=PART, num_download_attempts=1, use_threads=False)
+
+    with pytest.raises(ResponseStreamingError):
+        objects.download_fileobj(BUCKET, "key", io.BytesIO(), Config=config)
+    assert len(long.requests) == 1
+
+
+def test_a_store_that_does_not_say_how_long_an_object_is_is_not_read(objects: EncryptedS3, long: Wire, s3: Any):
+    s3.meta.events.register("after-call.s3.GetObject", lambda parsed, **_: parsed.pop("ContentLength"))
+
+    with pytest.raises(StreamError, match="does not say how long"):
+        objects.get_object(**AT)
+
+
 def test_a_whole_object_is_read_on_from_where_its_connection_broke(objects: EncryptedS3, long: Wire):
-    long.bodies = lambda number, body: Breaking(body, 3 * MIB) if number < 3 else body
+    long.bodies = lambda number, body: Breaking(body, 150_000) if number < 3 else body
 
     body = objects.get_object(**AT)["Body"]
 
     assert body.read() == PLAIN
     starts = [(asked or "bytes=0-").split("-")[0] for asked in long.ranges]
-    assert starts == ["bytes=0", f"bytes={3 * MIB}", f"bytes={6 * MIB}", f"bytes={9 * MIB}"]
+    assert starts == ["bytes=0", "bytes=150000", "bytes=300000", "bytes=450000"]
 
 
-def test_connections_may_break_now_and_then_in_a_long_object(objects: EncryptedS3, wire: Wire):
+def test_connections_may_break_now_and_then_in_a_long_object(client: Client):
     """Five times in a row is too often; once every few MiB, however long the object, is not."""
-    plaintext = PLAIN * 8
-    objects.put_object(**AT, Body=plaintext)
-    wire.clear()
-    wire.bodies = lambda _number, body: Breaking(body, 9 * MIB)
+    plaintext = bytes(range(256)) * (55 * MIB // 256)
+    store = Still(client.encrypt(plaintext).ciphertext, breaking_after=9 * MIB)
 
-    assert objects.get_object(**AT)["Body"].read() == plaintext
-    assert len(wire.requests) == 10
+    assert EncryptedS3(store, client).get_object(**AT)["Body"].read() == plaintext
+    assert store.asked == 7
 
 
 def test_a_whole_object_replaced_while_its_connection_broke_is_told(objects: EncryptedS3, long: Wire):
-    long.bodies = lambda number, body: Breaking(body, 3 * MIB) if number == 0 else body
+    long.bodies = lambda number, body: Breaking(body, 150_000) if number == 0 else body
     body = objects.get_object(**AT)["Body"]
     objects.put_object(**AT, Body=PLAIN)
 

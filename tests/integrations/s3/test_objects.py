@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from testkit.s3 import BUCKET, Wire, nothing_left, stored
 
 from envelope_sdk import Client
-from envelope_sdk.errors import ContextMismatchError, NoMatchingKeyError, SignedStreamError, StreamError, UsageError
+from envelope_sdk.errors import (
+    ContextMismatchError,
+    NoMatchingKeyError,
+    SignedStreamError,
+    StreamError,
+    UnsupportedMessageError,
+    UsageError,
+)
 from envelope_sdk.integrations.s3 import EncryptedS3
 from envelope_sdk.keyrings import RawAesKeyring
 
@@ -33,6 +43,13 @@ def test_a_body_is_bytes_of_any_kind_or_a_file_object(objects: EncryptedS3, body
     objects.put_object(**AT, Body=body)
 
     assert objects.get_object(**AT)["Body"].read() == b"plaintext"
+
+
+@pytest.mark.parametrize("body", ["text", None, io.StringIO("text"), ["text"]], ids=lambda body: type(body).__name__)
+def test_what_is_neither_bytes_nor_a_binary_file_object_is_refused(objects: EncryptedS3, body: Any, wire: Wire):
+    with pytest.raises(TypeError, match=f"Body is .*, not {type(body).__name__}"):
+        objects.put_object(**AT, Body=body)
+    assert wire.requests == []
 
 
 def test_what_is_stored_is_a_message_that_any_client_opens(objects: EncryptedS3, client: Client, s3: Any):
@@ -81,7 +98,7 @@ def test_what_is_stored_says_what_it_is_and_how_long_the_plaintext_was(objects: 
     assert head["ContentLength"] > 9
 
 
-@pytest.mark.parametrize("claim", ["-1", "9.5", "nine", "", "٩"])
+@pytest.mark.parametrize("claim", ["-1", "9.5", "nine", "", "٩", "9" * 5000], ids=lambda claim: claim[:5])
 def test_a_length_that_is_none_is_not_told(objects: EncryptedS3, claim: str, s3: Any):
     metadata = {"envelope-plaintext-length": claim} if claim.isascii() else {}
     s3.put_object(**AT, Body=b"", Metadata=metadata)
@@ -121,6 +138,17 @@ def test_an_object_that_is_there_is_not_replaced_where_that_is_asked(objects: En
 
     assert raised.value.response["Error"]["Code"] == "PreconditionFailed"
     assert objects.get_object(**AT)["Body"].read() == b"first"
+
+
+def test_an_object_is_replaced_only_where_it_is_the_one_that_is_named(objects: EncryptedS3):
+    first = objects.put_object(**AT, Body=b"first")["ETag"]
+    objects.put_object(**AT, Body=b"second", IfMatch=first)
+
+    with pytest.raises(ClientError) as raised:
+        objects.put_object(**AT, Body=b"third", IfMatch=first)
+
+    assert raised.value.response["Error"]["Code"] == "PreconditionFailed"
+    assert objects.get_object(**AT)["Body"].read() == b"second"
 
 
 def test_a_deleted_object_is_gone(objects: EncryptedS3, s3: Any):
@@ -166,6 +194,20 @@ def test_a_body_is_read_in_chunks_and_lines_as_boto3_s_are(objects: EncryptedS3)
     assert list(objects.get_object(**AT, Range="bytes=0-")["Body"].iter_lines(chunk_size=64)) == text.splitlines()
 
 
+@pytest.mark.parametrize("options", [{}, {"Range": "bytes=10-"}], ids=["whole", "range"])
+def test_a_body_is_asked_for_bytes_and_tells_how_many_it_gave_as_boto3_s_does(
+    objects: EncryptedS3, options: dict[str, str]
+):
+    objects.put_object(**AT, Body=bytes(range(100)))
+
+    body = objects.get_object(**AT, **options)["Body"]
+
+    first = body.read(amt=7)
+    assert (len(first), body.tell()) == (7, 7)
+    assert first + body.read(amt=None) == bytes(range(10 if options else 0, 100))
+    assert body.read(amt=7) == b""
+
+
 def test_a_body_that_is_left_before_its_end_says_so(objects: EncryptedS3):
     objects.put_object(**AT, Body=bytes(200_000))
 
@@ -173,6 +215,43 @@ def test_a_body_that_is_left_before_its_end_says_so(objects: EncryptedS3):
         body.read(10)
     with objects.get_object(**AT, partial_read=True)["Body"] as body:
         body.read(10)
+
+
+# --- objects of others -----------------------------------------------------------------------------------------------
+
+READING: dict[str, Any] = {
+    "get_object": lambda objects, _: objects.get_object(**AT),
+    "range": lambda objects, _: objects.get_object(**AT, Range="bytes=0-3"),
+    "open": lambda objects, _: objects.open(BUCKET, "key"),
+    "download_file": lambda objects, folder: objects.download_file(BUCKET, "key", folder / "file"),
+    "download_fileobj": lambda objects, _: objects.download_fileobj(BUCKET, "key", io.BytesIO()),
+    "copy": lambda objects, _: objects.copy(AT, BUCKET, "copy"),
+}
+OTHERS = {
+    "1": {"x-amz-key": "a2V5", "x-amz-iv": "aXY="},
+    "2": {"x-amz-key-v2": "a2V5", "x-amz-iv": "aXY=", "x-amz-wrap-alg": "kms+context"},
+    "3": {"x-amz-c": "115", "x-amz-3": "a2V5", "x-amz-d": "ZA==", "x-amz-i": "aQ=="},
+}
+
+
+@pytest.mark.parametrize("metadata", OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize("read", READING.values(), ids=READING)
+def test_an_object_of_an_s3_encryption_client_is_called_one(
+    objects: EncryptedS3, read: Any, metadata: dict[str, str], s3: Any, tmp_path: Path
+):
+    s3.put_object(**AT, Body=bytes(range(200, 248)), Metadata=metadata)
+
+    with pytest.raises(UnsupportedMessageError, match=r"s3://bucket/key .*an Amazon S3 Encryption Client wrote it"):
+        read(objects, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_message_may_have_the_metadata_of_what_it_was_before(objects: EncryptedS3, tmp_path: Path):
+    objects.put_object(**AT, Body=b"plaintext", Metadata=OTHERS["2"])
+
+    for read in READING.values():
+        read(objects, tmp_path)
+    assert (tmp_path / "file").read_bytes() == b"plaintext"
 
 
 # --- signed messages, contexts, keys ---------------------------------------------------------------------------------
@@ -288,6 +367,20 @@ def test_a_limit_of_bandwidth_is_refused_rather_than_ignored(s3: Any, client: Cl
         EncryptedS3(s3, client, config=limited)
     with pytest.raises(UsageError, match="max_bandwidth"):
         objects.upload_fileobj(io.BytesIO(b""), BUCKET, "key", Config=limited)
+
+
+@pytest.mark.parametrize("other", [Config(), {"max_concurrency": 4}], ids=lambda other: type(other).__name__)
+def test_a_config_is_one_of_transfers(s3: Any, client: Client, objects: EncryptedS3, other: Any, tmp_path: Path):
+    uses: list[Callable[[], object]] = [
+        lambda: EncryptedS3(s3, client, config=other),
+        lambda: objects.upload_fileobj(io.BytesIO(b""), BUCKET, "key", Config=other),
+        lambda: objects.download_file(BUCKET, "key", tmp_path / "file", Config=other),
+    ]
+
+    for use in uses:
+        with pytest.raises(TypeError, match="Config is boto3's TransferConfig"):
+            use()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_repr_shows_no_credentials(objects: EncryptedS3):

@@ -60,11 +60,14 @@ def test_names_are_what_follows_the_prefix(place: S3Place, s3: Any):
     assert found == [place.entry(entry.name) for entry in found]
 
 
-def test_a_list_is_longer_than_a_page(place: S3Place, s3: Any):
-    for number in range(1001):
-        s3.put_object(Bucket=BUCKET, Key=f"in/{number:04}", Body=b"")
+def test_a_list_is_longer_than_a_page(place: S3Place, s3: Any, wire: Wire):
+    for number in range(7):
+        s3.put_object(Bucket=BUCKET, Key=f"in/{number}", Body=b"")
+    wire.clear()
+    s3.meta.events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: params | {"MaxKeys": 3})
 
-    assert [entry.name for entry in place.list()] == [f"{number:04}" for number in range(1001)]
+    assert [entry.name for entry in place.list()] == [str(number) for number in range(7)]
+    assert wire.operations == ["ListObjectsV2"] * 3
 
 
 def test_an_entry_is_another_when_the_object_was_replaced(place: S3Place):

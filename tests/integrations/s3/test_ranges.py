@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+from functools import cache
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from testkit.s3 import BUCKET, Wire, answer
+from testkit.s3 import BUCKET, Still, Wire, answer
 
 from envelope_sdk import Client
 from envelope_sdk.errors import (
@@ -72,6 +73,24 @@ def test_an_open_reader_costs_one_request_a_read(objects: EncryptedS3, long: Wir
             assert reader.read_at(offset, 10) == LONG[offset : offset + 10]
             assert len(long.requests) == 1
             assert long.received <= STRIDE
+
+
+@pytest.mark.parametrize("length", [10, FRAME, 200_000])
+def test_a_read_after_a_seek_costs_the_frames_it_touches_and_the_one_after_it_reads_ahead(
+    objects: EncryptedS3, long: Wire, length: int
+):
+    with objects.open(BUCKET, "key", cache_size=0) as reader:
+        for offset in (1_000_000, 500_000, 2_000_000 - 5):
+            long.clear()
+            reader.seek(offset)
+            assert reader.read(length) == LONG[offset : offset + length]
+            assert len(long.requests) == 1
+            assert long.received <= (length // FRAME + 2) * STRIDE
+
+        assert reader.read(FRAME) == LONG[offset + length : offset + length + FRAME]
+        assert len(long.requests) == 2
+        assert reader.read() == LONG[offset + length + FRAME :]
+        assert len(long.requests) == 2
 
 
 def test_a_short_object_costs_one_request_for_all_that_is_ever_read(objects: EncryptedS3, wire: Wire):
@@ -173,37 +192,36 @@ def test_a_range_s_body_reads_as_a_file_and_ends_where_the_range_does(objects: E
 # --- held against plain bytes ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def tiny(s3: Any) -> tuple[EncryptedS3, bytes]:
-    """An object of many frames, longer than what the first request brings. Nothing alters it."""
-    plaintext = random.Random(3).randbytes(150_001)
-    objects = EncryptedS3(s3, Client(RawAesKeyring("test", "key-1", bytes(32)), frame_length=1000))
-    objects.put_object(**AT, Body=plaintext)
-    return objects, plaintext
+MANY = random.Random(3).randbytes(150_001)
+"""Longer than what the first request brings, in many frames."""
 
 
-SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@cache
+def many() -> EncryptedS3:
+    client = Client(RawAesKeyring("test", "key-1", bytes(32)), frame_length=1000)
+    return EncryptedS3(Still(client.encrypt(MANY).ciphertext), client)
 
 
-@SHARED
 @given(start=st.integers(0, 150_000), length=st.integers(1, 150_001))
-def test_any_range_is_the_slice(tiny: tuple[EncryptedS3, bytes], start: int, length: int):
-    objects, plaintext = tiny
+def test_any_range_is_the_slice(start: int, length: int):
+    got = many().get_object(**AT, Range=f"bytes={start}-{start + length - 1}")
 
-    got = objects.get_object(**AT, Range=f"bytes={start}-{start + length - 1}")
-
-    assert got["Body"].read() == plaintext[start : start + length]
+    assert got["Body"].read() == MANY[start : start + length]
 
 
-@SHARED
+@given(length=st.integers(1, 200_000))
+def test_any_range_at_the_end_is_the_slice(length: int):
+    got = many().get_object(**AT, Range=f"bytes=-{length}")
+
+    assert got["Body"].read() == MANY[-length:]
+
+
 @given(reads=st.lists(st.tuples(st.integers(0, 160_000), st.integers(0, 70_000)), min_size=1, max_size=8))
-def test_any_seeks_and_reads_are_those_of_a_plain_file(tiny: tuple[EncryptedS3, bytes], reads: list[tuple[int, int]]):
-    objects, plaintext = tiny
-
-    with objects.open(BUCKET, "key") as reader:
+def test_any_seeks_and_reads_are_those_of_a_plain_file(reads: list[tuple[int, int]]):
+    with many().open(BUCKET, "key") as reader:
         for offset, length in reads:
             reader.seek(offset)
-            assert reader.read(length) == plaintext[offset : offset + length]
+            assert reader.read(length) == MANY[offset : offset + length]
 
 
 def test_threads_share_one_reader(objects: EncryptedS3, long: Wire):
@@ -287,6 +305,13 @@ def test_an_empty_object_is_a_truncated_message(objects: EncryptedS3, s3: Any):
         objects.open(BUCKET, "key")
     with pytest.raises(TruncatedMessageError):
         objects.get_object(**AT)
+
+
+def test_an_empty_object_is_one_by_whatever_name_a_store_refuses_its_first_byte(objects: EncryptedS3, wire: Wire):
+    wire.faults = lambda _number, _operation: answer(416, "RequestedRangeNotSatisfiable")
+
+    with pytest.raises(TruncatedMessageError):
+        objects.open(BUCKET, "key")
 
 
 def test_an_object_that_is_no_message_is_told(objects: EncryptedS3, s3: Any):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
-from testkit.s3 import BUCKET, CREDENTIALS, Wire, answer, nothing_left, stored
+from testkit.s3 import BUCKET, Wire, answer, client_of, nothing_left, stored
 
 from envelope_sdk import Client
 from envelope_sdk.errors import KeyringError, StreamError, UsageError
@@ -65,6 +67,13 @@ def test_a_file_object_is_read_from_where_it_stands_and_stays_open(objects: Encr
 
     assert objects.get_object(Bucket=BUCKET, Key="key")["Body"].read() == b"plaintext"
     assert not file.closed
+
+
+@pytest.mark.parametrize("file", [b"x", "path", Path("path"), io.StringIO("x")], ids=lambda file: type(file).__name__)
+def test_only_a_binary_file_object_is_one(objects: EncryptedS3, wire: Wire, file: Any):
+    with pytest.raises(TypeError, match=r"Fileobj is a binary file object to read.*put_object takes bytes"):
+        objects.upload_fileobj(file, BUCKET, "key")
+    assert wire.requests == []
 
 
 def test_signed_messages_go_up_in_parts_too(s3: Any, signing: Client, config: TransferConfig):
@@ -133,7 +142,7 @@ def test_no_more_is_read_than_there_is_room_for(objects: EncryptedS3, wire: Wire
     """Where no part goes through, reading stops: what is in memory is bounded."""
     config = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=2)
     ahead: list[int] = []
-    file = io.BytesIO(bytes(60 * MIB))
+    file = io.BytesIO(bytes(36 * MIB))
     sent: list[int] = []
 
     def note(number: int, operation: str) -> None:
@@ -144,7 +153,7 @@ def test_no_more_is_read_than_there_is_room_for(objects: EncryptedS3, wire: Wire
     wire.faults = note
     objects.upload_fileobj(file, BUCKET, "key", Config=config)
 
-    assert len(sent) == 13
+    assert len(sent) == 8
     assert max(ahead) <= 5 * PART
 
 
@@ -181,11 +190,7 @@ def test_parts_carry_boto3_s_checksum_or_the_one_asked_for(objects: EncryptedS3,
 
 
 def test_a_client_that_sends_no_checksums_sends_none_with_parts(s3: Any, client: Client, config: TransferConfig):
-    import boto3
-
-    plain = boto3.client(
-        "s3", region_name="us-east-1", config=Config(request_checksum_calculation="when_required"), **CREDENTIALS
-    )
+    plain = client_of(config=Config(request_checksum_calculation="when_required"))
     wire = Wire(plain)
     EncryptedS3(plain, client, config=config).upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
 
@@ -195,12 +200,12 @@ def test_a_client_that_sends_no_checksums_sends_none_with_parts(s3: Any, client:
 
 # --- whole or not at all ---------------------------------------------------------------------------------------------
 
-STEPS = {0: "create", **{number: f"part {number}" for number in range(1, 6)}, 6: "complete"}
+STEPS = {0: "create", **{number: f"part {number}" for number in range(1, 5)}, 5: "complete"}
 FAULTS: dict[str, Callable[[], Any]] = {
-    "denied": lambda: answer(403, "AccessDenied"),
     "throttled": lambda: answer(503, "SlowDown"),
     "disconnected": lambda: ConnectionClosedError(endpoint_url="https://s3.test"),
     "interrupted": KeyboardInterrupt,
+    "exiting": SystemExit,
 }
 
 
@@ -219,10 +224,11 @@ def test_wherever_an_upload_in_8_mib_parts_fails_nothing_is_left(
         return None
 
     wire.faults = fail
-    eight = TransferConfig(multipart_chunksize=8 * MIB, max_concurrency=3)
+    # Once where the caller's own thread sends the parts.
+    eight = TransferConfig(multipart_chunksize=8 * MIB, max_concurrency=3, use_threads=fault is not SystemExit)
 
-    with pytest.raises((ClientError, ConnectionClosedError, KeyboardInterrupt)):
-        objects.upload_fileobj(io.BytesIO(bytes(34 * MIB)), BUCKET, "key", Config=eight)
+    with pytest.raises((ClientError, ConnectionClosedError, KeyboardInterrupt, SystemExit)):
+        objects.upload_fileobj(io.BytesIO(bytes(26 * MIB)), BUCKET, "key", Config=eight)
 
     assert len(wire.requests) > step
     assert nothing_left(s3)
@@ -251,6 +257,63 @@ def test_an_upload_is_aborted_once_no_part_is_under_way(objects: EncryptedS3, wi
     assert aborted_meanwhile == [False]
     assert wire.operations[-1] == "AbortMultipartUpload"
     assert nothing_left(s3)
+
+
+def test_an_upload_that_is_interrupted_twice_is_aborted_at_once_and_says_what_may_stay(
+    objects: EncryptedS3, wire: Wire
+):
+    """Once while parts go up, and once while those under way are waited for."""
+    aborted = threading.Event()
+    main = threading.get_ident()
+    stuck = threading.Lock()
+
+    def interrupt() -> None:
+        # A signal that comes just before a thread begins to wait is handled only when it has waited.
+        while not aborted.wait(0.001):
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+    def get_stuck(_number: int, operation: str) -> None:
+        if operation == "AbortMultipartUpload":
+            aborted.set()
+        elif operation == "UploadPart" and stuck.acquire(blocking=False):
+            interrupting.start()
+            assert aborted.wait(30)
+
+    seen: list[int] = []
+
+    def raise_it(number: int, _frame: object) -> None:
+        # Not while it is being aborted: a third time, that is.
+        if len(seen) < 2:
+            seen.append(number)
+            raise KeyboardInterrupt
+
+    interrupting = threading.Thread(target=interrupt)
+    wire.faults = get_stuck
+    before = signal.signal(signal.SIGUSR1, raise_it)
+    try:
+        with pytest.raises(KeyboardInterrupt) as raised:
+            objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
+    finally:
+        aborted.set()
+        interrupting.join()
+        signal.signal(signal.SIGUSR1, before)
+
+    assert len(seen) == 2
+    assert "until it is aborted again" in raised.value.__notes__[0]
+
+
+def test_an_interruption_while_it_is_aborted_says_that_parts_stay(objects: EncryptedS3, wire: Wire):
+    def interrupt(number: int, operation: str) -> Any:
+        if operation == "AbortMultipartUpload":
+            raise KeyboardInterrupt
+        return answer(403, "AccessDenied") if number == 2 else None
+
+    wire.faults = interrupt
+    with pytest.raises(KeyboardInterrupt) as raised:
+        objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
+
+    assert isinstance(raised.value.__context__, ClientError)
+    assert "could not be aborted" in raised.value.__context__.__notes__[0]
 
 
 def test_an_interruption_while_the_file_is_read_leaves_nothing(objects: EncryptedS3, s3: Any):
@@ -367,17 +430,25 @@ def test_long_messages_have_parts_as_long_as_it_takes(objects: EncryptedS3):
     assert part_size(TransferConfig(multipart_chunksize=1000), None) == 5 * MIB
 
 
+def test_a_transfer_that_gets_no_threads_any_more_goes_on_alone():
+    """As when the main thread has ended, and another one, for which the interpreter waits, is in the middle of one."""
+    from envelope_sdk.integrations.s3.threads import begin
+
+    with ThreadPoolExecutor(1) as pool:
+        assert begin(pool, threading.get_ident).result() != threading.get_ident()
+
+    assert begin(pool, threading.get_ident).result() == threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        begin(pool, lambda: 1 / 0)
+
+
 # --- sent again ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1000, len(PLAIN)])
 def test_what_is_sent_again_is_the_same(client: Client, config: TransferConfig, s3: Any, size: int):
     """botocore's retries: parts are bytes in memory, and are encrypted once."""
-    import boto3
-
-    retrying = boto3.client(
-        "s3", region_name="us-east-1", config=Config(retries={"total_max_attempts": 3}), **CREDENTIALS
-    )
+    retrying = client_of(config=Config(retries={"total_max_attempts": 3}))
     wire = Wire(retrying)
     retrying.meta.events.register_first(
         "needs-retry.s3", lambda caught_exception, **_: 0 if caught_exception is not None else None
@@ -396,3 +467,94 @@ def test_what_is_sent_again_is_the_same(client: Client, config: TransferConfig, 
 
     assert left == []
     assert client.decrypt(stored(s3)).plaintext == PLAIN[:size]
+
+
+# --- answers that were lost ------------------------------------------------------------------------------------------
+
+WAYS: dict[str, Callable[[EncryptedS3, bytes], dict[str, Any]]] = {
+    "put_object": lambda objects, plaintext: objects.put_object(
+        Bucket=BUCKET, Key="key", Body=plaintext, IfNoneMatch="*"
+    ),
+    "upload": lambda objects, plaintext: objects.upload_fileobj(
+        io.BytesIO(plaintext), BUCKET, "key", {"IfNoneMatch": "*"}
+    ),
+}
+MAKING = [
+    pytest.param("put_object", "PutObject", 100, id="put_object"),
+    pytest.param("upload", "PutObject", 100, id="upload in one"),
+    pytest.param("upload", "CompleteMultipartUpload", len(PLAIN), id="upload in parts"),
+]
+
+
+def asks_twice(client: Client, config: TransferConfig, operation: str) -> tuple[EncryptedS3, Any]:
+    """Return objects whose client asks a second time to make one, as where S3's answer is lost."""
+    twice = client_of(config=Config(retries={"total_max_attempts": 2}))
+    twice.meta.events.register_first(f"needs-retry.s3.{operation}", lambda attempts, **_: 0 if attempts == 1 else None)
+    return EncryptedS3(twice, client, config=config), twice
+
+
+@pytest.mark.parametrize(("way", "operation", "size"), MAKING)
+def test_an_object_that_is_there_because_the_first_answer_was_lost_is_one_s_own(
+    client: Client, config: TransferConfig, way: str, operation: str, size: int, s3: Any
+):
+    objects, twice = asks_twice(client, config, operation)
+    wire = Wire(twice)
+
+    answer = WAYS[way](objects, PLAIN[:size])
+
+    assert wire.operations.count(operation) == 2
+    looking = [headers for asked, headers in zip(wire.operations, wire.headers, strict=True) if asked == "GetObject"]
+    assert not [headers for headers in looking if "if-none-match" in headers]
+    assert answer["ETag"] == s3.head_object(Bucket=BUCKET, Key="key")["ETag"]
+    assert "Body" not in answer
+    assert client.decrypt(stored(s3)).plaintext == PLAIN[:size]
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
+
+
+@pytest.mark.parametrize(("way", "operation", "size"), MAKING)
+def test_an_object_whose_only_answer_was_lost_is_known(
+    objects: EncryptedS3, way: str, operation: str, size: int, s3: Any
+):
+    def lose(**_: Any) -> None:
+        raise ConnectionClosedError(endpoint_url="https://s3.test")
+
+    s3.meta.events.register(f"after-call.s3.{operation}", lose)
+
+    assert WAYS[way](objects, PLAIN[:size])["ETag"] == s3.head_object(Bucket=BUCKET, Key="key")["ETag"]
+
+
+@pytest.mark.parametrize(("way", "operation", "size"), MAKING)
+def test_an_object_of_another_s_is_not_taken_for_one_s_own(
+    client: Client, config: TransferConfig, way: str, operation: str, size: int, s3: Any
+):
+    s3.put_object(Bucket=BUCKET, Key="key", Body=client.encrypt(PLAIN[:size]).ciphertext)
+    objects, _ = asks_twice(client, config, operation)
+
+    with pytest.raises(ClientError) as raised:
+        WAYS[way](objects, PLAIN[:size])
+
+    assert raised.value.response["Error"]["Code"] == "PreconditionFailed"
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
+
+
+@pytest.mark.parametrize(("way", "operation", "size"), MAKING)
+def test_where_it_cannot_be_looked_what_failed_is_raised(
+    objects: EncryptedS3, wire: Wire, way: str, operation: str, size: int
+):
+    def fail(_number: int, asked: str) -> Any:
+        if asked == operation:
+            raise ConnectionClosedError(endpoint_url="https://s3.test")
+        return answer(403, "AccessDenied") if asked == "GetObject" else None
+
+    wire.faults = fail
+    with pytest.raises(ConnectionClosedError):
+        WAYS[way](objects, PLAIN[:size])
+
+
+def test_an_object_that_was_there_before_is_not_looked_at(objects: EncryptedS3, wire: Wire):
+    objects.put_object(Bucket=BUCKET, Key="key", Body=b"old")
+    wire.clear()
+
+    with pytest.raises(ClientError):
+        objects.put_object(Bucket=BUCKET, Key="key", Body=b"new", IfNoneMatch="*")
+    assert wire.operations == ["PutObject"]

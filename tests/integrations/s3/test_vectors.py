@@ -6,17 +6,19 @@ import io
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
+from botocore.exceptions import ClientError
 from testkit.entry_points import Outcome, reader_of
 from testkit.keyrings import StaticDataKeyring
 from testkit.own_vectors import Case, read_all
 from testkit.s3 import BUCKET, s3_in_process
 
-from envelope_sdk import EnvelopeError, Limits, errors
+from envelope_sdk import Client, EnvelopeError, Limits, errors
 from envelope_sdk.errors import AuthenticationError, MessageError, SignedStreamError
 from envelope_sdk.integrations.s3 import EncryptedS3
+from envelope_sdk.keyrings import RawAesKeyring
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +32,23 @@ AT = {"Bucket": BUCKET, "Key": "key"}
 def s3() -> Iterator[Any]:
     with s3_in_process() as s3:
         yield s3
+
+
+Reading: TypeAlias = Callable[[Case], EncryptedS3]
+
+
+@pytest.fixture(scope="module")
+def reading(s3: Any) -> Reading:
+    """What makes a case the object, unless it is already, and returns who reads it."""
+    held: list[Case] = []
+
+    def reading(case: Case) -> EncryptedS3:
+        if held != [case]:
+            s3.put_object(**AT, Body=case.message)
+            held[:] = [case]
+        return EncryptedS3(s3, reader_of(StaticDataKeyring(case.key), limits=Limits(**case.limits)))
+
+    return reading
 
 
 def whole(objects: EncryptedS3) -> Outcome:
@@ -74,50 +93,58 @@ def file_object(objects: EncryptedS3) -> Outcome:
     return Outcome(file.getvalue(), None)
 
 
+def copied(objects: EncryptedS3) -> Outcome:
+    s3 = objects._s3
+    target = EncryptedS3(s3, Client(RawAesKeyring("test", "key-1", bytes(32))))
+    try:
+        objects.copy(AT, BUCKET, "copy", target=target, encryption_context={})
+    except EnvelopeError as error:
+        assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET, Prefix="copy")
+        return Outcome(b"", error)
+    copy = target.get_object(Bucket=BUCKET, Key="copy")["Body"].read()
+    s3.delete_object(Bucket=BUCKET, Key="copy")
+    return Outcome(copy, None)
+
+
 WAYS: dict[str, Callable[[EncryptedS3], Outcome]] = {
     "get_object": whole,
     "open": at_random,
     "download_file": download,
     "download_fileobj": file_object,
+    "copy": copied,
 }
-
-
-def attempt(s3: Any, case: Case, way: Callable[[EncryptedS3], Outcome]) -> Outcome:
-    s3.put_object(**AT, Body=case.message)
-    return way(EncryptedS3(s3, reader_of(StaticDataKeyring(case.key), limits=Limits(**case.limits))))
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
-def test_what_the_format_allows_is_read(case: Case, way: Callable[[EncryptedS3], Outcome], s3: Any):
-    assert attempt(s3, case, way) == Outcome(case.plaintext, None)
+def test_what_the_format_allows_is_read(case: Case, way: Callable[[EncryptedS3], Outcome], reading: Reading):
+    assert way(reading(case)) == Outcome(case.plaintext, None)
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("case", BAD, ids=lambda case: case.name)
 def test_a_fault_is_refused_and_what_came_before_is_a_prefix_of_the_truth(
-    case: Case, way: Callable[[EncryptedS3], Outcome], s3: Any
+    case: Case, way: Callable[[EncryptedS3], Outcome], reading: Reading
 ):
-    outcome = attempt(s3, case, way)
+    outcome = way(reading(case))
 
     assert type(outcome.error) is getattr(errors, case.expect)
     if isinstance(outcome.error, MessageError | AuthenticationError):
         assert case.section == outcome.error.section
     assert case.plaintext.startswith(outcome.released)
-    if way is download:
+    if way in (download, copied):
         assert outcome.released == b""
 
 
 @pytest.mark.parametrize("case", EVERY, ids=lambda case: case.name)
-def test_a_range_is_the_truth_or_an_error(case: Case, s3: Any):
-    s3.put_object(**AT, Body=case.message)
-    objects = EncryptedS3(s3, reader_of(StaticDataKeyring(case.key), limits=Limits(**case.limits)))
+def test_a_range_is_the_truth_or_an_error(case: Case, reading: Reading):
+    objects = reading(case)
     for start in (0, 15, 30):
         try:
             got = objects.get_object(**AT, Range=f"bytes={start}-{start + 8}", release_unverified_plaintext=True)
             assert got["Body"].read() == case.plaintext[start : start + 9]
         except EnvelopeError:
             assert case.expect != "ok"
-        except s3.exceptions.ClientError:
+        except ClientError:
             # InvalidRange: there is nothing there.
             assert len(case.plaintext) <= start
