@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import gc
 import json
 import os
 import pickle
@@ -262,6 +264,57 @@ def test_a_file_that_is_not_whole_is_not_committed(fs: EncryptedFileSystem, path
         file.commit()
 
     assert fs.cat(path) == b"half"
+
+
+def test_a_file_that_failed_within_a_transaction_is_none_of_it(fs: EncryptedFileSystem, path: str):
+    with fs.transaction:
+        fs.pipe(f"{path}-1", b"one")
+        with contextlib.suppress(KeyError), fs.open(f"{path}-2", "wb") as file:
+            file.write(b"half")
+            raise KeyError
+        fs.pipe(f"{path}-3", b"three")
+
+    assert fs.cat(f"{path}-1") == b"one"
+    assert not fs.exists(f"{path}-2")
+    assert fs.cat(f"{path}-3") == b"three"
+
+
+def test_a_file_left_open_keeps_the_whole_transaction_back(fs: EncryptedFileSystem, path: str):
+    with pytest.raises(StreamError, match="file-2 was not closed within its transaction"), fs.transaction:  # noqa: PT012
+        fs.pipe(f"{path}-1", TRUTH)
+        fs.open(f"{path}-2", "wb").write(TRUTH)
+
+    assert not fs.exists(f"{path}-1")
+    assert not fs.exists(f"{path}-2")
+    assert getattr(fs.target, "uploads", []) == []
+
+
+def test_a_transaction_of_which_a_file_cannot_be_committed_gives_up_the_rest_and_ends(client: Client):
+    store = ObjectStore()
+    fs = EncryptedFileSystem(store, client=client)
+
+    def fail(request: str) -> None:
+        if request == "complete" and "two" not in store.objects and "one" in store.objects:
+            raise ConnectionResetError("the store is gone")
+
+    store.before = fail
+    with pytest.raises(ConnectionResetError) as raised, fs.transaction:  # noqa: PT012
+        for name in ("one", "two", "three"):
+            fs.pipe(name, TRUTH)
+
+    assert raised.value.__notes__ == ["of a transaction of 3 files, 1 had their names by then"]
+    assert fs.ls("", detail=False) == ["one"]
+    assert store.uploads == []
+    store.before = lambda request: None
+    fs.pipe("four", b"at once")
+    assert fs.cat("four") == b"at once"
+
+
+def test_what_is_committed_by_hand_is_held_by_nothing_else(fs: EncryptedFileSystem, path: str):
+    fs.open(path, "wb", autocommit=False)
+
+    assert gc.collect() >= 0
+    assert fs._transaction is None
 
 
 # --- moving, copying, removing ---------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from envelope_sdk.integrations.fsspec.reading import BufferedReader, StoredReade
 from envelope_sdk.integrations.fsspec.settings import SETTINGS, client_of
 from envelope_sdk.integrations.fsspec.stages import stage_for
 from envelope_sdk.integrations.fsspec.stored import StoredMessage
+from envelope_sdk.integrations.fsspec.together import FilesTogether
 from envelope_sdk.integrations.fsspec.transfers import Transfers
 from envelope_sdk.integrations.fsspec.writing import CompressedUpload, StoredWriter, TextUpload
 
@@ -42,6 +43,7 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
     # fsspec shares instances by what their options look like, and two clients may look the same. Clients that are made
     # from the same configuration are shared all the same.
     cachable = False
+    transaction_type = FilesTogether
 
     def __init__(
         self,
@@ -163,6 +165,9 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
             return parent.open(path, mode, block_size, cache_options, compression, **kwargs)
         text = {name: kwargs.pop(name) for name in ("encoding", "errors", "newline") if name in kwargs}
         file: Any = parent.open(path, mode[0] + "b", block_size, cache_options, **kwargs)
+        if not self._intrans:
+            # Nothing ends this one, which would hold on to the file.
+            self._transaction: Any = None
         try:
             if compression is not None:
                 file = _compressed(file, path, compression)
@@ -214,7 +219,7 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
         encryptor = self._client.encryptor(encryption_context=self._context, plaintext_length=plaintext_length)
         options = {} if block_size is None else {"block_size": block_size}
         stage = stage_for(self.target, self._stored(path), overwrite=mode == "wb", options=options)
-        return StoredWriter(stage, encryptor, autocommit=autocommit)
+        return StoredWriter(stage, encryptor, path=path, autocommit=autocommit)
 
     def sign(self, path: str, expiration: int = 100, **kwargs: Any) -> NoReturn:
         """Refuse: what a signed URL leads to is the message, not what is in it.

@@ -13,6 +13,7 @@ __all__ = [
     "DEFAULT_CALLBACK",
     "LocalFileSystem",
     "MemoryFile",
+    "Transaction",
     "compressors",
     "filesystem",
     "get_compression",
@@ -34,6 +35,7 @@ CachingFileSystem: Any = _module("implementations.cached").CachingFileSystem
 ChainedFileSystem: Any = _module("implementations.chained").ChainedFileSystem
 LocalFileSystem: Any = _module("implementations.local").LocalFileSystem
 MemoryFile: Any = _module("implementations.memory").MemoryFile
+Transaction: Any = _module("transaction").Transaction
 
 DEFAULT_CALLBACK: Final[Any] = _module("callbacks").DEFAULT_CALLBACK
 compressors: Final[dict[str, Any]] = _module("compression").compr

@@ -7,7 +7,7 @@ import inspect
 import io
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from envelope_sdk.errors import StreamError
 from envelope_sdk.integrations.fsspec.stages import Stage
@@ -29,14 +29,16 @@ class StoredWriter(EncryptingWriter):
 
     _name: ClassVar = "encrypted file"
 
-    def __init__(self, stage: Stage, encryptor: MessageEncryptor, *, autocommit: bool) -> None:
+    def __init__(self, stage: Stage, encryptor: MessageEncryptor, *, path: str, autocommit: bool) -> None:
         """Write a message.
 
         Args:
             stage: where it waits.
+            path: what it will be called, for those who ask.
             encryptor: a machine that has not started.
             autocommit: whether ``close()`` commits; otherwise :meth:`commit` does, after that.
         """
+        self.path: Final = path
         self._stage = stage
         self._autocommit = autocommit
         self._whole = False
@@ -44,6 +46,16 @@ class StoredWriter(EncryptingWriter):
         # What is being handled already says nothing about what is going to be written.
         self._handled = sys.exception()
         super().__init__(cast("Any", stage), encryptor)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the message has its end."""
+        return self._whole
+
+    @property
+    def settled(self) -> bool:
+        """Whether the message was committed or discarded."""
+        return self._settled
 
     def commit(self) -> None:
         """Give the message, which has been closed, its name.
