@@ -333,6 +333,63 @@ def test_messages_are_copied_and_moved_as_they_are(fs: EncryptedFileSystem, path
     assert not fs.exists(f"{path}-3")
 
 
+def test_a_folder_is_moved_with_all_that_is_shown_in_it_and_nothing_else(memory: MemoryFileSystem, client: Client):
+    fs = EncryptedFileSystem(memory, client=client, suffix=".enc")
+    fs.makedirs("/folder/deeper")
+    fs.pipe({"/folder/a": b"a", "/folder/deeper/b": b"b"})
+    memory.pipe("/folder/notes.txt", b"not encrypted")
+
+    fs.mv("/folder", "/moved", recursive=True)
+
+    assert fs.cat(fs.find("/moved")) == {"/moved/a": b"a", "/moved/deeper/b": b"b"}
+    assert memory.find("/folder") == ["/folder/notes.txt"]
+    assert not memory.exists("/folder/deeper")
+
+
+def test_what_lies_deeper_than_is_moved_stays(tmp_path: Path, client: Client):
+    fs = EncryptedFileSystem(fsspec.filesystem("file", auto_mkdir=True), client=client)
+    fs.pipe({f"{tmp_path}/folder/{name}": b"content" for name in ("a", "b", "deeper/deepest/c")})
+
+    fs.mv(f"{tmp_path}/folder", f"{tmp_path}/moved", recursive=True, maxdepth=1)
+
+    assert fs.find(str(tmp_path)) == [
+        f"{tmp_path}/{name}" for name in ("folder/deeper/deepest/c", "moved/a", "moved/b")
+    ]
+
+
+def test_a_folder_whose_files_were_all_moved_is_gone(fs: EncryptedFileSystem, path: str):
+    fs.makedirs(f"{path}/deeper")
+    fs.pipe({f"{path}/a": b"a", f"{path}/deeper/b": b"b"})
+
+    fs.mv(path, f"{path}-2", recursive=True)
+
+    assert fs.cat(fs.find(f"{path}-2")) == {f"{path}-2/a": b"a", f"{path}-2/deeper/b": b"b"}
+    assert not fs.exists(path)
+
+
+def test_a_folder_is_moved_only_where_that_is_said(tmp_path: Path, client: Client):
+    fs = EncryptedFileSystem(target_protocol="file", client=client)
+    fs.makedirs(f"{tmp_path}/folder/empty")
+
+    with pytest.raises(IsADirectoryError, match="recursive=True"):
+        fs.mv(f"{tmp_path}/folder", f"{tmp_path}/moved")
+
+    assert fs.isdir(f"{tmp_path}/folder/empty")
+
+
+def test_a_file_that_is_moved_to_where_it_is_stays(fs: EncryptedFileSystem, path: str):
+    folder = str(Path(path).parent)
+    fs.makedirs(folder, exist_ok=True)
+    fs.pipe(path, b"content")
+
+    fs.mv(path, path)
+    for sources in (path, [path], f"{folder}/*"):
+        with pytest.raises(OSError, match="are the same file"):
+            fs.mv(sources, f"{folder}/")
+
+    assert fs.cat(path) == b"content"
+
+
 def test_files_are_put_and_got(fs: EncryptedFileSystem, path: str, tmp_path: Path):
     (tmp_path / "plain").write_bytes(TRUTH)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -152,16 +154,33 @@ class Transfers(AbstractFileSystem):  # type: ignore[misc]
         if self.isdir(path1):
             self.mkdirs(path2, exist_ok=True)
         else:
-            self.target.cp_file(self._stored(path1), self._stored(path2), **kwargs)
+            source, target = self._stored(path1), self._stored(path2)
+            if source == target:
+                # Who moves would remove it.
+                raise shutil.SameFileError(f"{path1} and {path2} are the same file")
+            self.target.cp_file(source, target, **kwargs)
 
     def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> None:
-        """Move messages as they are."""
+        """Move messages as they are, and nothing that is not shown here, nor what lies deeper than ``maxdepth``."""
         single = isinstance(path1, str) and isinstance(path2, str) and not path2.endswith("/")
         if single and path1 != path2 and self.isfile(path1) and not self.isdir(path2):
             self.target.mv(self._stored(path1), self._stored(path2), **kwargs)
-        else:
-            parent: Any = super()
-            parent.mv(path1, path2, recursive=recursive, maxdepth=maxdepth, **kwargs)
+        elif path1 != path2:
+            moved = self.expand_path(path1, recursive=recursive, maxdepth=maxdepth)
+            folders = [path for path in moved if self.isdir(path)]
+            if len(folders) == len(moved) and not recursive:
+                raise IsADirectoryError(errno.EISDIR, "folders are moved with recursive=True", str(path1))
+            self.copy(path1, path2, recursive=recursive, maxdepth=maxdepth, on_error="raise", **kwargs)
+            for path in set(moved).difference(folders):
+                self.rm_file(path)
+            self._remove_empty(folders if recursive else [])
+
+    def _remove_empty(self, folders: list[str]) -> None:
+        """Remove those of some folders in which no file is, shown here or not."""
+        for path in sorted(folders):
+            folder = self._strip_protocol(path)
+            if self.target.isdir(folder) and not self.target.find(folder):
+                self.target.rm(folder, recursive=True)
 
     def rm_file(self, path: str) -> None:
         """Remove one file."""
