@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -227,6 +228,58 @@ def test_sizes_are_those_of_the_plaintext_and_cost_no_key(store: ObjectStore):
 
     assert sizes == {"bucket/file": (10_000, "file"), "bucket/none.txt": (None, "file")}
     assert other.info("bucket/file")["ciphertext_size"] == len(store.objects["bucket/file"][0])
+
+
+@pytest.mark.parametrize("context", [{}, {"much": "x" * 20_000}], ids=["short", "long"])
+@pytest.mark.parametrize("sign", [False, True])
+def test_sizes_of_signed_messages_and_of_those_with_long_headers_are_listed(
+    store: ObjectStore, sign: bool, context: dict[str, str]
+):
+    signing = Client(RawAesKeyring("test", "key-1", bytes(32)), frame_length=FRAME, sign=sign)
+    store.put_object("folder/file", signing.encrypt(TRUTH, encryption_context=context).ciphertext)
+    fs = EncryptedFileSystem(store, client=signing)
+
+    assert [entry["size"] for entry in fs.ls("folder")] == [10_000]
+
+
+def test_what_is_no_message_counts_nothing_where_sizes_are_added_up(fs: EncryptedFileSystem, store: ObjectStore):
+    store.put_object("bucket/folder/none.txt", b"no message")
+
+    assert fs.du("bucket") == 10_000
+    assert fs.du("bucket", total=False) == {"bucket/file": 10_000, "bucket/folder/none.txt": 0}
+    assert fs.du("bucket/folder", total=False, withdirs=True) == {"bucket/folder": 0, "bucket/folder/none.txt": 0}
+    assert fs.du("bucket", maxdepth=1) == 10_000
+
+
+def test_a_link_is_listed_as_the_file_it_leads_to(tmp_path: Path, client: Client):
+    fs = EncryptedFileSystem(target_protocol="file", client=client, suffix=".enc")
+    (tmp_path / "folder").mkdir()
+    fs.pipe(f"{tmp_path}/folder/file", TRUTH)
+    (tmp_path / "link.enc").symlink_to(tmp_path / "folder" / "file.enc")
+    (tmp_path / "broken.enc").symlink_to(tmp_path / "none")
+
+    listed = {entry["name"]: entry for entry in fs.ls(str(tmp_path))}
+
+    assert listed[f"{tmp_path}/link"]["size"] == fs.info(f"{tmp_path}/link")["size"] == 10_000
+    assert listed[f"{tmp_path}/broken"]["size"] is None
+    assert fs.cat(f"{tmp_path}/link") == TRUTH
+
+
+def test_a_size_is_kept_only_where_another_version_would_be_noticed(client: Client, store: ObjectStore):
+    class Unversioned(ObjectStore):
+        def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+            return {**super().info(path, **kwargs), "ETag": None}
+
+    store = Unversioned()
+    fs = EncryptedFileSystem(store, client=client)
+    # As long as each other: a longer header, and shorter content.
+    store.put_object("file", client.encrypt(TRUTH[:100]).ciphertext)
+    assert fs.size("file") == 100
+    length = fs.info("file")["ciphertext_size"]
+    store.put_object("file", client.encrypt(TRUTH[:91], encryption_context={"a": "bc"}).ciphertext)
+    assert fs.info("file")["ciphertext_size"] == length
+
+    assert fs.size("file") == 91
 
 
 def test_sizes_are_looked_up_once_and_only_where_they_are_asked_for(fs: EncryptedFileSystem, store: ObjectStore):

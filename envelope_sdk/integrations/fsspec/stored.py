@@ -106,7 +106,7 @@ class _Ranges:
         self.size: Final = size
 
     def readinto_at(self, offset: int, buffer: memoryview, /) -> int:
-        return _filled(buffer, self._target.cat_file(self._path, offset, offset + len(buffer)))
+        return _filled(buffer, self._target.cat_file(self._path, start=offset, end=offset + len(buffer)))
 
     def close(self) -> None: ...
 
