@@ -147,6 +147,17 @@ def test_a_read_after_a_seek_asks_for_no_more_than_its_frames(fs: EncryptedFileS
         assert len(store.requests) == 2
 
 
+def test_a_short_read_across_two_frames_is_none_that_goes_on(fs: EncryptedFileSystem, store: ObjectStore):
+    with fs.open("bucket/file") as file:
+        store.requests.clear()
+        file.seek(3900)
+        assert file.read(200) == TRUTH[3900:4100]
+        assert store.bytes_read == 2 * (FRAME + 32)
+        file.seek(7000)
+        assert file.read(10) == TRUTH[7000:7010]
+        assert store.bytes_read == 3 * (FRAME + 32)
+
+
 def test_text_and_compression_are_of_the_plaintext(fs: EncryptedFileSystem):
     with fs.open("bucket/text.gz", "wt", compression="infer", encoding="utf-8") as file:
         file.write("größe\n" * 1000)

@@ -28,10 +28,10 @@ class StoredReader(RandomAccessReader):
         super().__init__(stored, frames, close_source=True, **options)
 
     def _read_on(self, target: memoryview) -> int:
-        position, end = self._position, self._window_start + len(self._window)
-        if len(target) <= self._layout.frame_length or self._window_start <= position <= end:
+        position, end, frame = self._position, self._window_start + len(self._window), self._layout.frame_length
+        if self._window_start <= position <= end or position % frame + len(target) <= frame:
             return super()._read_on(target)
-        # Who goes somewhere and asks for much knows what is wanted there: a column, most often. No more than that.
+        # Who goes somewhere and asks for more than its frame has knows what is wanted: a column, or the end of a line.
         count = self._read_range(position, target)
         self._window, self._window_start = b"", position + count
         self._position = position + count
