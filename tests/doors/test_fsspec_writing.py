@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import errno
 import gc
+import io
 import json
 import os
 import pickle
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,20 @@ def test_a_block_that_fails_leaves_nothing_through_files_that_only_close(tmp_pat
         raise KeyError
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("over", [io.TextIOWrapper, io.BufferedWriter, contextlib.closing])
+def test_a_block_that_fails_leaves_nothing_through_whatever_closes_what_is_below(
+    fs: EncryptedFileSystem, path: str, over: Callable[[Any], Any]
+):
+    with pytest.raises(KeyError), over(fs.open(path, "wb")) as file:  # noqa: PT012
+        file.write("abc" if over is io.TextIOWrapper else b"abc")
+        raise KeyError
+    with over(fs.open(f"{path}-2", "wb")) as file:
+        file.write("abc" if over is io.TextIOWrapper else b"abc")
+
+    assert not fs.exists(path)
+    assert fs.cat(f"{path}-2") == b"abc"
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dis
 import inspect
 import io
 import sys
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from envelope_sdk.errors import StreamError
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = ["CompressedUpload", "StoredWriter", "TextUpload"]
+
+_CALLING_EXIT: Final = dis.opmap.get("WITH_EXCEPT_START", -1)
+"""The instruction that tells a context manager of an error."""
 
 
 class StoredWriter(EncryptingWriter):
@@ -105,9 +109,14 @@ class StoredWriter(EncryptingWriter):
             return False
         # Handling an error and closing is somebody's decision; leaving a block because of one is not.
         frame = inspect.currentframe()
-        while frame is not None and frame.f_code.co_name != "__exit__":
+        while frame is not None and not _leaves_a_block(frame):
             frame = frame.f_back
         return frame is not None
+
+
+def _leaves_a_block(frame: FrameType) -> bool:
+    """Return whether a frame is one of an ``__exit__``, or calls one, of whatever language, because of an error."""
+    return frame.f_code.co_name == "__exit__" or frame.f_code.co_code[frame.f_lasti] == _CALLING_EXIT
 
 
 class CompressedUpload(io.BufferedIOBase):
