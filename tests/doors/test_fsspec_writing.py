@@ -574,6 +574,57 @@ def test_options_that_cannot_be_used_are_refused(
         EncryptedFileSystem(target_protocol="file", **options)
 
 
+@pytest.mark.parametrize("option", ["encryption_context", "required_context_keys", "verify_first", "keys", "suffix"])
+def test_options_of_the_filesystem_are_refused_for_one_file(client: Client, tmp_path: Path, option: str):
+    fs = EncryptedFileSystem(target_protocol="file", client=client)
+    fs.pipe(f"{tmp_path}/file", b"content")
+    (tmp_path / "plain").write_bytes(b"plain")
+
+    for use in (
+        lambda **options: fs.open(f"{tmp_path}/file", **options),
+        lambda **options: fs.cat_file(f"{tmp_path}/file", **options),
+        lambda **options: fs.cat_ranges([f"{tmp_path}/file"], [0], [1], **options),
+        lambda **options: fs.get_file(f"{tmp_path}/file", f"{tmp_path}/got", **options),
+        lambda **options: fs.open(f"{tmp_path}/file-2", "w", **options),
+        lambda **options: fs.pipe_file(f"{tmp_path}/file-2", b"content", **options),
+        lambda **options: fs.put_file(f"{tmp_path}/plain", f"{tmp_path}/file-2", **options),
+    ):
+        with pytest.raises(UsageError, match=f"{option}= is an option of the filesystem"):
+            use(**{option: {"table": "orders"}})
+
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "plain"]
+
+
+def test_other_options_are_those_of_the_filesystem_below(client: Client, tmp_path: Path):
+    seen: list[tuple[str, Any]] = []
+
+    class Noting(ObjectStore):
+        def _open(self, path: str, mode: str = "rb", *args: Any, version_id: Any = None, **kwargs: Any) -> Any:
+            seen.append((mode, version_id))
+            return super()._open(path, mode, *args, **kwargs)
+
+        def cat_file(self, path: str, version_id: Any = None, *args: Any, **kwargs: Any) -> bytes:
+            seen.append(("cat", version_id))
+            return super().cat_file(path, None, *args, **kwargs)
+
+        def pipe_file(self, path: str, value: bytes, version_id: Any = None, **kwargs: Any) -> None:
+            seen.append(("pipe", version_id))
+            super().pipe_file(path, value, **kwargs)
+
+    fs = EncryptedFileSystem(Noting(), client=client)
+    with fs.open("file", "wb", version_id=1) as file:
+        file.write(b"content")
+    with fs.open("file-2", "xb", version_id=2) as file:
+        file.write(b"content")
+    fs.open("file", version_id=3).close()
+    fs.cat_file("file", version_id=4)
+    fs.cat_file("file", 0, 1, version_id=5)
+    fs.cat_ranges(["file"], [0], [1], version_id=6)
+    fs.get_file("file", f"{tmp_path}/file", version_id=7)
+
+    assert seen == [("wb", 1), ("pipe", 2), ("rb", 3), ("cat", 4), ("rb", 5), ("rb", 6), ("rb", 7)]
+
+
 def test_it_stands_before_another_filesystem():
     with pytest.raises(UsageError, match="stands before another"):
         fsspec.open("esdk:///folder/file", client=client_of_key()).open()

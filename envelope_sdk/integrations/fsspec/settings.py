@@ -16,10 +16,20 @@ from envelope_sdk.keyrings.uri import KeyringUri, near_miss
 from envelope_sdk.managers.caching import CachingMaterialsManager
 from envelope_sdk.policy import CommitmentPolicy, Limits
 
-__all__ = ["SETTINGS", "client_of"]
+__all__ = ["SETTINGS", "client_of", "refuse_settings"]
 
 SETTINGS: Final = ("keys", "commitment_policy", "algorithm_suite", "sign", "frame_length", "limits", "cache")
 """The names of what a client is made from."""
+
+_OF_FILESYSTEMS: Final = (
+    *SETTINGS,
+    "client",
+    "encryption_context",
+    "required_context_keys",
+    "release_unverified_plaintext",
+    "verify_first",
+    "suffix",
+)
 
 _CLIENTS: Final = 32
 """Clients that a process keeps for configurations that come again."""
@@ -50,6 +60,19 @@ def client_of(settings: Mapping[str, Any]) -> Client:
         raise TypeError(f"the options of esdk:// are text, numbers, lists and mappings: {error}") from None
     # A path may lead to another key by now, or from another folder, and a fork shares no connections.
     return _built(text, _place(uris), os.getpid())
+
+
+def refuse_settings(options: Mapping[str, Any]) -> None:
+    """Refuse, among the options of one file, those of a filesystem, which would have no effect.
+
+    Raises:
+        UsageError: there is one.
+    """
+    named = [f"{name}=" for name in options if name in _OF_FILESYSTEMS]
+    if named:
+        raise UsageError(
+            f"{', '.join(named)} is an option of the filesystem, for all its files, and not of one"
+        )
 
 
 def _plain(value: object) -> object:

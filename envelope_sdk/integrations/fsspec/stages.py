@@ -43,6 +43,12 @@ def stage_for(target: Any, path: str, *, overwrite: bool, options: dict[str, Any
     A local file is atomic and durable, as all are that this package writes. A store that can hold an upload back until
     it is told to complete it is streamed to, in parts. For all else the message waits here until it is whole.
 
+    Args:
+        target: the filesystem.
+        path: what the message is to be called there.
+        overwrite: whether it may replace another file.
+        options: for the filesystem to write it with.
+
     Raises:
         FileExistsError: ``path`` exists and may not be replaced.
         OSError: it cannot be written.
@@ -58,7 +64,9 @@ def stage_for(target: Any, path: str, *, overwrite: bool, options: dict[str, Any
         if _holds_back(file):
             return _UploadStage(target, path, file)
         _drop(file)
-    return _WaitingStage(target, path, overwrite=overwrite)
+    # There are no parts of it.
+    whole = {name: value for name, value in options.items() if name != "block_size"}
+    return _WaitingStage(target, path, whole if overwrite else {**whole, "mode": "create"})
 
 
 def _holds_back(file: Any) -> bool:
@@ -125,9 +133,8 @@ class _UploadStage:
 class _WaitingStage:
     """A message that waits here, encrypted, until it is whole."""
 
-    def __init__(self, target: Any, path: str, *, overwrite: bool) -> None:
-        self._target, self._path = target, path
-        self._options = {} if overwrite else {"mode": "create"}
+    def __init__(self, target: Any, path: str, options: dict[str, Any]) -> None:
+        self._target, self._path, self._options = target, path, options
         self._memory = io.BytesIO()
         self._file: Any = None
 

@@ -44,8 +44,13 @@ class StoredMessage:
     authentic, :meth:`explain` asks it whether they are another object's.
     """
 
-    def __init__(self, target: Any, path: str) -> None:
+    def __init__(self, target: Any, path: str, options: Mapping[str, Any]) -> None:
         """Find out what is there.
+
+        Args:
+            target: the filesystem.
+            path: what the message is called there.
+            options: for the filesystem to open it with.
 
         Raises:
             OSError: nothing is, or it cannot be read at any position.
@@ -53,7 +58,7 @@ class StoredMessage:
         self._target = target
         self._path = path
         self._details: dict[str, Any] = dict(target.info(path))
-        self._below = _below(target, path, self._details)
+        self._below = _below(target, path, self._details, options)
         self.size: Final = self._below.size
         self.read_ahead: Final = self._below.read_ahead
 
@@ -78,10 +83,10 @@ class StoredMessage:
         self._below.close()
 
 
-def _below(target: Any, path: str, details: Mapping[str, Any]) -> PositionalSource:
+def _below(target: Any, path: str, details: Mapping[str, Any], options: Mapping[str, Any]) -> PositionalSource:
     if isinstance(target, LocalFileSystem):
         return FileSource(path)
-    file = target.open(path, "rb")
+    file = target.open(path, "rb", **options)
     if isinstance(file, MemoryFile):
         # One object for all who open it, position included.
         return _Ranges(target, path, int(details["size"]))
