@@ -70,9 +70,7 @@ def refuse_settings(options: Mapping[str, Any]) -> None:
     """
     named = [f"{name}=" for name in options if name in _OF_FILESYSTEMS]
     if named:
-        raise UsageError(
-            f"{', '.join(named)} is an option of the filesystem, for all its files, and not of one"
-        )
+        raise UsageError(f"{', '.join(named)} is an option of the filesystem, for all its files, and not of one")
 
 
 def _plain(value: object) -> object:

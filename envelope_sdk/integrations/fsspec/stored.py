@@ -16,10 +16,13 @@ from envelope_sdk.integrations.fsspec.library import (
 )
 from envelope_sdk.streams.positional import FileObjectSource, FileSource, PositionalSource, can_seek, positional
 
-__all__ = ["READ_AHEAD", "StoredMessage", "replaced"]
+__all__ = ["AT_ONCE", "READ_AHEAD", "StoredMessage", "replaced"]
 
 READ_AHEAD: Final = 2**20
 """Bytes worth asking a store for at once, where more is going to be read."""
+
+AT_ONCE: Final = 2**23
+"""Bytes that are asked of a store in one request, where so many are wanted."""
 
 _IDENTITIES: Final = ("ETag", "etag", "generation", "version_id", "VersionId", "md5", "content_md5", "md5Hash")
 """What stores call that which is another for other bytes."""
