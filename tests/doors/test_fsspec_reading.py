@@ -303,6 +303,34 @@ def test_a_size_is_kept_only_where_another_version_would_be_noticed(client: Clie
     assert fs.size("file") == 91
 
 
+def test_a_size_that_the_store_did_not_tell_is_asked_for_again(fs: EncryptedFileSystem, store: ObjectStore):
+    def fail(request: str) -> None:
+        if request == "get":
+            raise ConnectionResetError("the store is gone")
+
+    store.before = fail
+    assert [entry["size"] for entry in fs.ls("bucket")] == [None]
+    store.before = lambda request: None
+
+    assert fs.size("bucket/file") == 10_000
+
+
+def test_sizes_of_very_many_files_are_looked_up_some_at_a_time(client: Client):
+    together: list[int] = []
+
+    class Noting(ObjectStore):
+        def cat_ranges(self, paths: list[str], *args: Any, **kwargs: Any) -> list[Any]:
+            together.append(len(paths))
+            return super().cat_ranges(paths, *args, **kwargs)
+
+    store, message = Noting(), client.encrypt(b"content").ciphertext
+    for number in range(2_500):
+        store.put_object(f"bucket/{number}", message)
+
+    assert {entry["size"] for entry in EncryptedFileSystem(store, client=client).ls("bucket")} == {7}
+    assert together == [1024, 1024, 452]
+
+
 def test_sizes_are_looked_up_once_and_only_where_they_are_asked_for(fs: EncryptedFileSystem, store: ObjectStore):
     fs.ls("bucket", detail=False)
     fs.glob("bucket/*")

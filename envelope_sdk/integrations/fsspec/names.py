@@ -17,6 +17,9 @@ __all__ = ["StoredNames"]
 _REMEMBERED: Final = 2**14
 """Sizes that a filesystem keeps, each some hundred bytes."""
 
+_AT_ONCE: Final = 2**10
+"""Files whose first bytes are read together."""
+
 _VERSIONS: Final = ("ETag", "etag", "generation", "mtime", "LastModified", "last_modified", "updated", "created", "ino")
 
 
@@ -223,30 +226,44 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
 
     def _look_up(self, entries: list[dict[str, Any]]) -> None:
         """Put the sizes of plaintexts in."""
-        keys: list[tuple[object, ...]] = [
-            (entry["name"], entry["ciphertext_size"], *map(entry.get, _VERSIONS)) for entry in entries
-        ]
-        with self._looking_up:
-            known = {key: self._sizes[key] for key in keys if key in self._sizes}
-        unknown = [number for number, key in enumerate(keys) if key not in known]
-        names = [entries[number]["name"] + self.suffix for number in unknown]
-        if names:
-            first = self.target.cat_ranges(names, [0] * len(names), [FIRST_BYTES] * len(names), on_error="return")
-            for number, name, data in zip(unknown, names, first, strict=True):
-                known[keys[number]] = self._claimed(name, data, entries[number]["ciphertext_size"])
-        for key, entry in zip(keys, entries, strict=True):
-            entry["size"] = known[key]
+        # What is read of a great many files is not to be in memory at the same time.
+        for start in range(0, len(entries), _AT_ONCE):
+            some = entries[start : start + _AT_ONCE]
+            keys: list[tuple[object, ...]] = [
+                (entry["name"], entry["ciphertext_size"], *map(entry.get, _VERSIONS)) for entry in some
+            ]
+            with self._looking_up:
+                known = {key: self._sizes[key] for key in keys if key in self._sizes}
+            unknown = {key: entry for key, entry in zip(keys, some, strict=True) if key not in known}
+            known.update(self._found(unknown))
+            for key, entry in zip(keys, some, strict=True):
+                entry["size"] = known.get(key)
+            self._remember(known)
+
+    def _found(self, unknown: dict[tuple[object, ...], dict[str, Any]]) -> dict[tuple[object, ...], int | None]:
+        """Return the sizes that the store can be asked for now."""
+        names = [entry["name"] + self.suffix for entry in unknown.values()]
+        if not names:
+            return {}
+        found: dict[tuple[object, ...], int | None] = {}
+        first = self.target.cat_ranges(names, [0] * len(names), [FIRST_BYTES] * len(names), on_error="return")
+        for (key, entry), name, data in zip(unknown.items(), names, first, strict=True):
+            # Any store's own errors: who opens the file is told.
+            with contextlib.suppress(Exception):
+                found[key] = self._claimed(name, data, entry["ciphertext_size"])
+        return found
+
+    def _remember(self, sizes: Mapping[tuple[object, ...], int | None]) -> None:
         with self._looking_up:
             # Where a store tells nothing by which versions differ, another one may have any length.
-            self._sizes.update({key: size for key, size in known.items() if any(key[2:])})
+            self._sizes.update({key: size for key, size in sizes.items() if any(key[2:])})
             while len(self._sizes) > _REMEMBERED:
                 self._sizes.popitem(last=False)
 
-    def _claimed(self, name: str, first: object, length: int | None) -> int | None:
-        if not isinstance(first, bytes) or length is None:
+    def _claimed(self, name: str, first: bytes | Exception, length: int | None) -> int | None:
+        if isinstance(first, Exception):
+            raise first
+        if length is None:
             return None
-        try:
-            # By name: in some stores a version comes first.
-            return claimed_size(first, length, lambda start, end: self.target.cat_file(name, start=start, end=end))
-        except Exception:  # noqa: BLE001 - any store's own; of the first bytes they are no different
-            return None
+        # By name: in some stores a version comes first.
+        return claimed_size(first, length, lambda start, end: self.target.cat_file(name, start=start, end=end))
