@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from pathlib import Path
@@ -103,6 +104,33 @@ def test_ranges_are_those_of_plain_bytes(ranges):
     found = fs.cat_ranges([path for path, _, _ in ranges], [s for _, s, _ in ranges], [e for _, _, e in ranges])
 
     assert found == [truths[path][start:end] for path, start, end in ranges]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from([None, 0, 700, 5000]),
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("seek"), st.integers(0, 10_500)),
+            st.tuples(st.sampled_from(["read", "readline", "read1"]), st.integers(-1, 4500)),
+        ),
+        max_size=20,
+    ),
+)
+def test_moving_and_reading_is_that_of_a_plain_file(block_size: int | None, steps: list[tuple[str, int]]):
+    client, store = client_of_key(frame_length=FRAME), ObjectStore()
+    store.put_object("file", client.encrypt(TRUTH).ciphertext)
+    plain = io.BytesIO(TRUTH)
+
+    with EncryptedFileSystem(store, client=client).open("file", block_size=block_size) as file:
+        for step, argument in steps:
+            if step == "read1":
+                found = file.read1(argument)
+                assert len(found) > 0 or argument == 0 or plain.tell() >= len(TRUTH)
+                assert found == plain.read(len(found))
+            else:
+                assert getattr(file, step)(argument) == getattr(plain, step)(argument)
+            assert file.tell() == plain.tell()
 
 
 def test_each_file_of_several_ranges_is_opened_once(fs: EncryptedFileSystem, store: ObjectStore):
