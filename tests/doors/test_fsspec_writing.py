@@ -560,6 +560,8 @@ MISUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "limits": ({"keys": "KEY", "limits": {"max": 3}}, TypeError, "limits= does not describe"),
     "context keys": ({"keys": "KEY", "required_context_keys": "table"}, TypeError, "not one text"),
     "unserializable": ({"keys": "KEY", "frame_length": object()}, TypeError, "text, numbers"),
+    "misspelled": ({"keys": "KEY", "encription_context": {}}, UsageError, "did you mean 'encryption_context'"),
+    "of the filesystem below": ({"keys": "KEY", "anon": True}, UsageError, "under its name"),
     "both": ({"keys": "KEY", "client": client_of_key()}, UsageError, "client= says"),
 }
 
@@ -572,6 +574,15 @@ def test_options_that_cannot_be_used_are_refused(
 
     with pytest.raises(kind, match=words):
         EncryptedFileSystem(target_protocol="file", **options)
+
+
+def test_options_of_filesystems_of_other_urls_are_not_looked_at(tmp_path: Path):
+    options = {"esdk": {"keys": key_file(tmp_path)}, "s3": {"anon": True}, "use_listings_cache": False}
+
+    with fsspec.open(f"esdk::file://{tmp_path}/file", "wb", **options) as file:
+        file.write(b"content")
+
+    assert fsspec.open(f"esdk::file://{tmp_path}/file", **options).open().read() == b"content"
 
 
 @pytest.mark.parametrize("option", ["encryption_context", "required_context_keys", "verify_first", "keys", "suffix"])

@@ -14,7 +14,7 @@ from envelope_sdk.errors import UsageError
 from envelope_sdk.integrations.fsspec.library import ChainedFileSystem, compressors, filesystem, get_compression
 from envelope_sdk.integrations.fsspec.names import StoredNames
 from envelope_sdk.integrations.fsspec.reading import BufferedReader, StoredReader, open_stored
-from envelope_sdk.integrations.fsspec.settings import SETTINGS, client_of, refuse_settings
+from envelope_sdk.integrations.fsspec.settings import SETTINGS, client_of, refuse_settings, refuse_unknown
 from envelope_sdk.integrations.fsspec.stages import stage_for
 from envelope_sdk.integrations.fsspec.stored import StoredMessage
 from envelope_sdk.integrations.fsspec.together import FilesTogether
@@ -82,12 +82,13 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
             options: the configuration, and whatever every filesystem of fsspec takes.
 
         Raises:
-            UsageError: the filesystem below or the keys are missing, or an option cannot be used.
+            UsageError: the filesystem below or the keys are missing, or an option is unknown or cannot be used.
             TypeError: an option is of another type than it has to be.
             KeyringError, KmsError, KmsServiceError, KeyStoreError: a key cannot be used.
         """
         del fo
         settings: dict[str, Any] = {name: options.pop(name) for name in SETTINGS if name in options}
+        refuse_unknown(options)
         parent: Any = super()
         parent.__init__(**options)
         if fs is None and target_protocol is None:

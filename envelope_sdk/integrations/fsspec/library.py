@@ -17,6 +17,7 @@ __all__ = [
     "compressors",
     "filesystem",
     "get_compression",
+    "is_protocol",
     "isfilelike",
     "stringify_path",
 ]
@@ -43,3 +44,9 @@ filesystem: Final[Any] = _module("registry").filesystem
 get_compression: Final[Any] = _module("core").get_compression
 isfilelike: Final[Any] = _module("utils").isfilelike
 stringify_path: Final[Any] = _module("utils").stringify_path
+
+
+def is_protocol(name: str) -> bool:
+    """Return whether fsspec knows a filesystem of that name."""
+    registry = _module("registry")
+    return name in registry.known_implementations or name in registry.registry
