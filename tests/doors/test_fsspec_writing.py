@@ -473,6 +473,19 @@ def test_a_suffix_is_added_below_and_not_seen_here(tmp_path: Path):
     assert not (tmp_path / "folder").exists()
 
 
+def test_what_has_no_suffix_hides_nothing_that_has(memory: MemoryFileSystem, client: Client):
+    fs = EncryptedFileSystem(memory, client=client, suffix=".enc")
+    fs.pipe("/folder/table", b"content")
+    for name in ("table", "notes.txt", ".enc"):
+        memory.pipe(f"/folder/{name}", b"not encrypted")
+
+    for found in (fs.ls("/folder", detail=False), fs.ls("/folder/table", detail=False), fs.find("/folder/table")):
+        assert found == ["/folder/table"]
+    assert fs.find("/folder/notes.txt") == []
+    with pytest.raises(FileNotFoundError):
+        fs.ls("/folder/notes.txt")
+
+
 def test_urls_are_chained_ones(client: Client, tmp_path: Path):
     fs, path = fsspec.url_to_fs(f"esdk::file://{tmp_path}/file", esdk={"client": client})
 

@@ -91,6 +91,9 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
             if not self.suffix:
                 raise
             below = [self.target.info(path + self.suffix)]
+        if self.suffix and [(entry["name"], entry["type"]) for entry in below] == [(path, "file")]:
+            # What has that name below has another one here, or none.
+            below = [self._details(path)]
         shown = list(self._shown(below, sizes=sizes and detail))
         return shown if detail else sorted(entry["name"] for entry in shown)
 
@@ -107,9 +110,10 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
         """Return all files below a path: their names, or with ``detail`` what :meth:`info` returns by name."""
         path = self._strip_protocol(path)
         below = self.target.find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
-        if not below and self.suffix:
-            below = self.target.find(path + self.suffix, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
         found = {entry["name"]: entry for entry in self._shown(below.values(), sizes=sizes and detail)}
+        if not found and self.suffix:
+            below = self.target.find(path + self.suffix, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
+            found = {entry["name"]: entry for entry in self._shown(below.values(), sizes=sizes and detail)}
         return found if detail else sorted(found)
 
     def walk(self, path: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -205,9 +209,10 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
         for below in entries:
             entry = self._followed(below)
             if entry["type"] != "directory":
-                if not str(entry["name"]).endswith(self.suffix):
+                name = str(entry["name"]).removesuffix(self.suffix)
+                if self.suffix and (name == entry["name"] or name.endswith(self.sep)):
                     continue
-                entry["name"] = str(entry["name"]).removesuffix(self.suffix)
+                entry["name"] = name
                 entry["ciphertext_size"] = entry["size"]
                 entry["size"] = None
             shown.append(entry)
