@@ -24,6 +24,7 @@ from envelope_sdk.keyrings import RawAesKeyring
 
 fsspec = pytest.importorskip("fsspec")
 
+from fsspec.implementations.dirfs import DirFileSystem  # noqa: E402
 from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 from testkit.object_store import ObjectStore  # noqa: E402
 
@@ -206,6 +207,48 @@ def test_messages_too_long_for_memory_wait_on_the_disk(memory: MemoryFileSystem,
     assert fs.cat(path) == long
     assert not mine & waiting()
     assert fs.ls(str(Path(path).parent), detail=False) == [path]
+
+
+def test_what_opening_alone_would_empty_is_not_opened_before_the_message_is_whole(client: Client):
+    class Eager(MemoryFileSystem):
+        """Files that cannot be held back, in a filesystem that is asynchronous below."""
+
+        async_impl = True
+
+    memory = Eager(skip_instance_cache=True)
+    memory.store, memory.pseudo_dirs = {}, [""]
+    fs = EncryptedFileSystem(memory, client=client)
+    fs.pipe("/file", b"older")
+
+    with pytest.raises(KeyError), fs.open("/file", "wb") as file:  # noqa: PT012
+        file.write(TRUTH)
+        assert fs.cat("/file") == b"older"
+        raise KeyError
+
+    assert fs.cat("/file") == b"older"
+
+
+def test_an_upload_within_a_folder_of_a_store_is_held_back_too(client: Client):
+    store = ObjectStore()
+    fs = EncryptedFileSystem(DirFileSystem("folder", store), client=client)
+
+    with fs.open("file", "wb", block_size=2**15) as file:
+        file.write(TRUTH)
+        assert len(store.uploads) == 1
+
+    assert list(store.objects) == ["folder/file"]
+    assert fs.cat("file") == TRUTH
+
+
+def test_a_file_within_a_folder_of_the_disk_appears_whole_too(client: Client, tmp_path: Path):
+    fs = EncryptedFileSystem(DirFileSystem(str(tmp_path), fsspec.filesystem("file")), client=client)
+    fs.pipe("file", b"older")
+    with (tmp_path / "file").open("rb") as older:
+        fs.pipe("file", TRUTH)
+
+        # What was replaced in one step is still there for who has it open.
+        assert client.decrypt(older.read()).plaintext == b"older"
+    assert fs.cat("file") == TRUTH
 
 
 def test_creating_refuses_to_replace(fs: EncryptedFileSystem, path: str):

@@ -25,6 +25,7 @@ class ObjectStore(AbstractFileSystem):
     protocol = "objects"
     cachable = False
     async_impl = True
+    asynchronous = False
 
     def __init__(self, *, conditional: bool = False) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ __all__ = [
     "CachingFileSystem",
     "ChainedFileSystem",
     "DEFAULT_CALLBACK",
+    "DirFileSystem",
     "LocalFileSystem",
     "MemoryFile",
     "Transaction",
@@ -34,6 +35,7 @@ AbstractBufferedFile: Any = _module("spec").AbstractBufferedFile
 AbstractFileSystem: Any = _module("spec").AbstractFileSystem
 CachingFileSystem: Any = _module("implementations.cached").CachingFileSystem
 ChainedFileSystem: Any = _module("implementations.chained").ChainedFileSystem
+DirFileSystem: Any = _module("implementations.dirfs").DirFileSystem
 LocalFileSystem: Any = _module("implementations.local").LocalFileSystem
 MemoryFile: Any = _module("implementations.memory").MemoryFile
 Transaction: Any = _module("transaction").Transaction

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from envelope_sdk.integrations.fsspec.library import AbstractBufferedFile, LocalFileSystem
+from envelope_sdk.integrations.fsspec.library import AbstractBufferedFile, DirFileSystem, LocalFileSystem
 from envelope_sdk.streams.files import AtomicFile
 
 __all__ = ["Stage", "stage_for"]
@@ -53,15 +54,17 @@ def stage_for(target: Any, path: str, *, overwrite: bool, options: dict[str, Any
         FileExistsError: ``path`` exists and may not be replaced.
         OSError: it cannot be written.
     """
+    while isinstance(target, DirFileSystem):
+        path, target = target._join(path), target.fs
     if isinstance(target, LocalFileSystem):
         if target.auto_mkdir:
             target.makedirs(target._parent(path), exist_ok=True)
         return _LocalStage(target, path, overwrite=overwrite)
     if not overwrite and target.exists(path):
         raise FileExistsError(path)
-    if overwrite and target.async_impl:
+    if overwrite and target.async_impl and _may_hold_back(target):
         file = target._open(path, mode="wb", autocommit=False, **options)
-        if _holds_back(file):
+        if _holds_back(file.__class__):
             return _UploadStage(target, path, file)
         _drop(file)
     # There are no parts of it.
@@ -69,9 +72,15 @@ def stage_for(target: Any, path: str, *, overwrite: bool, options: dict[str, Any
     return _WaitingStage(target, path, whole if overwrite else {**whole, "mode": "create"})
 
 
-def _holds_back(file: Any) -> bool:
-    """Return whether a file object can complete or give up what was written to it when it is told to."""
-    kind: Any = file.__class__
+def _may_hold_back(target: Any) -> bool:
+    """Return whether it is worth opening a file to see: in other filesystems, that alone would empty an older one."""
+    modules = [sys.modules.get(kind.__module__) for kind in type(target).__mro__]
+    kinds = [kind for module in modules if module is not None for kind in vars(module).values()]
+    return any(_holds_back(kind) for kind in kinds if isinstance(kind, type))
+
+
+def _holds_back(kind: type[Any]) -> bool:
+    """Return whether files of a class can complete or give up what was written to them when they are told to."""
     # Those of fsspec itself do nothing.
     own = [getattr(kind, name, None) is not getattr(AbstractBufferedFile, name, None) for name in ("commit", "discard")]
     return issubclass(kind, AbstractBufferedFile) and all(own)
