@@ -35,8 +35,12 @@ CACHING = "data_key_caching.py"
 """Its tables are those of ``envelope bench``, which begin with words."""
 
 
+TABLES = "encrypted_tables.py"
+"""Tried where the libraries that it is about are: in ``tests/doors``."""
+
+
 def test_every_benchmark_is_tried() -> None:
-    assert {*OWN_ROWS, CACHING} == set(BENCHMARKS)
+    assert {*OWN_ROWS, CACHING, TABLES} == set(BENCHMARKS)
 
 
 def test_caching_is_compared_with_no_caching_in_every_table() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -104,6 +106,33 @@ def test_ranges_are_those_of_plain_bytes(ranges):
     assert found == [truths[path][start:end] for path, start, end in ranges]
 
 
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from([None, 0, 700, 5000]),
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("seek"), st.integers(0, 10_500)),
+            st.tuples(st.sampled_from(["read", "readline", "read1"]), st.integers(-1, 4500)),
+        ),
+        max_size=20,
+    ),
+)
+def test_moving_and_reading_is_that_of_a_plain_file(block_size: int | None, steps: list[tuple[str, int]]):
+    client, store = client_of_key(frame_length=FRAME), ObjectStore()
+    store.put_object("file", client.encrypt(TRUTH).ciphertext)
+    plain = io.BytesIO(TRUTH)
+
+    with EncryptedFileSystem(store, client=client).open("file", block_size=block_size) as file:
+        for step, argument in steps:
+            if step == "read1":
+                found = file.read1(argument)
+                assert len(found) > 0 or argument == 0 or plain.tell() >= len(TRUTH)
+                assert found == plain.read(len(found))
+            else:
+                assert getattr(file, step)(argument) == getattr(plain, step)(argument)
+            assert file.tell() == plain.tell()
+
+
 def test_each_file_of_several_ranges_is_opened_once(fs: EncryptedFileSystem, store: ObjectStore):
     fs.cat_ranges(["bucket/file"] * 5, [0, 10, 20, 30, 40], [5, 15, 25, 35, 45])
 
@@ -144,6 +173,27 @@ def test_a_read_after_a_seek_asks_for_no_more_than_its_frames(fs: EncryptedFileS
         assert store.bytes_read == 3 * (FRAME + 32)
         assert file.read(10) == TRUTH[5500:5510]
         assert len(store.requests) == 2
+
+
+def test_a_long_read_is_one_request(fs: EncryptedFileSystem, store: ObjectStore):
+    long = TRUTH * 200
+    fs.pipe("bucket/long", long)
+    with fs.open("bucket/long") as file:
+        store.requests.clear()
+        file.seek(1234)
+        assert file.read(1_900_000) == long[1234:1_901_234]
+        assert len(store.requests) == 1
+
+
+def test_a_short_read_across_two_frames_is_none_that_goes_on(fs: EncryptedFileSystem, store: ObjectStore):
+    with fs.open("bucket/file") as file:
+        store.requests.clear()
+        file.seek(3900)
+        assert file.read(200) == TRUTH[3900:4100]
+        assert store.bytes_read == 2 * (FRAME + 32)
+        file.seek(7000)
+        assert file.read(10) == TRUTH[7000:7010]
+        assert store.bytes_read == 3 * (FRAME + 32)
 
 
 def test_text_and_compression_are_of_the_plaintext(fs: EncryptedFileSystem):
@@ -227,6 +277,86 @@ def test_sizes_are_those_of_the_plaintext_and_cost_no_key(store: ObjectStore):
 
     assert sizes == {"bucket/file": (10_000, "file"), "bucket/none.txt": (None, "file")}
     assert other.info("bucket/file")["ciphertext_size"] == len(store.objects["bucket/file"][0])
+
+
+@pytest.mark.parametrize("context", [{}, {"much": "x" * 20_000}], ids=["short", "long"])
+@pytest.mark.parametrize("sign", [False, True])
+def test_sizes_of_signed_messages_and_of_those_with_long_headers_are_listed(
+    store: ObjectStore, sign: bool, context: dict[str, str]
+):
+    signing = Client(RawAesKeyring("test", "key-1", bytes(32)), frame_length=FRAME, sign=sign)
+    store.put_object("folder/file", signing.encrypt(TRUTH, encryption_context=context).ciphertext)
+    fs = EncryptedFileSystem(store, client=signing)
+
+    assert [entry["size"] for entry in fs.ls("folder")] == [10_000]
+
+
+def test_what_is_no_message_counts_nothing_where_sizes_are_added_up(fs: EncryptedFileSystem, store: ObjectStore):
+    store.put_object("bucket/folder/none.txt", b"no message")
+
+    assert fs.du("bucket") == 10_000
+    assert fs.du("bucket", total=False) == {"bucket/file": 10_000, "bucket/folder/none.txt": 0}
+    assert fs.du("bucket/folder", total=False, withdirs=True) == {"bucket/folder": 0, "bucket/folder/none.txt": 0}
+    assert fs.du("bucket", maxdepth=1) == 10_000
+
+
+def test_a_link_is_listed_as_the_file_it_leads_to(tmp_path: Path, client: Client):
+    fs = EncryptedFileSystem(target_protocol="file", client=client, suffix=".enc")
+    (tmp_path / "folder").mkdir()
+    fs.pipe(f"{tmp_path}/folder/file", TRUTH)
+    (tmp_path / "link.enc").symlink_to(tmp_path / "folder" / "file.enc")
+    (tmp_path / "broken.enc").symlink_to(tmp_path / "none")
+
+    listed = {entry["name"]: entry for entry in fs.ls(str(tmp_path))}
+
+    assert listed[f"{tmp_path}/link"]["size"] == fs.info(f"{tmp_path}/link")["size"] == 10_000
+    assert listed[f"{tmp_path}/broken"]["size"] is None
+    assert fs.cat(f"{tmp_path}/link") == TRUTH
+
+
+def test_a_size_is_kept_only_where_another_version_would_be_noticed(client: Client, store: ObjectStore):
+    class Unversioned(ObjectStore):
+        def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+            return {**super().info(path, **kwargs), "ETag": None}
+
+    store = Unversioned()
+    fs = EncryptedFileSystem(store, client=client)
+    # As long as each other: a longer header, and shorter content.
+    store.put_object("file", client.encrypt(TRUTH[:100]).ciphertext)
+    assert fs.size("file") == 100
+    length = fs.info("file")["ciphertext_size"]
+    store.put_object("file", client.encrypt(TRUTH[:91], encryption_context={"a": "bc"}).ciphertext)
+    assert fs.info("file")["ciphertext_size"] == length
+
+    assert fs.size("file") == 91
+
+
+def test_a_size_that_the_store_did_not_tell_is_asked_for_again(fs: EncryptedFileSystem, store: ObjectStore):
+    def fail(request: str) -> None:
+        if request == "get":
+            raise ConnectionResetError("the store is gone")
+
+    store.before = fail
+    assert [entry["size"] for entry in fs.ls("bucket")] == [None]
+    store.before = lambda request: None
+
+    assert fs.size("bucket/file") == 10_000
+
+
+def test_sizes_of_very_many_files_are_looked_up_some_at_a_time(client: Client):
+    together: list[int] = []
+
+    class Noting(ObjectStore):
+        def cat_ranges(self, paths: list[str], *args: Any, **kwargs: Any) -> list[Any]:
+            together.append(len(paths))
+            return super().cat_ranges(paths, *args, **kwargs)
+
+    store, message = Noting(), client.encrypt(b"content").ciphertext
+    for number in range(2_500):
+        store.put_object(f"bucket/{number}", message)
+
+    assert {entry["size"] for entry in EncryptedFileSystem(store, client=client).ls("bucket")} == {7}
+    assert together == [1024, 1024, 452]
 
 
 def test_sizes_are_looked_up_once_and_only_where_they_are_asked_for(fs: EncryptedFileSystem, store: ObjectStore):

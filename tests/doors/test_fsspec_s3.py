@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from testkit.key_files import client_of_key
+from testkit.key_files import client_of_key, key_file
 
+from envelope_sdk import Client
 from envelope_sdk.errors import StreamError
+from envelope_sdk.keyrings import RawAesKeyring
 
 s3fs = pytest.importorskip("s3fs")
 moto_server = pytest.importorskip("moto.server")
@@ -72,6 +75,14 @@ def test_ranges_and_listings(fs: EncryptedFileSystem):
     assert not fs.exists("bucket/folder/long")
 
 
+def test_sizes_of_signed_messages_and_of_those_with_long_headers(s3: Any):
+    signing = Client(RawAesKeyring("test", "key-1", bytes(32)), sign=True)
+    fs = EncryptedFileSystem(s3, client=signing, encryption_context={"much": "x" * 20_000})
+    fs.pipe("bucket/signed/file", b"content")
+
+    assert [entry["size"] for entry in fs.ls("bucket/signed")] == [7]
+
+
 def test_an_upload_whose_block_fails_leaves_no_parts(fs: EncryptedFileSystem, s3: Any):
     with pytest.raises(KeyError), fs.open("bucket/failed", "wb", block_size=5 * 2**20) as file:  # noqa: PT012
         file.write(LONG)
@@ -126,3 +137,67 @@ def test_urls_chain(s3: Any, fs: EncryptedFileSystem):
 
     with fsspec.open("esdk::s3://bucket/table.csv", "rt", **options) as file:
         assert file.readlines() == ["id,amount\n", "1,250\n"]
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def options(s3: Any, tmp_path: Path) -> dict[str, Any]:
+    esdk = {"keys": [key_file(tmp_path)], "encryption_context": {"table": "orders"}}
+    return {"esdk": esdk, "s3": s3.storage_options}
+
+
+@pytest.fixture(scope="module")
+def table() -> Any:
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame({"id": range(20_000), "amount": range(0, 60_000, 3)})
+
+
+def assert_all_encrypted(s3: Any, folder: str) -> None:
+    paths = s3.find(folder)
+    assert paths
+    assert all(s3.cat(path)[:2] == b"\x02\x04" for path in paths)
+
+
+def test_pandas_writes_and_reads_tables(s3: Any, table: Any, options: dict[str, Any]):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    table.to_csv("esdk::s3://bucket/pandas/table.csv", index=False, storage_options=options)
+    table.to_parquet("esdk::s3://bucket/pandas/table.parquet", storage_options=options)
+
+    csv = pandas.read_csv("esdk::s3://bucket/pandas/table.csv", nrows=100, storage_options=options)
+    parquet = pandas.read_parquet("esdk::s3://bucket/pandas/table.parquet", columns=["id"], storage_options=options)
+
+    pandas.testing.assert_frame_equal(csv, table[:100])
+    pandas.testing.assert_frame_equal(parquet, table[["id"]])
+    assert_all_encrypted(s3, "bucket/pandas")
+
+
+def test_a_dataset_of_pyarrow_is_written_and_read_in_parts(s3: Any, table: Any, options: dict[str, Any]):
+    import fsspec
+
+    dataset, pyarrow = pytest.importorskip("pyarrow.dataset"), pytest.importorskip("pyarrow")
+    fs, path = fsspec.url_to_fs("esdk::s3://bucket/pyarrow", **options)
+    dataset.write_dataset(pyarrow.Table.from_pandas(table), path, filesystem=fs, format="parquet")
+
+    wanted = dataset.field("id") >= 19_990
+    found = dataset.dataset(path, filesystem=fs).to_table(columns=["amount"], filter=wanted)
+
+    assert found.column("amount").to_pylist() == list(range(59_970, 60_000, 3))
+    assert_all_encrypted(s3, "bucket/pyarrow")
+
+
+def test_dask_writes_tables_and_reads_them_in_blocks(s3: Any, table: Any, options: dict[str, Any]):
+    dask, dd = pytest.importorskip("dask"), pytest.importorskip("dask.dataframe")
+    with dask.config.set(scheduler="synchronous"):
+        parts = dd.from_pandas(table, npartitions=3)
+        parts.to_parquet("esdk::s3://bucket/dask/parquet", storage_options=options)
+        parts.to_csv("esdk::s3://bucket/dask/csv/*.csv", index=False, storage_options=options)
+
+        parquet = dd.read_parquet("esdk::s3://bucket/dask/parquet", columns=["amount"], storage_options=options)
+        csv = dd.read_csv("esdk::s3://bucket/dask/csv/*.csv", blocksize=20_000, storage_options=options)
+
+        assert csv.npartitions > 6
+        assert parquet["amount"].sum().compute() == csv["amount"].sum().compute() == table["amount"].sum()
+    assert_all_encrypted(s3, "bucket/dask")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ pytest.importorskip("pyarrow")
 
 import pyarrow  # noqa: E402
 import pyarrow.dataset  # noqa: E402
+import pyarrow.fs  # noqa: E402
 import pyarrow.parquet  # noqa: E402
 from testkit.object_store import ObjectStore  # noqa: E402
 
@@ -163,6 +165,41 @@ def test_a_dataset_with_a_file_that_was_altered_is_refused(store: ObjectStore):
 
     with pytest.raises(AuthenticationError):
         dataset_of(store).to_table()
+
+
+def failing_batches() -> Iterator[Any]:
+    yield pyarrow.record_batch({"id": range(100_000)})
+    raise KeyError("no more batches")
+
+
+def write_dataset(fs: Any) -> None:
+    schema = pyarrow.schema({"id": pyarrow.int64()})
+    pyarrow.dataset.write_dataset(failing_batches(), "set", schema=schema, filesystem=fs, format="parquet")
+
+
+def write_parquet(fs: Any) -> None:
+    with pyarrow.parquet.ParquetWriter("file", pyarrow.schema({"id": pyarrow.int64()}), filesystem=fs) as writer:
+        for batch in failing_batches():
+            writer.write_batch(batch)
+
+
+def write_stream(fs: Any) -> None:
+    with pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs)).open_output_stream("file") as stream:
+        for batch in failing_batches():
+            stream.write(batch.column(0).buffers()[1])
+
+
+@pytest.mark.filterwarnings("ignore:StoredWriter was never closed")
+@pytest.mark.parametrize("write", [write_dataset, write_parquet, write_stream], ids=lambda write: write.__name__)
+def test_pyarrow_leaves_nothing_where_writing_fails(write: Callable[[Any], None]):
+    store = ObjectStore()
+
+    with pytest.raises(KeyError, match="no more batches"):
+        write(EncryptedFileSystem(store, client=client_of_key()))
+    gc.collect()
+
+    assert store.objects == {}
+    assert store.uploads == []
 
 
 def test_a_partitioned_dataset_is_written_and_read(table, options, tmp_path: Path):

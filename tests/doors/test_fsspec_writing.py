@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import gc
+import io
 import json
 import os
 import pickle
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ from envelope_sdk.keyrings import RawAesKeyring
 
 fsspec = pytest.importorskip("fsspec")
 
+from fsspec.implementations.dirfs import DirFileSystem  # noqa: E402
 from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 from testkit.object_store import ObjectStore  # noqa: E402
 
@@ -95,6 +100,20 @@ def test_a_block_that_fails_leaves_nothing_through_files_that_only_close(tmp_pat
         raise KeyError
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("over", [io.TextIOWrapper, io.BufferedWriter, contextlib.closing])
+def test_a_block_that_fails_leaves_nothing_through_whatever_closes_what_is_below(
+    fs: EncryptedFileSystem, path: str, over: Callable[[Any], Any]
+):
+    with pytest.raises(KeyError), over(fs.open(path, "wb")) as file:  # noqa: PT012
+        file.write("abc" if over is io.TextIOWrapper else b"abc")
+        raise KeyError
+    with over(fs.open(f"{path}-2", "wb")) as file:
+        file.write("abc" if over is io.TextIOWrapper else b"abc")
+
+    assert not fs.exists(path)
+    assert fs.cat(f"{path}-2") == b"abc"
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
@@ -190,6 +209,48 @@ def test_messages_too_long_for_memory_wait_on_the_disk(memory: MemoryFileSystem,
     assert fs.ls(str(Path(path).parent), detail=False) == [path]
 
 
+def test_what_opening_alone_would_empty_is_not_opened_before_the_message_is_whole(client: Client):
+    class Eager(MemoryFileSystem):
+        """Files that cannot be held back, in a filesystem that is asynchronous below."""
+
+        async_impl = True
+
+    memory = Eager(skip_instance_cache=True)
+    memory.store, memory.pseudo_dirs = {}, [""]
+    fs = EncryptedFileSystem(memory, client=client)
+    fs.pipe("/file", b"older")
+
+    with pytest.raises(KeyError), fs.open("/file", "wb") as file:  # noqa: PT012
+        file.write(TRUTH)
+        assert fs.cat("/file") == b"older"
+        raise KeyError
+
+    assert fs.cat("/file") == b"older"
+
+
+def test_an_upload_within_a_folder_of_a_store_is_held_back_too(client: Client):
+    store = ObjectStore()
+    fs = EncryptedFileSystem(DirFileSystem("folder", store), client=client)
+
+    with fs.open("file", "wb", block_size=2**15) as file:
+        file.write(TRUTH)
+        assert len(store.uploads) == 1
+
+    assert list(store.objects) == ["folder/file"]
+    assert fs.cat("file") == TRUTH
+
+
+def test_a_file_within_a_folder_of_the_disk_appears_whole_too(client: Client, tmp_path: Path):
+    fs = EncryptedFileSystem(DirFileSystem(str(tmp_path), fsspec.filesystem("file")), client=client)
+    fs.pipe("file", b"older")
+    with (tmp_path / "file").open("rb") as older:
+        fs.pipe("file", TRUTH)
+
+        # What was replaced in one step is still there for who has it open.
+        assert client.decrypt(older.read()).plaintext == b"older"
+    assert fs.cat("file") == TRUTH
+
+
 def test_creating_refuses_to_replace(fs: EncryptedFileSystem, path: str):
     with fs.open(path, "xb") as file:
         file.write(b"first")
@@ -264,6 +325,57 @@ def test_a_file_that_is_not_whole_is_not_committed(fs: EncryptedFileSystem, path
     assert fs.cat(path) == b"half"
 
 
+def test_a_file_that_failed_within_a_transaction_is_none_of_it(fs: EncryptedFileSystem, path: str):
+    with fs.transaction:
+        fs.pipe(f"{path}-1", b"one")
+        with contextlib.suppress(KeyError), fs.open(f"{path}-2", "wb") as file:
+            file.write(b"half")
+            raise KeyError
+        fs.pipe(f"{path}-3", b"three")
+
+    assert fs.cat(f"{path}-1") == b"one"
+    assert not fs.exists(f"{path}-2")
+    assert fs.cat(f"{path}-3") == b"three"
+
+
+def test_a_file_left_open_keeps_the_whole_transaction_back(fs: EncryptedFileSystem, path: str):
+    with pytest.raises(StreamError, match="file-2 was not closed within its transaction"), fs.transaction:  # noqa: PT012
+        fs.pipe(f"{path}-1", TRUTH)
+        fs.open(f"{path}-2", "wb").write(TRUTH)
+
+    assert not fs.exists(f"{path}-1")
+    assert not fs.exists(f"{path}-2")
+    assert getattr(fs.target, "uploads", []) == []
+
+
+def test_a_transaction_of_which_a_file_cannot_be_committed_gives_up_the_rest_and_ends(client: Client):
+    store = ObjectStore()
+    fs = EncryptedFileSystem(store, client=client)
+
+    def fail(request: str) -> None:
+        if request == "complete" and "two" not in store.objects and "one" in store.objects:
+            raise ConnectionResetError("the store is gone")
+
+    store.before = fail
+    with pytest.raises(ConnectionResetError) as raised, fs.transaction:  # noqa: PT012
+        for name in ("one", "two", "three"):
+            fs.pipe(name, TRUTH)
+
+    assert raised.value.__notes__ == ["of a transaction of 3 files, 1 had their names by then"]
+    assert fs.ls("", detail=False) == ["one"]
+    assert store.uploads == []
+    store.before = lambda request: None
+    fs.pipe("four", b"at once")
+    assert fs.cat("four") == b"at once"
+
+
+def test_what_is_committed_by_hand_is_held_by_nothing_else(fs: EncryptedFileSystem, path: str):
+    fs.open(path, "wb", autocommit=False)
+
+    assert gc.collect() >= 0
+    assert fs._transaction is None
+
+
 # --- moving, copying, removing ---------------------------------------------------------------------------------------
 
 
@@ -278,6 +390,63 @@ def test_messages_are_copied_and_moved_as_they_are(fs: EncryptedFileSystem, path
     assert not fs.exists(path)
     fs.rm([f"{path}-2", f"{path}-3"])
     assert not fs.exists(f"{path}-3")
+
+
+def test_a_folder_is_moved_with_all_that_is_shown_in_it_and_nothing_else(memory: MemoryFileSystem, client: Client):
+    fs = EncryptedFileSystem(memory, client=client, suffix=".enc")
+    fs.makedirs("/folder/deeper")
+    fs.pipe({"/folder/a": b"a", "/folder/deeper/b": b"b"})
+    memory.pipe("/folder/notes.txt", b"not encrypted")
+
+    fs.mv("/folder", "/moved", recursive=True)
+
+    assert fs.cat(fs.find("/moved")) == {"/moved/a": b"a", "/moved/deeper/b": b"b"}
+    assert memory.find("/folder") == ["/folder/notes.txt"]
+    assert not memory.exists("/folder/deeper")
+
+
+def test_what_lies_deeper_than_is_moved_stays(tmp_path: Path, client: Client):
+    fs = EncryptedFileSystem(fsspec.filesystem("file", auto_mkdir=True), client=client)
+    fs.pipe({f"{tmp_path}/folder/{name}": b"content" for name in ("a", "b", "deeper/deepest/c")})
+
+    fs.mv(f"{tmp_path}/folder", f"{tmp_path}/moved", recursive=True, maxdepth=1)
+
+    assert fs.find(str(tmp_path)) == [
+        f"{tmp_path}/{name}" for name in ("folder/deeper/deepest/c", "moved/a", "moved/b")
+    ]
+
+
+def test_a_folder_whose_files_were_all_moved_is_gone(fs: EncryptedFileSystem, path: str):
+    fs.makedirs(f"{path}/deeper")
+    fs.pipe({f"{path}/a": b"a", f"{path}/deeper/b": b"b"})
+
+    fs.mv(path, f"{path}-2", recursive=True)
+
+    assert fs.cat(fs.find(f"{path}-2")) == {f"{path}-2/a": b"a", f"{path}-2/deeper/b": b"b"}
+    assert not fs.exists(path)
+
+
+def test_a_folder_is_moved_only_where_that_is_said(tmp_path: Path, client: Client):
+    fs = EncryptedFileSystem(target_protocol="file", client=client)
+    fs.makedirs(f"{tmp_path}/folder/empty")
+
+    with pytest.raises(IsADirectoryError, match="recursive=True"):
+        fs.mv(f"{tmp_path}/folder", f"{tmp_path}/moved")
+
+    assert fs.isdir(f"{tmp_path}/folder/empty")
+
+
+def test_a_file_that_is_moved_to_where_it_is_stays(fs: EncryptedFileSystem, path: str):
+    folder = str(Path(path).parent)
+    fs.makedirs(folder, exist_ok=True)
+    fs.pipe(path, b"content")
+
+    fs.mv(path, path)
+    for sources in (path, [path], f"{folder}/*"):
+        with pytest.raises(OSError, match="are the same file"):
+            fs.mv(sources, f"{folder}/")
+
+    assert fs.cat(path) == b"content"
 
 
 def test_files_are_put_and_got(fs: EncryptedFileSystem, path: str, tmp_path: Path):
@@ -345,6 +514,19 @@ def test_a_suffix_is_added_below_and_not_seen_here(tmp_path: Path):
     assert fs.created(f"{tmp_path}/folder") == fs.target.created(f"{tmp_path}/folder")
     fs.rm(f"{tmp_path}/folder", recursive=True)
     assert not (tmp_path / "folder").exists()
+
+
+def test_what_has_no_suffix_hides_nothing_that_has(memory: MemoryFileSystem, client: Client):
+    fs = EncryptedFileSystem(memory, client=client, suffix=".enc")
+    fs.pipe("/folder/table", b"content")
+    for name in ("table", "notes.txt", ".enc"):
+        memory.pipe(f"/folder/{name}", b"not encrypted")
+
+    for found in (fs.ls("/folder", detail=False), fs.ls("/folder/table", detail=False), fs.find("/folder/table")):
+        assert found == ["/folder/table"]
+    assert fs.find("/folder/notes.txt") == []
+    with pytest.raises(FileNotFoundError):
+        fs.ls("/folder/notes.txt")
 
 
 def test_urls_are_chained_ones(client: Client, tmp_path: Path):
@@ -434,6 +616,8 @@ MISUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "limits": ({"keys": "KEY", "limits": {"max": 3}}, TypeError, "limits= does not describe"),
     "context keys": ({"keys": "KEY", "required_context_keys": "table"}, TypeError, "not one text"),
     "unserializable": ({"keys": "KEY", "frame_length": object()}, TypeError, "text, numbers"),
+    "misspelled": ({"keys": "KEY", "encription_context": {}}, UsageError, "did you mean 'encryption_context'"),
+    "of the filesystem below": ({"keys": "KEY", "anon": True}, UsageError, "under its name"),
     "both": ({"keys": "KEY", "client": client_of_key()}, UsageError, "client= says"),
 }
 
@@ -446,6 +630,66 @@ def test_options_that_cannot_be_used_are_refused(
 
     with pytest.raises(kind, match=words):
         EncryptedFileSystem(target_protocol="file", **options)
+
+
+def test_options_of_filesystems_of_other_urls_are_not_looked_at(tmp_path: Path):
+    options = {"esdk": {"keys": key_file(tmp_path)}, "s3": {"anon": True}, "use_listings_cache": False}
+
+    with fsspec.open(f"esdk::file://{tmp_path}/file", "wb", **options) as file:
+        file.write(b"content")
+
+    assert fsspec.open(f"esdk::file://{tmp_path}/file", **options).open().read() == b"content"
+
+
+@pytest.mark.parametrize("option", ["encryption_context", "required_context_keys", "verify_first", "keys", "suffix"])
+def test_options_of_the_filesystem_are_refused_for_one_file(client: Client, tmp_path: Path, option: str):
+    fs = EncryptedFileSystem(target_protocol="file", client=client)
+    fs.pipe(f"{tmp_path}/file", b"content")
+    (tmp_path / "plain").write_bytes(b"plain")
+
+    for use in (
+        lambda **options: fs.open(f"{tmp_path}/file", **options),
+        lambda **options: fs.cat_file(f"{tmp_path}/file", **options),
+        lambda **options: fs.cat_ranges([f"{tmp_path}/file"], [0], [1], **options),
+        lambda **options: fs.get_file(f"{tmp_path}/file", f"{tmp_path}/got", **options),
+        lambda **options: fs.open(f"{tmp_path}/file-2", "w", **options),
+        lambda **options: fs.pipe_file(f"{tmp_path}/file-2", b"content", **options),
+        lambda **options: fs.put_file(f"{tmp_path}/plain", f"{tmp_path}/file-2", **options),
+    ):
+        with pytest.raises(UsageError, match=f"{option}= is an option of the filesystem"):
+            use(**{option: {"table": "orders"}})
+
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "plain"]
+
+
+def test_other_options_are_those_of_the_filesystem_below(client: Client, tmp_path: Path):
+    seen: list[tuple[str, Any]] = []
+
+    class Noting(ObjectStore):
+        def _open(self, path: str, mode: str = "rb", *args: Any, version_id: Any = None, **kwargs: Any) -> Any:
+            seen.append((mode, version_id))
+            return super()._open(path, mode, *args, **kwargs)
+
+        def cat_file(self, path: str, version_id: Any = None, *args: Any, **kwargs: Any) -> bytes:
+            seen.append(("cat", version_id))
+            return super().cat_file(path, None, *args, **kwargs)
+
+        def pipe_file(self, path: str, value: bytes, version_id: Any = None, **kwargs: Any) -> None:
+            seen.append(("pipe", version_id))
+            super().pipe_file(path, value, **kwargs)
+
+    fs = EncryptedFileSystem(Noting(), client=client)
+    with fs.open("file", "wb", version_id=1) as file:
+        file.write(b"content")
+    with fs.open("file-2", "xb", version_id=2) as file:
+        file.write(b"content")
+    fs.open("file", version_id=3).close()
+    fs.cat_file("file", version_id=4)
+    fs.cat_file("file", 0, 1, version_id=5)
+    fs.cat_ranges(["file"], [0], [1], version_id=6)
+    fs.get_file("file", f"{tmp_path}/file", version_id=7)
+
+    assert seen == [("wb", 1), ("pipe", 2), ("rb", 3), ("cat", 4), ("rb", 5), ("rb", 6), ("rb", 7)]
 
 
 def test_it_stands_before_another_filesystem():

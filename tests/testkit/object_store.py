@@ -25,6 +25,7 @@ class ObjectStore(AbstractFileSystem):
     protocol = "objects"
     cachable = False
     async_impl = True
+    asynchronous = False
 
     def __init__(self, *, conditional: bool = False) -> None:
         super().__init__()
@@ -73,8 +74,21 @@ class ObjectStore(AbstractFileSystem):
             raise FileNotFoundError(path)
         return [self.info(name) for name in sorted(below)] if detail else sorted(below)
 
-    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+    def cat_file(
+        self, path: str, version: str | None = None, start: int | None = None, end: int | None = None, **kwargs: Any
+    ) -> bytes:
+        # The order is that of s3fs.
+        assert version is None
         return self.get_range(self._strip_protocol(path), start or 0, end)
+
+    def cat_ranges(self, paths: list[str], starts: list[int], ends: list[int], **kwargs: Any) -> list[Any]:
+        found: list[Any] = []
+        for path, start, end in zip(paths, starts, ends, strict=True):
+            try:
+                found.append(self.cat_file(path, start=start, end=end))
+            except OSError as error:
+                found.append(error)
+        return found
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
         self.before("put")

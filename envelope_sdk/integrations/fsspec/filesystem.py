@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, NoReturn, cast
 
 from envelope_sdk.client import Client
@@ -13,9 +14,10 @@ from envelope_sdk.errors import UsageError
 from envelope_sdk.integrations.fsspec.library import ChainedFileSystem, compressors, filesystem, get_compression
 from envelope_sdk.integrations.fsspec.names import StoredNames
 from envelope_sdk.integrations.fsspec.reading import BufferedReader, StoredReader, open_stored
-from envelope_sdk.integrations.fsspec.settings import SETTINGS, client_of
+from envelope_sdk.integrations.fsspec.settings import SETTINGS, client_of, refuse_settings, refuse_unknown
 from envelope_sdk.integrations.fsspec.stages import stage_for
 from envelope_sdk.integrations.fsspec.stored import StoredMessage
+from envelope_sdk.integrations.fsspec.together import FilesTogether
 from envelope_sdk.integrations.fsspec.transfers import Transfers
 from envelope_sdk.integrations.fsspec.writing import CompressedUpload, StoredWriter, TextUpload
 
@@ -42,6 +44,7 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
     # fsspec shares instances by what their options look like, and two clients may look the same. Clients that are made
     # from the same configuration are shared all the same.
     cachable = False
+    transaction_type = FilesTogether
 
     def __init__(
         self,
@@ -79,12 +82,13 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
             options: the configuration, and whatever every filesystem of fsspec takes.
 
         Raises:
-            UsageError: the filesystem below or the keys are missing, or an option cannot be used.
+            UsageError: the filesystem below or the keys are missing, or an option is unknown or cannot be used.
             TypeError: an option is of another type than it has to be.
             KeyringError, KmsError, KmsServiceError, KeyStoreError: a key cannot be used.
         """
         del fo
         settings: dict[str, Any] = {name: options.pop(name) for name in SETTINGS if name in options}
+        refuse_unknown(options)
         parent: Any = super()
         parent.__init__(**options)
         if fs is None and target_protocol is None:
@@ -149,10 +153,11 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
             cache_options: for the cache that ``cache_type`` names.
             compression: of the plaintext: the name of a codec, or ``"infer"`` by the name of the file.
             kwargs: ``encoding``, ``errors`` and ``newline`` of text, ``cache_type`` for one of fsspec's caches over
-                what is read, ``plaintext_length`` of what will be written, ``autocommit``.
+                what is read, ``plaintext_length`` of what will be written, ``autocommit``; others are those of the
+                filesystem below.
 
         Raises:
-            UsageError: the mode is none of these.
+            UsageError: the mode is none of these, or an option is one of the filesystem.
             OSError: the filesystem below failed.
             EnvelopeError: as :meth:`envelope_sdk.Client.random_access` and :meth:`~envelope_sdk.Client.encryptor`.
         """
@@ -163,6 +168,9 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
             return parent.open(path, mode, block_size, cache_options, compression, **kwargs)
         text = {name: kwargs.pop(name) for name in ("encoding", "errors", "newline") if name in kwargs}
         file: Any = parent.open(path, mode[0] + "b", block_size, cache_options, **kwargs)
+        if not self._intrans:
+            # Nothing ends this one, which would hold on to the file.
+            self._transaction: Any = None
         try:
             if compression is not None:
                 file = _compressed(file, path, compression)
@@ -181,15 +189,19 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
         *,
         cache_type: str | None = None,
         plaintext_length: int | None = None,
-        **_others: Any,
+        **others: Any,
     ) -> Any:
         """Open a file for the bytes of its plaintext, as :meth:`open` does."""
         if mode not in ("rb", "wb", "xb"):
             raise UsageError(f"the mode {mode!r}: {_APPENDING}")
+        refuse_settings(others)
+        # What files that were opened by another process bring along; here opening tells.
+        others.pop("size", None)
         path = self._strip_protocol(path)
         if mode != "rb":
-            return self._writer(path, mode, block_size, autocommit=autocommit, plaintext_length=plaintext_length)
-        reader = self._reader(path, read_ahead=block_size if cache_type is None else 0)
+            stored = others if block_size is None else {"block_size": block_size, **others}
+            return self._writer(path, mode, stored, autocommit=autocommit, plaintext_length=plaintext_length)
+        reader = self._reader(path, others, read_ahead=block_size if cache_type is None else 0)
         if cache_type is None:
             return reader
         try:
@@ -198,23 +210,22 @@ class EncryptedFileSystem(Transfers, StoredNames, ChainedFileSystem):  # type: i
             reader.close()
             raise
 
-    def _reader(self, path: str, **options: Any) -> StoredReader:
+    def _reader(self, path: str, below: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> StoredReader:
         machine = partial(
             self._client.decryptor,
             encryption_context=self._context,
             required_context_keys=self._required,
             refuse_signed=not (self._unverified or self._verify_first),
         )
-        stored = StoredMessage(self.target, self._stored(path))
+        stored = StoredMessage(self.target, self._stored(path), below)
         return open_stored(stored, machine, verify_first=self._verify_first, **options)
 
     def _writer(
-        self, path: str, mode: str, block_size: int | None, *, autocommit: bool, plaintext_length: int | None
+        self, path: str, mode: str, below: dict[str, Any], *, autocommit: bool, plaintext_length: int | None
     ) -> StoredWriter:
         encryptor = self._client.encryptor(encryption_context=self._context, plaintext_length=plaintext_length)
-        options = {} if block_size is None else {"block_size": block_size}
-        stage = stage_for(self.target, self._stored(path), overwrite=mode == "wb", options=options)
-        return StoredWriter(stage, encryptor, autocommit=autocommit)
+        stage = stage_for(self.target, self._stored(path), overwrite=mode == "wb", options=below)
+        return StoredWriter(stage, encryptor, path=path, autocommit=autocommit)
 
     def sign(self, path: str, expiration: int = 100, **kwargs: Any) -> NoReturn:
         """Refuse: what a signed URL leads to is the message, not what is in it.

@@ -11,11 +11,14 @@ __all__ = [
     "CachingFileSystem",
     "ChainedFileSystem",
     "DEFAULT_CALLBACK",
+    "DirFileSystem",
     "LocalFileSystem",
     "MemoryFile",
+    "Transaction",
     "compressors",
     "filesystem",
     "get_compression",
+    "is_protocol",
     "isfilelike",
     "stringify_path",
 ]
@@ -32,8 +35,10 @@ AbstractBufferedFile: Any = _module("spec").AbstractBufferedFile
 AbstractFileSystem: Any = _module("spec").AbstractFileSystem
 CachingFileSystem: Any = _module("implementations.cached").CachingFileSystem
 ChainedFileSystem: Any = _module("implementations.chained").ChainedFileSystem
+DirFileSystem: Any = _module("implementations.dirfs").DirFileSystem
 LocalFileSystem: Any = _module("implementations.local").LocalFileSystem
 MemoryFile: Any = _module("implementations.memory").MemoryFile
+Transaction: Any = _module("transaction").Transaction
 
 DEFAULT_CALLBACK: Final[Any] = _module("callbacks").DEFAULT_CALLBACK
 compressors: Final[dict[str, Any]] = _module("compression").compr
@@ -41,3 +46,9 @@ filesystem: Final[Any] = _module("registry").filesystem
 get_compression: Final[Any] = _module("core").get_compression
 isfilelike: Final[Any] = _module("utils").isfilelike
 stringify_path: Final[Any] = _module("utils").stringify_path
+
+
+def is_protocol(name: str) -> bool:
+    """Return whether fsspec knows a filesystem of that name."""
+    registry = _module("registry")
+    return name in registry.known_implementations or name in registry.registry

@@ -17,6 +17,9 @@ __all__ = ["StoredNames"]
 _REMEMBERED: Final = 2**14
 """Sizes that a filesystem keeps, each some hundred bytes."""
 
+_AT_ONCE: Final = 2**10
+"""Files whose first bytes are read together."""
+
 _VERSIONS: Final = ("ETag", "etag", "generation", "mtime", "LastModified", "last_modified", "updated", "created", "ino")
 
 
@@ -88,6 +91,9 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
             if not self.suffix:
                 raise
             below = [self.target.info(path + self.suffix)]
+        if self.suffix and [(entry["name"], entry["type"]) for entry in below] == [(path, "file")]:
+            # What has that name below has another one here, or none.
+            below = [self._details(path)]
         shown = list(self._shown(below, sizes=sizes and detail))
         return shown if detail else sorted(entry["name"] for entry in shown)
 
@@ -104,9 +110,10 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
         """Return all files below a path: their names, or with ``detail`` what :meth:`info` returns by name."""
         path = self._strip_protocol(path)
         below = self.target.find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
-        if not below and self.suffix:
-            below = self.target.find(path + self.suffix, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
         found = {entry["name"]: entry for entry in self._shown(below.values(), sizes=sizes and detail)}
+        if not found and self.suffix:
+            below = self.target.find(path + self.suffix, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
+            found = {entry["name"]: entry for entry in self._shown(below.values(), sizes=sizes and detail)}
         return found if detail else sorted(found)
 
     def walk(self, path: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -120,6 +127,15 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
         kwargs.setdefault("sizes", bool(kwargs.get("detail", False)))
         parent: Any = super()
         return parent.glob(path, maxdepth=maxdepth, **kwargs)
+
+    def du(self, path: str, total: bool = True, maxdepth: int | None = None, withdirs: bool = False, **_o: Any) -> Any:
+        """Return the sizes of the plaintexts below a path, added up or by name; what is no message counts nothing."""
+        found = self.find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **_o)
+        if withdirs and self.isdir(path):
+            entry = self.info(path)
+            found[entry["name"]] = entry
+        sizes = {name: entry["size"] or 0 for name, entry in found.items()}
+        return sum(sizes.values()) if total else sizes
 
     def exists(self, path: str, **kwargs: Any) -> bool:
         """Return whether there is a file or folder of that name."""
@@ -191,11 +207,12 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
         """Return entries of the filesystem below as they look here."""
         shown: list[dict[str, Any]] = []
         for below in entries:
-            entry = dict(below)
-            if entry["type"] == "file":
-                if not str(entry["name"]).endswith(self.suffix):
+            entry = self._followed(below)
+            if entry["type"] != "directory":
+                name = str(entry["name"]).removesuffix(self.suffix)
+                if self.suffix and (name == entry["name"] or name.endswith(self.sep)):
                     continue
-                entry["name"] = str(entry["name"]).removesuffix(self.suffix)
+                entry["name"] = name
                 entry["ciphertext_size"] = entry["size"]
                 entry["size"] = None
             shown.append(entry)
@@ -203,30 +220,55 @@ class StoredNames(AbstractFileSystem):  # type: ignore[misc]
             self._look_up([entry for entry in shown if entry["type"] == "file"])
         return iter(shown)
 
+    def _followed(self, below: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a link leads to, where that is a file: listings of local folders only say that it is a link."""
+        if below.get("islink") and below["type"] == "other":
+            with contextlib.suppress(OSError):
+                there: dict[str, Any] = self.target.info(below["name"])
+                if there["type"] == "file":
+                    return dict(there)
+        return dict(below)
+
     def _look_up(self, entries: list[dict[str, Any]]) -> None:
         """Put the sizes of plaintexts in."""
-        keys: list[tuple[object, ...]] = [
-            (entry["name"], entry["ciphertext_size"], *map(entry.get, _VERSIONS)) for entry in entries
-        ]
+        # What is read of a great many files is not to be in memory at the same time.
+        for start in range(0, len(entries), _AT_ONCE):
+            some = entries[start : start + _AT_ONCE]
+            keys: list[tuple[object, ...]] = [
+                (entry["name"], entry["ciphertext_size"], *map(entry.get, _VERSIONS)) for entry in some
+            ]
+            with self._looking_up:
+                known = {key: self._sizes[key] for key in keys if key in self._sizes}
+            unknown = {key: entry for key, entry in zip(keys, some, strict=True) if key not in known}
+            known.update(self._found(unknown))
+            for key, entry in zip(keys, some, strict=True):
+                entry["size"] = known.get(key)
+            self._remember(known)
+
+    def _found(self, unknown: dict[tuple[object, ...], dict[str, Any]]) -> dict[tuple[object, ...], int | None]:
+        """Return the sizes that the store can be asked for now."""
+        names = [entry["name"] + self.suffix for entry in unknown.values()]
+        if not names:
+            return {}
+        found: dict[tuple[object, ...], int | None] = {}
+        first = self.target.cat_ranges(names, [0] * len(names), [FIRST_BYTES] * len(names), on_error="return")
+        for (key, entry), name, data in zip(unknown.items(), names, first, strict=True):
+            # Any store's own errors: who opens the file is told.
+            with contextlib.suppress(Exception):
+                found[key] = self._claimed(name, data, entry["ciphertext_size"])
+        return found
+
+    def _remember(self, sizes: Mapping[tuple[object, ...], int | None]) -> None:
         with self._looking_up:
-            known = {key: self._sizes[key] for key in keys if key in self._sizes}
-        unknown = [number for number, key in enumerate(keys) if key not in known]
-        names = [entries[number]["name"] + self.suffix for number in unknown]
-        if names:
-            first = self.target.cat_ranges(names, [0] * len(names), [FIRST_BYTES] * len(names), on_error="return")
-            for number, name, data in zip(unknown, names, first, strict=True):
-                known[keys[number]] = self._claimed(name, data, entries[number]["ciphertext_size"])
-        for key, entry in zip(keys, entries, strict=True):
-            entry["size"] = known[key]
-        with self._looking_up:
-            self._sizes.update(known)
+            # Where a store tells nothing by which versions differ, another one may have any length.
+            self._sizes.update({key: size for key, size in sizes.items() if any(key[2:])})
             while len(self._sizes) > _REMEMBERED:
                 self._sizes.popitem(last=False)
 
-    def _claimed(self, name: str, first: object, length: int | None) -> int | None:
-        if not isinstance(first, bytes) or length is None:
+    def _claimed(self, name: str, first: bytes | Exception, length: int | None) -> int | None:
+        if isinstance(first, Exception):
+            raise first
+        if length is None:
             return None
-        try:
-            return claimed_size(first, length, lambda start, end: self.target.cat_file(name, start, end))
-        except OSError:
-            return None
+        # By name: in some stores a version comes first.
+        return claimed_size(first, length, lambda start, end: self.target.cat_file(name, start=start, end=end))

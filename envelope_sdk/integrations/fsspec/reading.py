@@ -7,7 +7,7 @@ from typing import Any
 
 from envelope_sdk.errors import AuthenticationError, MessageError, StreamError
 from envelope_sdk.integrations.fsspec.library import AbstractBufferedFile
-from envelope_sdk.integrations.fsspec.stored import StoredMessage
+from envelope_sdk.integrations.fsspec.stored import AT_ONCE, READ_AHEAD, StoredMessage
 from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.message.random_access import FrameReader
 from envelope_sdk.streams.ends import first_bytes_of, read_beginning, read_through
@@ -26,12 +26,14 @@ class StoredReader(RandomAccessReader):
         """Authenticate the final frame; ``close()`` closes ``stored``. As the class below this one."""
         self._stored = stored
         super().__init__(stored, frames, close_source=True, **options)
+        if stored.read_ahead >= READ_AHEAD:
+            self._run = max(self._run, AT_ONCE // self._layout.frame_length + 1)
 
     def _read_on(self, target: memoryview) -> int:
-        position, end = self._position, self._window_start + len(self._window)
-        if len(target) <= self._layout.frame_length or self._window_start <= position <= end:
+        position, end, frame = self._position, self._window_start + len(self._window), self._layout.frame_length
+        if self._window_start <= position <= end or position % frame + len(target) <= frame:
             return super()._read_on(target)
-        # Who goes somewhere and asks for much knows what is wanted there: a column, most often. No more than that.
+        # Who goes somewhere and asks for more than its frame has knows what is wanted: a column, or the end of a line.
         count = self._read_range(position, target)
         self._window, self._window_start = b"", position + count
         self._position = position + count

@@ -11,15 +11,38 @@ from typing import Any, Final, cast
 from envelope_sdk.client import DEFAULT_FRAME_LENGTH, Client
 from envelope_sdk.errors import UsageError
 from envelope_sdk.formats.suites import AlgorithmSuite
+from envelope_sdk.integrations.fsspec.library import is_protocol
 from envelope_sdk.keyrings.registry import files_named_by, keyrings_from_uris
 from envelope_sdk.keyrings.uri import KeyringUri, near_miss
 from envelope_sdk.managers.caching import CachingMaterialsManager
 from envelope_sdk.policy import CommitmentPolicy, Limits
 
-__all__ = ["SETTINGS", "client_of"]
+__all__ = ["SETTINGS", "client_of", "refuse_settings", "refuse_unknown"]
 
 SETTINGS: Final = ("keys", "commitment_policy", "algorithm_suite", "sign", "frame_length", "limits", "cache")
 """The names of what a client is made from."""
+
+_OF_FILESYSTEMS: Final = (
+    *SETTINGS,
+    "client",
+    "encryption_context",
+    "required_context_keys",
+    "release_unverified_plaintext",
+    "verify_first",
+    "suffix",
+)
+
+_OF_ALL: Final = (
+    "add_aliases",
+    "add_docs",
+    "asynchronous",
+    "batch_size",
+    "listings_expiry_time",
+    "loop",
+    "max_paths",
+    "skip_instance_cache",
+    "use_listings_cache",
+)
 
 _CLIENTS: Final = 32
 """Clients that a process keeps for configurations that come again."""
@@ -50,6 +73,33 @@ def client_of(settings: Mapping[str, Any]) -> Client:
         raise TypeError(f"the options of esdk:// are text, numbers, lists and mappings: {error}") from None
     # A path may lead to another key by now, or from another folder, and a fork shares no connections.
     return _built(text, _place(uris), os.getpid())
+
+
+def refuse_settings(options: Mapping[str, Any]) -> None:
+    """Refuse, among the options of one file, those of a filesystem, which would have no effect.
+
+    Raises:
+        UsageError: there is one.
+    """
+    named = [f"{name}=" for name in options if name in _OF_FILESYSTEMS]
+    if named:
+        raise UsageError(f"{', '.join(named)} is an option of the filesystem, for all its files, and not of one")
+
+
+def refuse_unknown(options: Mapping[str, Any]) -> None:
+    """Refuse options that neither this filesystem nor every one of fsspec has: nothing would come of them.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for name, value in options.items():
+        # fsspec hands over what is for the filesystems of other URLs, too.
+        if name in _OF_ALL or (isinstance(value, Mapping) and is_protocol(name)):
+            continue
+        raise UsageError(
+            f"esdk:// has no option {name!r}{near_miss(name, _OF_FILESYSTEMS)}; those of the filesystem below stand "
+            "beside those of esdk, under its name"
+        )
 
 
 def _plain(value: object) -> object:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from envelope_sdk.integrations.fsspec.library import AbstractBufferedFile, LocalFileSystem
+from envelope_sdk.integrations.fsspec.library import AbstractBufferedFile, DirFileSystem, LocalFileSystem
 from envelope_sdk.streams.files import AtomicFile
 
 __all__ = ["Stage", "stage_for"]
@@ -43,27 +44,43 @@ def stage_for(target: Any, path: str, *, overwrite: bool, options: dict[str, Any
     A local file is atomic and durable, as all are that this package writes. A store that can hold an upload back until
     it is told to complete it is streamed to, in parts. For all else the message waits here until it is whole.
 
+    Args:
+        target: the filesystem.
+        path: what the message is to be called there.
+        overwrite: whether it may replace another file.
+        options: for the filesystem to write it with.
+
     Raises:
         FileExistsError: ``path`` exists and may not be replaced.
         OSError: it cannot be written.
     """
+    while isinstance(target, DirFileSystem):
+        path, target = target._join(path), target.fs
     if isinstance(target, LocalFileSystem):
         if target.auto_mkdir:
             target.makedirs(target._parent(path), exist_ok=True)
         return _LocalStage(target, path, overwrite=overwrite)
     if not overwrite and target.exists(path):
         raise FileExistsError(path)
-    if overwrite and target.async_impl:
+    if overwrite and target.async_impl and _may_hold_back(target):
         file = target._open(path, mode="wb", autocommit=False, **options)
-        if _holds_back(file):
+        if _holds_back(file.__class__):
             return _UploadStage(target, path, file)
         _drop(file)
-    return _WaitingStage(target, path, overwrite=overwrite)
+    # There are no parts of it.
+    whole = {name: value for name, value in options.items() if name != "block_size"}
+    return _WaitingStage(target, path, whole if overwrite else {**whole, "mode": "create"})
 
 
-def _holds_back(file: Any) -> bool:
-    """Return whether a file object can complete or give up what was written to it when it is told to."""
-    kind: Any = file.__class__
+def _may_hold_back(target: Any) -> bool:
+    """Return whether it is worth opening a file to see: in other filesystems, that alone would empty an older one."""
+    modules = [sys.modules.get(kind.__module__) for kind in type(target).__mro__]
+    kinds = [kind for module in modules if module is not None for kind in vars(module).values()]
+    return any(_holds_back(kind) for kind in kinds if isinstance(kind, type))
+
+
+def _holds_back(kind: type[Any]) -> bool:
+    """Return whether files of a class can complete or give up what was written to them when they are told to."""
     # Those of fsspec itself do nothing.
     own = [getattr(kind, name, None) is not getattr(AbstractBufferedFile, name, None) for name in ("commit", "discard")]
     return issubclass(kind, AbstractBufferedFile) and all(own)
@@ -125,9 +142,8 @@ class _UploadStage:
 class _WaitingStage:
     """A message that waits here, encrypted, until it is whole."""
 
-    def __init__(self, target: Any, path: str, *, overwrite: bool) -> None:
-        self._target, self._path = target, path
-        self._options = {} if overwrite else {"mode": "create"}
+    def __init__(self, target: Any, path: str, options: dict[str, Any]) -> None:
+        self._target, self._path, self._options = target, path, options
         self._memory = io.BytesIO()
         self._file: Any = None
 

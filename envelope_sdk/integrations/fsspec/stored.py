@@ -16,10 +16,13 @@ from envelope_sdk.integrations.fsspec.library import (
 )
 from envelope_sdk.streams.positional import FileObjectSource, FileSource, PositionalSource, can_seek, positional
 
-__all__ = ["READ_AHEAD", "StoredMessage", "replaced"]
+__all__ = ["AT_ONCE", "READ_AHEAD", "StoredMessage", "replaced"]
 
 READ_AHEAD: Final = 2**20
 """Bytes worth asking a store for at once, where more is going to be read."""
+
+AT_ONCE: Final = 2**23
+"""Bytes that are asked of a store in one request, where so many are wanted."""
 
 _IDENTITIES: Final = ("ETag", "etag", "generation", "version_id", "VersionId", "md5", "content_md5", "md5Hash")
 """What stores call that which is another for other bytes."""
@@ -44,8 +47,13 @@ class StoredMessage:
     authentic, :meth:`explain` asks it whether they are another object's.
     """
 
-    def __init__(self, target: Any, path: str) -> None:
+    def __init__(self, target: Any, path: str, options: Mapping[str, Any]) -> None:
         """Find out what is there.
+
+        Args:
+            target: the filesystem.
+            path: what the message is called there.
+            options: for the filesystem to open it with.
 
         Raises:
             OSError: nothing is, or it cannot be read at any position.
@@ -53,7 +61,7 @@ class StoredMessage:
         self._target = target
         self._path = path
         self._details: dict[str, Any] = dict(target.info(path))
-        self._below = _below(target, path, self._details)
+        self._below = _below(target, path, self._details, options)
         self.size: Final = self._below.size
         self.read_ahead: Final = self._below.read_ahead
 
@@ -78,10 +86,10 @@ class StoredMessage:
         self._below.close()
 
 
-def _below(target: Any, path: str, details: Mapping[str, Any]) -> PositionalSource:
+def _below(target: Any, path: str, details: Mapping[str, Any], options: Mapping[str, Any]) -> PositionalSource:
     if isinstance(target, LocalFileSystem):
         return FileSource(path)
-    file = target.open(path, "rb")
+    file = target.open(path, "rb", **options)
     if isinstance(file, MemoryFile):
         # One object for all who open it, position included.
         return _Ranges(target, path, int(details["size"]))
@@ -106,7 +114,7 @@ class _Ranges:
         self.size: Final = size
 
     def readinto_at(self, offset: int, buffer: memoryview, /) -> int:
-        return _filled(buffer, self._target.cat_file(self._path, offset, offset + len(buffer)))
+        return _filled(buffer, self._target.cat_file(self._path, start=offset, end=offset + len(buffer)))
 
     def close(self) -> None: ...
 

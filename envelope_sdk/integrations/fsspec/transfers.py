@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,6 +13,7 @@ from typing import Any, Final, cast
 
 from envelope_sdk.client import Client
 from envelope_sdk.integrations.fsspec.library import DEFAULT_CALLBACK, AbstractFileSystem, isfilelike
+from envelope_sdk.integrations.fsspec.settings import refuse_settings
 from envelope_sdk.streams.contract import CHUNK
 
 __all__ = ["Transfers"]
@@ -29,18 +32,19 @@ class Transfers(AbstractFileSystem):  # type: ignore[misc]
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_others: Any) -> bytes:
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **others: Any) -> bytes:
         """Return a file's plaintext, or the bytes from ``start`` to ``end``, each counted from the end where negative.
 
         All of it is authenticated to its end, signatures included, a range as :meth:`open` does.
         """
+        refuse_settings(others)
         if start is None and end is None:
-            message = self.target.cat_file(self._stored(path))
+            message = self.target.cat_file(self._stored(path), **others)
             found = self._client.decrypt(
                 message, encryption_context=self._context, required_context_keys=self._required
             )
             return found.plaintext
-        with self._reader(self._strip_protocol(path)) as reader:
+        with self._reader(self._strip_protocol(path), others) as reader:
             return _cut(reader, start, end)
 
     def cat_ranges(
@@ -50,7 +54,7 @@ class Transfers(AbstractFileSystem):  # type: ignore[misc]
         ends: int | list[int | None] | None,
         max_gap: int | None = None,  # noqa: ARG002 - fsspec's
         on_error: str = "return",
-        **_others: Any,
+        **others: Any,
     ) -> list[Any]:
         """Return ranges of one or several files, each of which is opened once.
 
@@ -61,6 +65,7 @@ class Transfers(AbstractFileSystem):  # type: ignore[misc]
             max_gap: not used: frames that stand together are read together.
             on_error: ``"return"`` puts an error in the place of what it prevented; else it is raised.
         """
+        refuse_settings(others)
         if not isinstance(paths, list):  # pyright: ignore[reportUnnecessaryIsInstance] - one path, most often
             raise TypeError("paths is a list of paths")
         begin = starts if isinstance(starts, list) else [starts] * len(paths)
@@ -74,16 +79,22 @@ class Transfers(AbstractFileSystem):  # type: ignore[misc]
 
         def read(item: tuple[str, list[int]]) -> None:
             path, numbers = item
-            self._read_ranges(path, {number: (begin[number], finish[number]) for number in numbers}, found, on_error)
+            wanted = {number: (begin[number], finish[number]) for number in numbers}
+            self._read_ranges(path, wanted, found, on_error, others)
 
         _each(read, list(ranges.items()), at_once=_AT_ONCE if self.target.async_impl else 1)
         return found
 
     def _read_ranges(
-        self, path: str, wanted: dict[int, tuple[int | None, int | None]], found: list[Any], on_error: str
+        self,
+        path: str,
+        wanted: dict[int, tuple[int | None, int | None]],
+        found: list[Any],
+        on_error: str,
+        options: dict[str, Any],
     ) -> None:
         try:
-            with self._reader(path) as reader:
+            with self._reader(path, options) as reader:
                 for number, (start, end) in wanted.items():
                     found[number] = _caught(partial(_cut, reader, start, end), on_error)
         except Exception as error:
@@ -93,9 +104,10 @@ class Transfers(AbstractFileSystem):  # type: ignore[misc]
                 found[number] = error
 
     def get_file(
-        self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, outfile: Any = None, **_o: Any
+        self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, outfile: Any = None, **others: Any
     ) -> None:
         """Decrypt a file to a local one, which appears when the message is authentic to its end."""
+        refuse_settings(others)
         to = outfile if outfile is not None else lpath
         if not isfilelike(to) and self.isdir(rpath):
             Path(to).mkdir(parents=True, exist_ok=True)
@@ -107,7 +119,7 @@ class Transfers(AbstractFileSystem):  # type: ignore[misc]
         writer = self._client.decrypting_writer(
             to, encryption_context=self._context, required_context_keys=self._required
         )
-        with self.target.open(stored, "rb") as sealed, writer:
+        with self.target.open(stored, "rb", **others) as sealed, writer:
             while piece := sealed.read(CHUNK):
                 writer.write(piece)
                 callback.relative_update(len(piece))
@@ -152,16 +164,33 @@ class Transfers(AbstractFileSystem):  # type: ignore[misc]
         if self.isdir(path1):
             self.mkdirs(path2, exist_ok=True)
         else:
-            self.target.cp_file(self._stored(path1), self._stored(path2), **kwargs)
+            source, target = self._stored(path1), self._stored(path2)
+            if source == target:
+                # Who moves would remove it.
+                raise shutil.SameFileError(f"{path1} and {path2} are the same file")
+            self.target.cp_file(source, target, **kwargs)
 
     def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> None:
-        """Move messages as they are."""
+        """Move messages as they are, and nothing that is not shown here, nor what lies deeper than ``maxdepth``."""
         single = isinstance(path1, str) and isinstance(path2, str) and not path2.endswith("/")
         if single and path1 != path2 and self.isfile(path1) and not self.isdir(path2):
             self.target.mv(self._stored(path1), self._stored(path2), **kwargs)
-        else:
-            parent: Any = super()
-            parent.mv(path1, path2, recursive=recursive, maxdepth=maxdepth, **kwargs)
+        elif path1 != path2:
+            moved = self.expand_path(path1, recursive=recursive, maxdepth=maxdepth)
+            folders = [path for path in moved if self.isdir(path)]
+            if len(folders) == len(moved) and not recursive:
+                raise IsADirectoryError(errno.EISDIR, "folders are moved with recursive=True", str(path1))
+            self.copy(path1, path2, recursive=recursive, maxdepth=maxdepth, on_error="raise", **kwargs)
+            for path in set(moved).difference(folders):
+                self.rm_file(path)
+            self._remove_empty(folders if recursive else [])
+
+    def _remove_empty(self, folders: list[str]) -> None:
+        """Remove those of some folders in which no file is, shown here or not."""
+        for path in sorted(folders):
+            folder = self._strip_protocol(path)
+            if self.target.isdir(folder) and not self.target.find(folder):
+                self.target.rm(folder, recursive=True)
 
     def rm_file(self, path: str) -> None:
         """Remove one file."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dis
 import inspect
 import io
 import sys
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from envelope_sdk.errors import StreamError
 from envelope_sdk.integrations.fsspec.stages import Stage
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CompressedUpload", "StoredWriter", "TextUpload"]
 
+_CALLING_EXIT: Final = dis.opmap.get("WITH_EXCEPT_START", -1)
+"""The instruction that tells a context manager of an error."""
+
 
 class StoredWriter(EncryptingWriter):
     """An :class:`~envelope_sdk.streams.EncryptingWriter` whose message takes its name when it is whole.
@@ -29,14 +33,16 @@ class StoredWriter(EncryptingWriter):
 
     _name: ClassVar = "encrypted file"
 
-    def __init__(self, stage: Stage, encryptor: MessageEncryptor, *, autocommit: bool) -> None:
+    def __init__(self, stage: Stage, encryptor: MessageEncryptor, *, path: str, autocommit: bool) -> None:
         """Write a message.
 
         Args:
             stage: where it waits.
+            path: what it will be called, for those who ask.
             encryptor: a machine that has not started.
             autocommit: whether ``close()`` commits; otherwise :meth:`commit` does, after that.
         """
+        self.path: Final = path
         self._stage = stage
         self._autocommit = autocommit
         self._whole = False
@@ -44,6 +50,16 @@ class StoredWriter(EncryptingWriter):
         # What is being handled already says nothing about what is going to be written.
         self._handled = sys.exception()
         super().__init__(cast("Any", stage), encryptor)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the message has its end."""
+        return self._whole
+
+    @property
+    def settled(self) -> bool:
+        """Whether the message was committed or discarded."""
+        return self._settled
 
     def commit(self) -> None:
         """Give the message, which has been closed, its name.
@@ -93,9 +109,14 @@ class StoredWriter(EncryptingWriter):
             return False
         # Handling an error and closing is somebody's decision; leaving a block because of one is not.
         frame = inspect.currentframe()
-        while frame is not None and frame.f_code.co_name != "__exit__":
+        while frame is not None and not _leaves_a_block(frame):
             frame = frame.f_back
         return frame is not None
+
+
+def _leaves_a_block(frame: FrameType) -> bool:
+    """Return whether a frame is one of an ``__exit__``, or calls one, of whatever language, because of an error."""
+    return frame.f_code.co_name == "__exit__" or frame.f_code.co_code[frame.f_lasti] == _CALLING_EXIT
 
 
 class CompressedUpload(io.BufferedIOBase):
