@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from typing import Final
 
 from envelope_sdk.errors import StreamError
@@ -14,7 +16,9 @@ __all__ = ["keep_access", "require_unchanged"]
 _NOT_KEPT_HERE: Final = frozenset(
     {errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENODATA}
 )
-_ACCESS_LIST: Final = "system.posix_acl_access"
+_ACCESS_LISTS: Final = frozenset({"system.posix_acl_access", "system.nfs4_acl", "system.richacl"})
+_OF_THE_CONTENT: Final = frozenset({"security.ima", "security.evm"})
+"""Attributes that vouch for the bytes of one file, and would have the system refuse another."""
 
 
 def keep_access(old: int, new: int) -> None:
@@ -46,31 +50,56 @@ def keep_access(old: int, new: int) -> None:
 def _copy_attributes(old: int, new: int) -> None:
     if not hasattr(os, "listxattr"):
         return
+    kept = _attributes(old)
+    # The folder may have given it an access list that the old one has not, or has not any more.
+    for name in _attributes(new):
+        if name not in kept and not name.startswith("security."):
+            with _as_far_as_kept_here(name):
+                os.removexattr(new, name)
+    for name in kept:
+        if name not in _OF_THE_CONTENT:
+            with _as_far_as_kept_here(name):
+                os.setxattr(new, name, os.getxattr(old, name))
+
+
+def _attributes(descriptor: int) -> list[str]:
     try:
-        names = os.listxattr(old)
+        return os.listxattr(descriptor)
     except OSError as error:
         if error.errno not in _NOT_KEPT_HERE:
             raise
-        return
-    for name in names:
-        try:
-            os.setxattr(new, name, os.getxattr(old, name))
-        except OSError as error:
-            if name == _ACCESS_LIST or error.errno not in _NOT_KEPT_HERE:
-                raise
+        return []
 
 
-def require_unchanged(path: str | os.PathLike[str], status: os.stat_result) -> None:
-    """Raise where ``path`` no longer leads to the file of ``status`` as it was then.
+@contextmanager
+def _as_far_as_kept_here(name: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        if name in _ACCESS_LISTS or error.errno not in _NOT_KEPT_HERE:
+            raise
+
+
+def require_unchanged(
+    paths: Iterable[str | os.PathLike[str]], old: int, status: os.stat_result, beginning: bytes
+) -> None:
+    """Raise where a path no longer leads to the file of ``status`` as it was then.
+
+    Args:
+        paths: every one has to lead there.
+        old: the descriptor of the file.
+        status: what it was.
+        beginning: the bytes that it begins with, different in each message. The times alone do not tell of what was
+            written within the same instant, or by a program that sets them back.
 
     Raises:
         StreamError: it is another file, or it was written to, or it is gone.
     """
     try:
-        now = os.stat(path)  # noqa: PTH116 - the path may be a text
+        found = {_identity(os.stat(path)) for path in paths}  # noqa: PTH116 - the path may be a text
     except FileNotFoundError:
-        now = None
-    if now is None or _identity(now) != _identity(status):
+        found = set()
+    if found != {_identity(status)} or os.pread(old, len(beginning), 0) != beginning:
         raise StreamError("another program changed or replaced the file meanwhile: it was left as it is now")
 
 

@@ -13,13 +13,14 @@ import io
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, Final
 
 from envelope_sdk.errors import AuthenticationError, KeyringError, NoMatchingKeyError, PolicyError, StreamError
 from envelope_sdk.formats.cursor import NeedMoreBytes
 from envelope_sdk.formats.header import HEADER_CHUNK, UnverifiedHeader, parse_header
 from envelope_sdk.message.authenticated import Header
+from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.streams.contract import MachineSource
 from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.pieces import OnProgress
@@ -27,7 +28,7 @@ from envelope_sdk.streams.raw import read_at, read_some, regular_descriptor
 from envelope_sdk.streams.read_ahead import ReadAhead
 from envelope_sdk.streams.reader import DecryptingReader
 from envelope_sdk.streams.replacing import keep_access, require_unchanged
-from envelope_sdk.streams.rotation_target import MessageWriter, RotationTarget, plaintext_length
+from envelope_sdk.streams.rotation_target import MessageWriter, RotationTarget, header_bytes, plaintext_length
 from envelope_sdk.streams.transfer import encrypt_stream
 
 __all__ = ["Rotation"]
@@ -70,7 +71,8 @@ class Rotation:
             signing_writer: makes those whose old message is signed. Without it ``writer`` makes them all, and a
                 signature is lost where ``writer`` does not sign.
             verifier: opens the new messages, to see that they can be opened; ``writer``, unless it cannot decrypt.
-            verify: whether that is done. Without it a mistake in the new keys is noticed when it is too late.
+            verify: whether that is done. Without it a mistake in the new keys is noticed when it is too late, and
+                messages whose header does not tell the new keys from the old ones are rotated every time.
             encryption_context: pairs that the old messages must have, among them every one that they do not store.
             required_context_keys: keys that the old messages must have.
             new_context: pairs to add, or to replace those of the same key.
@@ -84,10 +86,15 @@ class Rotation:
             TypeError: keys are one text.
         """
         self._reader = reader
+        self._options: dict[str, Any] = {
+            "encryption_context": encryption_context,
+            "required_context_keys": _keys(required_context_keys),
+        }
         self._target = RotationTarget(
             writer,
             signing_writer or writer,
             verifier,
+            self._decryptor,
             reproduced=encryption_context or {},
             new=new_context or {},
             dropped=_keys(drop_context_keys),
@@ -97,18 +104,14 @@ class Rotation:
         )
         self._threads = writer.threads
         self._verify = verify
-        self._options: dict[str, Any] = {
-            "encryption_context": encryption_context,
-            "required_context_keys": _keys(required_context_keys),
-        }
 
     def is_done(self, path: str | os.PathLike[str]) -> bool:
         """Return whether the message in a file is as a rotation would make it, going by its header alone.
 
         Its suite, the pairs it stores, a frame length that was chosen, and the names of its wrapping keys have to be
-        the wanted ones. Which names those are, the writer is asked once for each encryption context. Names that their
-        owners chose, as those of raw keys, say little: what they wrapped has to open as well, unless nothing is to be
-        verified. The rest of the message is not looked at.
+        the wanted ones. Which names those are, the writer is asked once for each encryption context. Where that leaves
+        it in doubt whether the new keys open it, as names of raw keys do, which their owners chose, they have to open
+        it; or, where nothing is to be verified, the old keys must not. The rest of the message is not looked at.
 
         Raises:
             MessageError: the bytes are not a message.
@@ -119,7 +122,7 @@ class Rotation:
             header = _header_of(source)
             if header is None:
                 # Says what is missing.
-                DecryptingReader(source, self._reader.decryptor(**self._options))
+                DecryptingReader(source, self._decryptor())
             return header is not None and self._target.has(header)
 
     def rotate_file(
@@ -157,18 +160,18 @@ class Rotation:
             header = _header_of(source)
             if target is None and not again and header is not None and self._target.has(header, ask_less=True):
                 return None
-            with AtomicFile(target or path, overwrite=overwrite or target is None) as written:
+            with AtomicFile(path if target is None else target, overwrite=overwrite or target is None) as written:
                 if target is None:
                     keep_access(source.fileno(), written.fileno())
                 made = self._rotate(source, written, header, on_progress)
                 if self._verify:
                     self._check_opens(written, made)
-                if target is None:
+                if target is None and header is not None:
+                    # Syncing takes its time, so it comes before the last look at the file.
+                    os.fsync(written.fileno())
                     # As it is now: who was kept from reading meanwhile stays so.
                     keep_access(source.fileno(), written.fileno())
-                    # Syncing takes its time, so it comes before the look at the file, not between that and renaming.
-                    os.fsync(written.fileno())
-                    require_unchanged(path, status)
+                    require_unchanged((path, written.target), source.fileno(), status, header_bytes(header))
             return made
 
     def rotate_stream(self, source: Any, target: Any, *, on_progress: OnProgress | None = None) -> Header:
@@ -190,10 +193,13 @@ class Rotation:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
+    def _decryptor(self) -> MessageDecryptor:
+        return self._reader.decryptor(**self._options)
+
     def _rotate(
         self, source: Any, target: Any, unverified: UnverifiedHeader | None, on_progress: OnProgress | None
     ) -> Header:
-        reader = DecryptingReader(source, self._reader.decryptor(**self._options))
+        reader = DecryptingReader(source, self._decryptor())
         # Where there was no whole header, the reader has said so.
         assert unverified is not None
         encryptor = self._target.encryptor_for(
@@ -209,7 +215,9 @@ class Rotation:
     def _ahead(self, reader: DecryptingReader, source: Any) -> Any:
         descriptor = regular_descriptor(source)
         if self._threads > 1 and descriptor is not None and os.fstat(descriptor).st_size >= _SHARED_LENGTH:
-            return ReadAhead(reader.read_view)
+            with suppress(RuntimeError):
+                # A limit on threads, or an interpreter that ends.
+                return ReadAhead(reader.read_view)
         return nullcontext(reader)
 
     def _check_opens(self, written: AtomicFile, made: Header) -> None:

@@ -11,6 +11,7 @@ from testkit.branch_keys import CountingKms, MemoryStorage
 
 from envelope_sdk import Client, Rotation
 from envelope_sdk.errors import KmsUnavailableError, NoMatchingKeyError
+from envelope_sdk.formats.header import parse_header
 from envelope_sdk.keyrings import (
     HierarchicalKeyring,
     KmsKeyring,
@@ -112,6 +113,24 @@ def test_a_key_that_its_kms_rotated_is_the_same_key(kms: CountingKms, tmp_path: 
 
     assert Rotation(Client(RAW), Client(KmsKeyring(kms, arn))).is_done(path)
     assert opened(path, KmsKeyring(kms, arn)) == PLAIN
+
+
+def test_what_old_material_of_a_key_wrapped_costs_a_call_to_know_that_it_opens(kms: CountingKms, tmp_path: Path):
+    keyring = KmsKeyring(kms, new_key(kms))
+    paths = [message(tmp_path, keyring, name="before")]
+    kms.rotate_key_on_demand(KeyId=keyring_arn(paths[0]))
+    paths.append(message(tmp_path, keyring, name="after"))
+    kms.calls.clear()
+
+    rotation = Rotation(Client(RAW), Client(keyring))
+
+    assert [rotation.is_done(path) for path in paths] == [True, True]
+    assert kms.calls == {"generate_data_key": 1, "decrypt": 1}
+
+
+def keyring_arn(path: Path) -> str:
+    (wrapped,) = parse_header(path.read_bytes()).body.encrypted_data_keys
+    return wrapped.provider_info.decode()
 
 
 def test_what_an_alias_names_now_is_what_counts(kms: CountingKms, tmp_path: Path):
