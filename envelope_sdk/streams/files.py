@@ -49,19 +49,20 @@ class AtomicFile(io.RawIOBase):
         super().__init__()
         self._fd = -1
         self._process = os.getpid()
+        self._asked = str(path)
         self._target = Path(os.path.realpath(path))
         self._overwrite = overwrite
         if self._target.exists():
             if not overwrite:
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self._asked)
             if not stat.S_ISREG(self._target.stat().st_mode):
-                raise OSError(errno.EINVAL, "not a regular file, so it cannot be replaced", str(path))
+                raise OSError(errno.EINVAL, "not a regular file, so it cannot be replaced", self._asked)
         # File names have 255 bytes, and a character takes up to four.
         self._temporary = self._target.with_name(f".{self._target.name[:50]}.{os.urandom(8).hex()}.partial")
         try:
             self._fd, self._named = self._create()
         except OSError as error:
-            raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
+            raise OSError(error.errno, os.strerror(error.errno or 0), self._asked) from None
         if os.fstat(self._fd).st_mode & _MODE != _MODE:
             # The umask takes even the owner's permissions away.
             os.fchmod(self._fd, _MODE)
@@ -161,11 +162,18 @@ class AtomicFile(io.RawIOBase):
                     # Noted first: an interruption may come before it could be noted afterwards.
                     self._named = True
                     self._link(self._temporary.name, directory, unnamed=True)
-                self._temporary.replace(self._target)
-                self._named = False
+                self._replace()
         finally:
             os.close(directory)
         _sync_directory(parent)
+
+    def _replace(self) -> None:
+        try:
+            self._temporary.replace(self._target)
+        except OSError as error:
+            # Nobody knows the other name, which is gone by then.
+            raise OSError(error.errno, os.strerror(error.errno or 0), self._asked) from None
+        self._named = False
 
     def _take_free_name(self, directory: int) -> bool:
         """Take the target's name where nothing has it; unlike a rename, a link never replaces."""

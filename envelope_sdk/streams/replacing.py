@@ -13,9 +13,8 @@ from envelope_sdk.errors import StreamError
 
 __all__ = ["keep_access", "require_unchanged"]
 
-_NOT_KEPT_HERE: Final = frozenset(
-    {errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENODATA}
-)
+_NO_ATTRIBUTES: Final = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+_NOT_KEPT_HERE: Final = _NO_ATTRIBUTES | {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENODATA}
 _ACCESS_LISTS: Final = frozenset({"system.posix_acl_access", "system.nfs4_acl", "system.richacl"})
 _OF_THE_CONTENT: Final = frozenset({"security.ima", "security.evm"})
 """Attributes that vouch for the bytes of one file, and would have the system refuse another."""
@@ -66,7 +65,7 @@ def _attributes(descriptor: int) -> list[str]:
     try:
         return os.listxattr(descriptor)
     except OSError as error:
-        if error.errno not in _NOT_KEPT_HERE:
+        if error.errno not in _NO_ATTRIBUTES:
             raise
         return []
 

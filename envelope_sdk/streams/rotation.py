@@ -275,15 +275,18 @@ def _read_header(source: Any) -> tuple[bytes, UnverifiedHeader | None]:
     data = bytearray()
     buffer = memoryview(bytearray(HEADER_CHUNK))
     needed = 1
-    while count := read_some(source, buffer):
+    while True:
+        count = read_some(source, buffer)
         data += buffer[:count]
-        if len(data) < needed:
+        if count and len(data) < needed:
             continue
         try:
             return bytes(data), parse_header(bytes(data), max_header_length=_LONGEST_HEADER)
         except NeedMoreBytes as need:
-            needed = need.total
-    return bytes(data), None
+            if not count:
+                return bytes(data), None
+            # Every attempt reads it from its start, so there are few of them.
+            needed = max(need.total, 2 * len(data))
 
 
 def _keys(keys: Iterable[str]) -> frozenset[str]:

@@ -142,6 +142,37 @@ def test_a_message_without_frames_gets_the_writers(tmp_path: Path):
     assert opened(path) == PLAIN
 
 
+def with_a_long_header() -> tuple[Message, bytes]:
+    """Return a message with 190,000 bytes of header."""
+    order = Message(UNSIGNED, frame_length=FRAME, edks=tuple(("test", b"i" * 900, b"w" * 1000) for _ in range(100)))
+    return order, order.whole(PLAIN)
+
+
+@pytest.mark.parametrize("at_a_time", [1000, 2**16, 2**20])
+def test_a_header_that_is_long_comes_in_pieces(at_a_time: int):
+    order, message = with_a_long_header()
+
+    class Pieces(io.BytesIO):
+        def readinto(self, buffer: Any, /) -> int:
+            return super().readinto(memoryview(buffer)[:at_a_time])
+
+    target = io.BytesIO()
+    Rotation(client(StaticDataKeyring(order.data_key)), client(NEW)).rotate_stream(Pieces(message), target)
+
+    assert client(NEW).decrypt(target.getvalue()).plaintext == PLAIN
+
+
+@pytest.mark.parametrize("length", [1, 2**16, 2**16 + 1, 150_000, 2**17])
+def test_a_long_header_that_is_cut_is_no_message(length: int, tmp_path: Path):
+    order, message = with_a_long_header()
+    (tmp_path / "message").write_bytes(message[:length])
+    rotation = Rotation(client(StaticDataKeyring(order.data_key)), client(NEW))
+
+    for look in (rotation.is_done, rotation.rotate_file):
+        with pytest.raises(TruncatedMessageError):
+            look(tmp_path / "message")
+
+
 def test_a_frame_length_is_kept_or_chosen(path: Path):
     kept = Rotation(client(), client(NEW, frame_length=1000)).rotate_file(path)
     chosen = Rotation(client(NEW), client(NEW), frame_length=200).rotate_file(path)

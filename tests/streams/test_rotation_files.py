@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import stat
@@ -9,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -111,6 +113,79 @@ def test_who_is_kept_from_reading_while_the_new_file_is_synced_stays_so(path: Pa
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def immutable(path: Path, on: bool) -> None:
+    """Set the flag, as chattr does."""
+    flags = struct.pack("l", 0x10 if on else 0)
+    with path.open("rb") as file:
+        fcntl.ioctl(file, 0x40086602, flags)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files immutable")
+def test_a_file_that_may_not_be_replaced_is_named_in_the_error(path: Path):
+    before = path.read_bytes()
+    try:
+        immutable(path, True)
+    except OSError:
+        pytest.skip("this file system has no such files")
+
+    try:
+        with pytest.raises(PermissionError) as found:
+            rotation().rotate_file(path)
+    finally:
+        immutable(path, False)
+
+    assert (found.value.filename, found.value.filename2) == (str(path), None)
+    assert path.read_bytes() == before
+    assert [each.name for each in path.parent.iterdir()] == ["message"]
+
+
+@contextmanager
+def as_nobody() -> Iterator[Path]:
+    """Be a user without rights for a while, with a folder of their own."""
+    if os.geteuid() != 0:
+        pytest.skip("only root becomes somebody else")
+    with TemporaryDirectory() as folder:
+        os.chown(folder, 65_534, 65_534)
+        os.setegid(65_534)
+        os.seteuid(65_534)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+
+
+def test_in_a_folder_that_is_read_only_nothing_changes():
+    with as_nobody() as folder:
+        path = folder / "message"
+        path.write_bytes(message := client().encrypt(PLAIN).ciphertext)
+        folder.chmod(0o500)
+
+        with pytest.raises(PermissionError) as found:
+            rotation().rotate_file(path)
+
+        assert found.value.filename == str(path)
+        assert path.read_bytes() == message
+        folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(("owner", "group"), [(0, 65_534), (65_534, 54_321)], ids=["owner", "group"])
+def test_where_the_owner_cannot_be_kept_nothing_changes(owner: int, group: int):
+    with as_nobody() as folder:
+        path = folder / "message"
+        path.write_bytes(message := client().encrypt(PLAIN).ciphertext)
+        path.chmod(0o644)
+        os.seteuid(0)
+        os.chown(path, owner, group)
+        os.seteuid(65_534)
+
+        with pytest.raises(PermissionError, match="owner and group cannot be kept"):
+            rotation().rotate_file(path)
+
+        assert path.read_bytes() == message
+        assert [each.name for each in folder.iterdir()] == ["message"]
+
+
 # --- changes of others -----------------------------------------------------------------------------------------------
 
 
@@ -193,10 +268,9 @@ def test_no_file_ever_holds_plaintext(threads: int, sign: bool, tmp_path: Path, 
 
     Rotation(client(), client(NEW, sign=sign, threads=threads)).rotate_file(path, on_progress=look)
 
-    written = {name: data for name, data in seen.items() if name.startswith(str(tmp_path)) and data}
-    # What is seen is the old message and the new one.
-    assert len(written) == 2
-    assert not [name for name, data in written.items() if MARK in data]
+    assert not [name for name, data in seen.items() if MARK in data]
+    # It was the old message and the new one that were looked at.
+    assert len([name for name, data in seen.items() if name.startswith(str(tmp_path)) and data]) == 2
     assert sorted(each.name for each in tmp_path.rglob("*")) == ["message", "temporary"]
     assert opened(path) == PLAIN
 
