@@ -13,7 +13,6 @@ import io
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext, suppress
 from typing import Any, Final
 
 from envelope_sdk.errors import AuthenticationError, KeyringError, NoMatchingKeyError, PolicyError, StreamError
@@ -22,11 +21,10 @@ from envelope_sdk.formats.header import HEADER_CHUNK, UnverifiedHeader, parse_he
 from envelope_sdk.message.authenticated import Header
 from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.streams.contract import MachineSource
+from envelope_sdk.streams.decrypted_source import DecryptedSource
 from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.pieces import OnProgress
-from envelope_sdk.streams.raw import read_at, read_some, regular_descriptor
-from envelope_sdk.streams.read_ahead import ReadAhead
-from envelope_sdk.streams.reader import DecryptingReader
+from envelope_sdk.streams.raw import read_at, read_some
 from envelope_sdk.streams.replacing import keep_access, require_unchanged
 from envelope_sdk.streams.rotation_target import MessageWriter, RotationTarget, header_bytes, plaintext_length
 from envelope_sdk.streams.transfer import encrypt_stream
@@ -35,9 +33,6 @@ __all__ = ["Rotation"]
 
 _LONGEST_HEADER: Final = 2**24
 """Bytes. Looking asks no service about a data key; what the reader accepts is for the reader to say."""
-
-_SHARED_LENGTH: Final = 2 * 2**20
-"""Bytes from which on a second thread pays."""
 
 
 class Rotation:
@@ -119,10 +114,10 @@ class Rotation:
             OSError: the file cannot be read.
         """
         with _opened(path) as source:
-            header = _header_of(source)
+            beginning, header = _read_header(source)
             if header is None:
                 # Says what is missing.
-                DecryptingReader(source, self._decryptor())
+                self._decryptor().read_header(beginning)
             return header is not None and self._target.has(header)
 
     def rotate_file(
@@ -157,13 +152,14 @@ class Rotation:
         """
         with _opened(path) as source:
             status = os.fstat(source.fileno())
-            header = _header_of(source)
+            beginning, header = _read_header(source)
             if target is None and not again and header is not None and self._target.has(header, ask_less=True):
                 return None
             with AtomicFile(path if target is None else target, overwrite=overwrite or target is None) as written:
                 if target is None:
                     keep_access(source.fileno(), written.fileno())
-                made = self._rotate(source, written, header, on_progress)
+                source.seek(header.length if header is not None else 0)
+                made = self._rotate(beginning, header, source, written, on_progress)
                 if self._verify:
                     self._check_opens(written, made)
                 if target is None and header is not None:
@@ -189,7 +185,8 @@ class Rotation:
             As :meth:`rotate_file`.
         """
         beginning, header = _read_header(source)
-        return self._rotate(_Rejoined(beginning, source), target, header, on_progress)
+        rest = beginning[header.length :] if header is not None else b""
+        return self._rotate(beginning, header, _Rejoined(rest, source), target, on_progress)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -197,28 +194,27 @@ class Rotation:
         return self._reader.decryptor(**self._options)
 
     def _rotate(
-        self, source: Any, target: Any, unverified: UnverifiedHeader | None, on_progress: OnProgress | None
+        self,
+        beginning: bytes,
+        unverified: UnverifiedHeader | None,
+        rest: Any,
+        target: Any,
+        on_progress: OnProgress | None,
     ) -> Header:
-        reader = DecryptingReader(source, self._decryptor())
-        # Where there was no whole header, the reader has said so.
+        """Rotate the message whose header ``beginning`` begins with, and which goes on in ``rest`` behind that."""
+        decryptor = self._decryptor()
+        decryptor.read_header(beginning if unverified is None else beginning[: unverified.length])
+        # Where there was no whole header, the machine has said so.
         assert unverified is not None
-        encryptor = self._target.encryptor_for(
-            unverified, reader.header.encryption_context, plaintext_length(source, unverified)
-        )
-        with self._ahead(reader, source) as plaintext:
-            made = encrypt_stream(plaintext, target, encryptor, threads=self._threads, on_progress=on_progress)
+        assert decryptor.header is not None
+        context, plaintext = decryptor.header.encryption_context, plaintext_length(rest, unverified)
+        encryptor = self._target.encryptor_for(unverified, context, plaintext)
+        with DecryptedSource(rest, decryptor, threads=self._threads) as decrypted:
+            made = encrypt_stream(decrypted, target, encryptor, threads=self._threads, on_progress=on_progress)
             # Only here is the old message known to be whole and authentic, whoever believed to know its length.
-            if plaintext.readinto(memoryview(bytearray(1))):
+            if decrypted.readinto(memoryview(bytearray(1))):
                 raise StreamError("the message holds more than its length says: another program writes to the file")
         return made
-
-    def _ahead(self, reader: DecryptingReader, source: Any) -> Any:
-        descriptor = regular_descriptor(source)
-        if self._threads > 1 and descriptor is not None and os.fstat(descriptor).st_size >= _SHARED_LENGTH:
-            with suppress(RuntimeError):
-                # A limit on threads, or an interpreter that ends.
-                return ReadAhead(reader.read_view)
-        return nullcontext(reader)
 
     def _check_opens(self, written: AtomicFile, made: Header) -> None:
         """Read the header back and open it.
@@ -262,12 +258,6 @@ def _opened(path: str | os.PathLike[str]) -> io.FileIO:
         file.close()
         raise OSError(errno.EINVAL, "not a regular file, so it cannot be rotated", os.fspath(path))
     return file
-
-
-def _header_of(source: io.FileIO) -> UnverifiedHeader | None:
-    header = _read_header(source)[1]
-    source.seek(0)
-    return header
 
 
 def _read_header(source: Any) -> tuple[bytes, UnverifiedHeader | None]:
