@@ -49,20 +49,20 @@ class AtomicFile(io.RawIOBase):
         super().__init__()
         self._fd = -1
         self._process = os.getpid()
-        self._asked = str(path)
         self._target = Path(os.path.realpath(path))
         self._overwrite = overwrite
         if self._target.exists():
             if not overwrite:
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self._asked)
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
             if not stat.S_ISREG(self._target.stat().st_mode):
-                raise OSError(errno.EINVAL, "not a regular file, so it cannot be replaced", self._asked)
+                raise OSError(errno.EINVAL, "not a regular file, so it cannot be replaced", str(path))
         # File names have 255 bytes, and a character takes up to four.
         self._temporary = self._target.with_name(f".{self._target.name[:50]}.{os.urandom(8).hex()}.partial")
         try:
             self._fd, self._named = self._create()
         except OSError as error:
-            raise OSError(error.errno, os.strerror(error.errno or 0), self._asked) from None
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
+        self._asked = str(path)
         if os.fstat(self._fd).st_mode & _MODE != _MODE:
             # The umask takes even the owner's permissions away.
             os.fchmod(self._fd, _MODE)
