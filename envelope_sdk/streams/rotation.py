@@ -228,7 +228,9 @@ class Rotation:
         try:
             self._target.check_opens(bytes(data), made.encryption_context)
         except (AuthenticationError, NoMatchingKeyError, PolicyError) as error:
-            raise KeyringError(f"the new keys do not open the new message, so the old one was kept: {error}") from error
+            refused = KeyringError(f"the new keys do not open the new message, so the old one was kept: {error}")
+            refused.add_note("keys that only encrypt cannot show that it opens: --no-verify (verify=False) trusts them")
+            raise refused from error
 
 
 class _Rejoined(io.RawIOBase):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import signal
 import stat
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -241,6 +243,46 @@ def test_an_empty_name_is_no_target(path: Path):
         rotation().rotate_file(path, "")
 
     assert path.read_bytes() == before
+
+
+# --- the process is killed -------------------------------------------------------------------------------------------
+
+
+def killed(path: Path, moment: int) -> bool:
+    """Rotate in a process of its own, kill it at an audit event of that number, and return whether there was one."""
+    child = os.fork()
+    if child == 0:
+        left = moment
+
+        def count(_event: str, _arguments: object) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            sys.addaudithook(count)
+            rotation().rotate_file(path)
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def test_a_kill_at_any_moment_leaves_the_old_message_or_the_new_one(path: Path):
+    """At everything that is done to files; what lies about besides is a whole new message that was not yet in place."""
+    before, found, moment = path.read_bytes(), [], 1
+    while killed(path, moment):
+        moment += 1
+        found.append("old" if path.read_bytes() == before else "new" if opened(path) == PLAIN else "")
+        for left in path.parent.glob(".message.*.partial"):
+            assert MARK not in left.read_bytes()
+            left.unlink()
+        assert [each.name for each in path.parent.iterdir()] == ["message"]
+        path.write_bytes(before)
+
+    assert found[0] == "old"
+    assert found[-1] == "new"
+    assert found == sorted(found, reverse=True)
 
 
 # --- plaintext -------------------------------------------------------------------------------------------------------
