@@ -167,7 +167,11 @@ class AtomicFile(io.RawIOBase):
             os.close(directory)
         _sync_directory(parent)
 
+    def _about_to_appear(self) -> None:
+        """Raise where the file is not to take the target's name after all. Next to nothing comes between."""
+
     def _replace(self) -> None:
+        self._about_to_appear()
         try:
             self._temporary.replace(self._target)
         except OSError as error:
@@ -179,6 +183,7 @@ class AtomicFile(io.RawIOBase):
         """Take the target's name where nothing has it; unlike a rename, a link never replaces."""
         if self._overwrite and (self._named or self._target.exists()):
             return False
+        self._about_to_appear()
         try:
             self._link(self._target.name, directory, unnamed=not self._named)
         except FileExistsError:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
 from envelope_sdk.errors import StreamError
+from envelope_sdk.streams.files import AtomicFile
 
-__all__ = ["keep_access", "require_unchanged"]
+__all__ = ["ReplacingFile", "keep_access", "open_regular"]
 
 _NO_ATTRIBUTES: Final = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _NOT_KEPT_HERE: Final = _NO_ATTRIBUTES | {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENODATA}
 _ACCESS_LISTS: Final = frozenset({"system.posix_acl_access", "system.nfs4_acl", "system.richacl"})
+_BEGINNING: Final = 64
+"""Bytes at the beginning of a message that are different in each: its id is among them."""
+
 _OF_THE_CONTENT: Final = frozenset({"security.ima", "security.evm"})
 """Attributes that vouch for the bytes of one file, and would have the system refuse another."""
 
@@ -79,28 +84,69 @@ def _as_far_as_kept_here(name: str) -> Generator[None]:
             raise
 
 
-def require_unchanged(
-    paths: Iterable[str | os.PathLike[str]], old: int, status: os.stat_result, beginning: bytes
-) -> None:
-    """Raise where a path no longer leads to the file of ``status`` as it was then.
+class ReplacingFile(AtomicFile):
+    """An atomic file that takes the place of one that is being read, if that is still there and as it was."""
 
-    Args:
-        paths: every one has to lead there.
-        old: the descriptor of the file.
-        status: what it was.
-        beginning: the bytes that it begins with, different in each message. The times alone do not tell of what was
-            written within the same instant, or by a program that sets them back.
+    def __init__(self, path: str | os.PathLike[str], source: io.FileIO, status: os.stat_result) -> None:
+        """Begin to write.
 
-    Raises:
-        StreamError: it is another file, or it was written to, or it is gone.
-    """
-    try:
-        found = {_identity(os.stat(path)) for path in paths}  # noqa: PTH116 - the path may be a text
-    except FileNotFoundError:
-        found = set()
-    if found != {_identity(status)} or os.pread(old, len(beginning), 0) != beginning:
-        raise StreamError("another program changed or replaced the file meanwhile: it was left as it is now")
+        Args:
+            path: the file to replace. A link is followed.
+            source: that file, open until this one is committed.
+            status: how it was when it was opened.
+
+        Raises:
+            PermissionError: as :func:`keep_access`, here or on commit.
+            OSError: as of :class:`~envelope_sdk.streams.files.AtomicFile`.
+        """
+        super().__init__(path)
+        self._path = path
+        self._source = source
+        self._status = status
+        try:
+            self._beginning = os.pread(source.fileno(), _BEGINNING, 0)
+            keep_access(source.fileno(), self.fileno())
+        except BaseException:
+            self.close()
+            raise
+
+    def commit(self) -> None:
+        """Make it durable and replace the other, unless that was changed or replaced: :class:`StreamError` then."""
+        if not self.closed:
+            try:
+                # Syncing takes its time, so it comes first.
+                os.fsync(self.fileno())
+                # As it is now: who was kept from reading meanwhile stays so.
+                keep_access(self._source.fileno(), self.fileno())
+            except BaseException:
+                self.close()
+                raise
+        super().commit()
+
+    def _about_to_appear(self) -> None:
+        # The path as it is now, and what it led to at first: the link that it is may have led elsewhere for a moment.
+        for path in (self._path, self.target):
+            try:
+                unchanged = _identity(os.stat(path)) == _identity(self._status)  # noqa: PTH116 - it may be a text
+            except FileNotFoundError:
+                unchanged = False
+            # Times alone do not tell what was written within the same instant, or by a program that sets them back.
+            if not unchanged or os.pread(self._source.fileno(), _BEGINNING, 0) != self._beginning:
+                raise StreamError("another program changed or replaced the file meanwhile: it was left as it is now")
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def open_regular(path: str | os.PathLike[str]) -> io.FileIO:
+    """Open a regular file for reading, without waiting for the other end of what turns out to be a pipe.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    file = io.FileIO(path, opener=lambda _name, flags: os.open(path, flags | os.O_NONBLOCK))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file, so it cannot be rotated", os.fspath(path))
+    return file

@@ -8,10 +8,8 @@ and known to open.
 
 from __future__ import annotations
 
-import errno
 import io
 import os
-import stat
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -25,8 +23,8 @@ from envelope_sdk.streams.decrypted_source import DecryptedSource
 from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.pieces import OnProgress
 from envelope_sdk.streams.raw import read_at, read_some
-from envelope_sdk.streams.replacing import keep_access, require_unchanged
-from envelope_sdk.streams.rotation_target import MessageWriter, RotationTarget, header_bytes, plaintext_length
+from envelope_sdk.streams.replacing import ReplacingFile, open_regular
+from envelope_sdk.streams.rotation_target import MessageWriter, RotationTarget, plaintext_length
 from envelope_sdk.streams.transfer import encrypt_stream
 
 __all__ = ["Rotation"]
@@ -113,7 +111,7 @@ class Rotation:
             KeyringError, KmsError: the writer cannot wrap.
             OSError: the file cannot be read.
         """
-        with _opened(path) as source:
+        with open_regular(path) as source:
             beginning, header = _read_header(source)
             if header is None:
                 # Says what is missing.
@@ -150,24 +148,18 @@ class Rotation:
             KeyringError: the new message does not open; the old one was kept.
             Otherwise as :meth:`envelope_sdk.Client.decrypt` and :meth:`~envelope_sdk.Client.encrypt`.
         """
-        with _opened(path) as source:
+        with open_regular(path) as source:
             status = os.fstat(source.fileno())
             beginning, header = _read_header(source)
             if target is None and not again and header is not None and self._target.has(header, ask_less=True):
                 return None
-            with AtomicFile(path if target is None else target, overwrite=overwrite or target is None) as written:
-                if target is None:
-                    keep_access(source.fileno(), written.fileno())
+            with (
+                ReplacingFile(path, source, status) if target is None else AtomicFile(target, overwrite=overwrite)
+            ) as written:
                 source.seek(header.length if header is not None else 0)
                 made = self._rotate(beginning, header, source, written, on_progress)
                 if self._verify:
                     self._check_opens(written, made)
-                if target is None and header is not None:
-                    # Syncing takes its time, so it comes before the last look at the file.
-                    os.fsync(written.fileno())
-                    # As it is now: who was kept from reading meanwhile stays so.
-                    keep_access(source.fileno(), written.fileno())
-                    require_unchanged((path, written.target), source.fileno(), status, header_bytes(header))
             return made
 
     def rotate_stream(self, source: Any, target: Any, *, on_progress: OnProgress | None = None) -> Header:
@@ -251,15 +243,6 @@ class _Rejoined(io.RawIOBase):
         buffer[:count] = self._beginning[:count]
         self._beginning = self._beginning[count:]
         return count
-
-
-def _opened(path: str | os.PathLike[str]) -> io.FileIO:
-    # Without waiting for a pipe's other end.
-    file = io.FileIO(path, opener=lambda _name, flags: os.open(path, flags | os.O_NONBLOCK))
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "not a regular file, so it cannot be rotated", os.fspath(path))
-    return file
 
 
 def _read_header(source: Any) -> tuple[bytes, UnverifiedHeader | None]:

@@ -36,7 +36,7 @@ from envelope_sdk.message.encryptor import MessageEncryptor
 from envelope_sdk.streams.contract import MachineSource
 from envelope_sdk.streams.raw import regular_descriptor
 
-__all__ = ["MessageWriter", "RotationTarget", "header_bytes", "plaintext_length"]
+__all__ = ["MessageWriter", "RotationTarget", "plaintext_length"]
 
 _KEPT: Final = 1000
 """Encryption contexts of which it is remembered which keys wrap for them, and names of keys that do not."""
@@ -258,16 +258,11 @@ def _open(machine: MessageDecryptor, old: UnverifiedHeader, key: EncryptedDataKe
     if key is not None:
         materials_for, alone = machine.materials_for, old._replace(body=old.body._replace(encrypted_data_keys=(key,)))
         machine.materials_for = lambda _: materials_for(alone)
-    machine.read_header(header_bytes(old))
+    machine.read_header(old.raw + encode_authentication(old.body.algorithm_suite, old.iv, old.tag))
 
 
 def _alone(doubt: bool) -> list[None]:
     return [None] if doubt else []
-
-
-def header_bytes(header: UnverifiedHeader) -> bytes:
-    """Return a header as it stands in its message."""
-    return header.raw + encode_authentication(header.body.algorithm_suite, header.iv, header.tag)
 
 
 def _names_of(header: HeaderBody | Header) -> Counter[WrappingKeyName]:

@@ -597,21 +597,30 @@ def test_a_file_that_changes_meanwhile_is_not_written_over(what: str, path: Path
     assert (path.exists() and path.read_bytes().endswith(b"more")) is (what == "appended to")
 
 
-def test_a_file_that_is_replaced_while_the_new_one_is_synced_is_not_written_over(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("time", [1, 2], ids=["first", "last"])
+@pytest.mark.parametrize("what", ["replaced", "taken away"])
+def test_a_file_that_changes_while_the_new_one_is_synced_is_not_written_over(
+    what: str, time: int, path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    sync = os.fsync
+    sync, left = os.fsync, time
 
-    def replace(descriptor: int) -> None:
+    def change(descriptor: int) -> None:
+        nonlocal left
         sync(descriptor)
-        (path.parent / "newer").write_bytes(b"newer")
-        (path.parent / "newer").replace(path)
+        left -= 1
+        if left == 0 and what == "replaced":
+            (path.parent / "newer").write_bytes(b"newer")
+            (path.parent / "newer").replace(path)
+        elif left == 0:
+            path.unlink()
 
-    monkeypatch.setattr(os, "fsync", replace)
+    monkeypatch.setattr(os, "fsync", change)
     with pytest.raises(StreamError, match="another program changed or replaced the file"):
         Rotation(client(), client(NEW)).rotate_file(path)
 
-    assert path.read_bytes() == b"newer"
+    assert {each.name: each.read_bytes() for each in path.parent.iterdir()} == (
+        {"message": b"newer"} if what == "replaced" else {}
+    )
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
