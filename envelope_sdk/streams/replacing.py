@@ -124,15 +124,14 @@ class ReplacingFile(AtomicFile):
         super().commit()
 
     def _about_to_appear(self) -> None:
-        # The path as it is now, and what it led to at first: the link that it is may have led elsewhere for a moment.
-        for path in (self._path, self.target):
-            try:
-                unchanged = _identity(os.stat(path)) == _identity(self._status)  # noqa: PTH116 - it may be a text
-            except FileNotFoundError:
-                unchanged = False
-            # Times alone do not tell what was written within the same instant, or by a program that sets them back.
-            if not unchanged or os.pread(self._source.fileno(), _BEGINNING, 0) != self._beginning:
-                raise StreamError("another program changed or replaced the file meanwhile: it was left as it is now")
+        # What the path led to at first counts as well: the link that it is may have led elsewhere for a moment.
+        try:
+            found = {_identity(os.stat(path)) for path in (self._path, self.target)}  # noqa: PTH116 - may be a text
+        except FileNotFoundError:
+            found = set()
+        # Times alone do not tell what was written within the same instant, or by a program that sets them back.
+        if found != {_identity(self._status)} or os.pread(self._source.fileno(), _BEGINNING, 0) != self._beginning:
+            raise StreamError("another program changed or replaced the file meanwhile: it was left as it is now")
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
