@@ -150,6 +150,8 @@ def as_nobody() -> Iterator[Path]:
         os.setegid(65_534)
         os.seteuid(65_534)
         try:
+            if not os.access(folder, os.W_OK, effective_ids=True):
+                pytest.skip("nobody else gets to temporary files")
             yield Path(folder)
         finally:
             os.seteuid(0)
