@@ -62,6 +62,7 @@ class AtomicFile(io.RawIOBase):
             self._fd, self._named = self._create()
         except OSError as error:
             raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
+        self._asked = str(path)
         if os.fstat(self._fd).st_mode & _MODE != _MODE:
             # The umask takes even the owner's permissions away.
             os.fchmod(self._fd, _MODE)
@@ -161,16 +162,28 @@ class AtomicFile(io.RawIOBase):
                     # Noted first: an interruption may come before it could be noted afterwards.
                     self._named = True
                     self._link(self._temporary.name, directory, unnamed=True)
-                self._temporary.replace(self._target)
-                self._named = False
+                self._replace()
         finally:
             os.close(directory)
         _sync_directory(parent)
+
+    def _about_to_appear(self) -> None:
+        """Raise where the file is not to take the target's name after all. Next to nothing comes between."""
+
+    def _replace(self) -> None:
+        self._about_to_appear()
+        try:
+            self._temporary.replace(self._target)
+        except OSError as error:
+            # Nobody knows the other name, which is gone by then.
+            raise OSError(error.errno, os.strerror(error.errno or 0), self._asked) from None
+        self._named = False
 
     def _take_free_name(self, directory: int) -> bool:
         """Take the target's name where nothing has it; unlike a rename, a link never replaces."""
         if self._overwrite and (self._named or self._target.exists()):
             return False
+        self._about_to_appear()
         try:
             self._link(self._target.name, directory, unnamed=not self._named)
         except FileExistsError:

@@ -8,25 +8,22 @@ and known to open.
 
 from __future__ import annotations
 
-import errno
 import io
 import os
-import stat
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 from typing import Any, Final
 
 from envelope_sdk.errors import AuthenticationError, KeyringError, NoMatchingKeyError, PolicyError, StreamError
 from envelope_sdk.formats.cursor import NeedMoreBytes
 from envelope_sdk.formats.header import HEADER_CHUNK, UnverifiedHeader, parse_header
 from envelope_sdk.message.authenticated import Header
+from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.streams.contract import MachineSource
+from envelope_sdk.streams.decrypted_source import DecryptedSource
 from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.pieces import OnProgress
-from envelope_sdk.streams.raw import read_at, read_some, regular_descriptor
-from envelope_sdk.streams.read_ahead import ReadAhead
-from envelope_sdk.streams.reader import DecryptingReader
-from envelope_sdk.streams.replacing import keep_access, require_unchanged
+from envelope_sdk.streams.raw import read_at, read_some
+from envelope_sdk.streams.replacing import ReplacingFile, open_regular
 from envelope_sdk.streams.rotation_target import MessageWriter, RotationTarget, plaintext_length
 from envelope_sdk.streams.transfer import encrypt_stream
 
@@ -34,9 +31,6 @@ __all__ = ["Rotation"]
 
 _LONGEST_HEADER: Final = 2**24
 """Bytes. Looking asks no service about a data key; what the reader accepts is for the reader to say."""
-
-_SHARED_LENGTH: Final = 2 * 2**20
-"""Bytes from which on a second thread pays."""
 
 
 class Rotation:
@@ -70,7 +64,8 @@ class Rotation:
             signing_writer: makes those whose old message is signed. Without it ``writer`` makes them all, and a
                 signature is lost where ``writer`` does not sign.
             verifier: opens the new messages, to see that they can be opened; ``writer``, unless it cannot decrypt.
-            verify: whether that is done. Without it a mistake in the new keys is noticed when it is too late.
+            verify: whether that is done. Without it a mistake in the new keys is noticed when it is too late, and
+                messages whose header does not tell the new keys from the old ones are rotated every time.
             encryption_context: pairs that the old messages must have, among them every one that they do not store.
             required_context_keys: keys that the old messages must have.
             new_context: pairs to add, or to replace those of the same key.
@@ -84,10 +79,15 @@ class Rotation:
             TypeError: keys are one text.
         """
         self._reader = reader
+        self._options: dict[str, Any] = {
+            "encryption_context": encryption_context,
+            "required_context_keys": _keys(required_context_keys),
+        }
         self._target = RotationTarget(
             writer,
             signing_writer or writer,
             verifier,
+            self._decryptor,
             reproduced=encryption_context or {},
             new=new_context or {},
             dropped=_keys(drop_context_keys),
@@ -97,29 +97,25 @@ class Rotation:
         )
         self._threads = writer.threads
         self._verify = verify
-        self._options: dict[str, Any] = {
-            "encryption_context": encryption_context,
-            "required_context_keys": _keys(required_context_keys),
-        }
 
     def is_done(self, path: str | os.PathLike[str]) -> bool:
         """Return whether the message in a file is as a rotation would make it, going by its header alone.
 
         Its suite, the pairs it stores, a frame length that was chosen, and the names of its wrapping keys have to be
-        the wanted ones. Which names those are, the writer is asked once for each encryption context. Names that their
-        owners chose, as those of raw keys, say little: what they wrapped has to open as well, unless nothing is to be
-        verified. The rest of the message is not looked at.
+        the wanted ones. Which names those are, the writer is asked once for each encryption context. Where that leaves
+        it in doubt whether the new keys open it, as names of raw keys do, which their owners chose, they have to open
+        it; or, where nothing is to be verified, the old keys must not. The rest of the message is not looked at.
 
         Raises:
             MessageError: the bytes are not a message.
             KeyringError, KmsError: the writer cannot wrap.
             OSError: the file cannot be read.
         """
-        with _opened(path) as source:
-            header = _header_of(source)
+        with open_regular(path) as source:
+            beginning, header = _read_header(source)
             if header is None:
                 # Says what is missing.
-                DecryptingReader(source, self._reader.decryptor(**self._options))
+                self._decryptor().read_header(beginning)
             return header is not None and self._target.has(header)
 
     def rotate_file(
@@ -152,23 +148,18 @@ class Rotation:
             KeyringError: the new message does not open; the old one was kept.
             Otherwise as :meth:`envelope_sdk.Client.decrypt` and :meth:`~envelope_sdk.Client.encrypt`.
         """
-        with _opened(path) as source:
+        with open_regular(path) as source:
             status = os.fstat(source.fileno())
-            header = _header_of(source)
+            beginning, header = _read_header(source)
             if target is None and not again and header is not None and self._target.has(header, ask_less=True):
                 return None
-            with AtomicFile(target or path, overwrite=overwrite or target is None) as written:
-                if target is None:
-                    keep_access(source.fileno(), written.fileno())
-                made = self._rotate(source, written, header, on_progress)
+            with (
+                ReplacingFile(path, source, status) if target is None else AtomicFile(target, overwrite=overwrite)
+            ) as written:
+                source.seek(header.length if header is not None else 0)
+                made = self._rotate(beginning, header, source, written, on_progress)
                 if self._verify:
                     self._check_opens(written, made)
-                if target is None:
-                    # As it is now: who was kept from reading meanwhile stays so.
-                    keep_access(source.fileno(), written.fileno())
-                    # Syncing takes its time, so it comes before the look at the file, not between that and renaming.
-                    os.fsync(written.fileno())
-                    require_unchanged(path, status)
             return made
 
     def rotate_stream(self, source: Any, target: Any, *, on_progress: OnProgress | None = None) -> Header:
@@ -186,31 +177,36 @@ class Rotation:
             As :meth:`rotate_file`.
         """
         beginning, header = _read_header(source)
-        return self._rotate(_Rejoined(beginning, source), target, header, on_progress)
+        rest = beginning[header.length :] if header is not None else b""
+        return self._rotate(beginning, header, _Rejoined(rest, source), target, on_progress)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
+    def _decryptor(self) -> MessageDecryptor:
+        return self._reader.decryptor(**self._options)
+
     def _rotate(
-        self, source: Any, target: Any, unverified: UnverifiedHeader | None, on_progress: OnProgress | None
+        self,
+        beginning: bytes,
+        unverified: UnverifiedHeader | None,
+        rest: Any,
+        target: Any,
+        on_progress: OnProgress | None,
     ) -> Header:
-        reader = DecryptingReader(source, self._reader.decryptor(**self._options))
-        # Where there was no whole header, the reader has said so.
+        """Rotate the message whose header ``beginning`` begins with, and which goes on in ``rest`` behind that."""
+        decryptor = self._decryptor()
+        decryptor.read_header(beginning if unverified is None else beginning[: unverified.length])
+        # Where there was no whole header, the machine has said so.
         assert unverified is not None
-        encryptor = self._target.encryptor_for(
-            unverified, reader.header.encryption_context, plaintext_length(source, unverified)
-        )
-        with self._ahead(reader, source) as plaintext:
-            made = encrypt_stream(plaintext, target, encryptor, threads=self._threads, on_progress=on_progress)
+        assert decryptor.header is not None
+        context, plaintext = decryptor.header.encryption_context, plaintext_length(rest, unverified)
+        encryptor = self._target.encryptor_for(unverified, context, plaintext)
+        with DecryptedSource(rest, decryptor, threads=self._threads) as decrypted:
+            made = encrypt_stream(decrypted, target, encryptor, threads=self._threads, on_progress=on_progress)
             # Only here is the old message known to be whole and authentic, whoever believed to know its length.
-            if plaintext.readinto(memoryview(bytearray(1))):
+            if decrypted.readinto(memoryview(bytearray(1))):
                 raise StreamError("the message holds more than its length says: another program writes to the file")
         return made
-
-    def _ahead(self, reader: DecryptingReader, source: Any) -> Any:
-        descriptor = regular_descriptor(source)
-        if self._threads > 1 and descriptor is not None and os.fstat(descriptor).st_size >= _SHARED_LENGTH:
-            return ReadAhead(reader.read_view)
-        return nullcontext(reader)
 
     def _check_opens(self, written: AtomicFile, made: Header) -> None:
         """Read the header back and open it.
@@ -224,7 +220,9 @@ class Rotation:
         try:
             self._target.check_opens(bytes(data), made.encryption_context)
         except (AuthenticationError, NoMatchingKeyError, PolicyError) as error:
-            raise KeyringError(f"the new keys do not open the new message, so the old one was kept: {error}") from error
+            refused = KeyringError(f"the new keys do not open the new message, so the old one was kept: {error}")
+            refused.add_note("keys that only encrypt cannot show that it opens: --no-verify (verify=False) trusts them")
+            raise refused from error
 
 
 class _Rejoined(io.RawIOBase):
@@ -247,35 +245,23 @@ class _Rejoined(io.RawIOBase):
         return count
 
 
-def _opened(path: str | os.PathLike[str]) -> io.FileIO:
-    # Without waiting for a pipe's other end.
-    file = io.FileIO(path, opener=lambda _name, flags: os.open(path, flags | os.O_NONBLOCK))
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "not a regular file, so it cannot be rotated", os.fspath(path))
-    return file
-
-
-def _header_of(source: io.FileIO) -> UnverifiedHeader | None:
-    header = _read_header(source)[1]
-    source.seek(0)
-    return header
-
-
 def _read_header(source: Any) -> tuple[bytes, UnverifiedHeader | None]:
     """Return what was read, and the header in it; ``None`` where it is cut short."""
     data = bytearray()
     buffer = memoryview(bytearray(HEADER_CHUNK))
     needed = 1
-    while count := read_some(source, buffer):
+    while True:
+        count = read_some(source, buffer)
         data += buffer[:count]
-        if len(data) < needed:
+        if count and len(data) < needed:
             continue
         try:
             return bytes(data), parse_header(bytes(data), max_header_length=_LONGEST_HEADER)
         except NeedMoreBytes as need:
-            needed = need.total
-    return bytes(data), None
+            if not count:
+                return bytes(data), None
+            # Every attempt reads it from its start, so there are few of them.
+            needed = max(need.total, 2 * len(data))
 
 
 def _keys(keys: Iterable[str]) -> frozenset[str]:

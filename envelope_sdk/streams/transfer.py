@@ -24,7 +24,7 @@ from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.pieces import OnProgress, Progress, decrypt_pieces, encrypt_pieces, shorter
 from envelope_sdk.streams.raw import read_some, regular_descriptor, write_all
 
-__all__ = ["OnProgress", "decrypt_file", "decrypt_stream", "encrypt_file", "encrypt_stream", "plaintext_bound"]
+__all__ = ["OnProgress", "Ring", "decrypt_file", "decrypt_stream", "encrypt_file", "encrypt_stream", "plaintext_bound"]
 
 _BEHIND: Final = 2
 """Buffers that the hash of a signed message may be behind."""
@@ -95,7 +95,7 @@ def encrypt_stream(
     left = left if left is None or room is None else min(left, room)
     whole = _whole_frames(encryptor.header.frame_length)
     plain = memoryview(bytearray(whole if left is None else min(whole, max(left, _SMALLEST))))
-    with _Ring(encryptor, threads) as ring:
+    with Ring(encryptor, threads) as ring:
         while count := read_some(source, plain if (room := encryptor.room_left) is None else plain[:room]):
             left = None if left is None else left - count
             more = left is not None and left > 0
@@ -147,7 +147,7 @@ def decrypt_stream(
     whole = _whole_frames(header.frame_length + FRAME_OVERHEAD)
     left = _size_left(source)
     plain = memoryview(b"")
-    with _Ring(decryptor, threads) as ring:
+    with Ring(decryptor, threads) as ring:
         while True:
             # With what is missing of a frame first, all the others are whole and need not be put together.
             # But what is missing is only what the message says, and may be anything.
@@ -176,7 +176,7 @@ def _decrypt_beginning(source: Any, target: Any, decryptor: MessageDecryptor, pr
     return decryptor.header
 
 
-class _Ring:
+class Ring:
     """Buffers by turns, so that the hash of a signed message may be a few behind. One, where nothing is hashed."""
 
     def __init__(self, machine: Machine, threads: int) -> None:

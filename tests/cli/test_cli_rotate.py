@@ -167,6 +167,9 @@ def test_new_keys_that_open_nothing(envelope: Any, message: bytes) -> None:
 
     assert ran.code == 4
     assert "the new keys do not open the new message, so the old one was kept" in ran.lines[0]
+    assert (
+        ran.lines[1] == "hint: keys that only encrypt cannot show that it opens: --no-verify (verify=False) trusts them"
+    )
     assert envelope.read("t/a.enc") == message
     envelope.ok("rotate", "-k", "old.key", "--new-key", "r.pub", "t/a.enc", "--no-verify")
     assert opens(envelope, "t/a.enc", "r") == BIG
@@ -217,7 +220,7 @@ def both_kinds(envelope: Any, contents: dict[str, bytes]) -> bool:
 
 @pytest.mark.slow
 def test_runs_that_are_killed_lose_nothing_and_are_gone_on_with(envelope: Any, message: bytes) -> None:
-    """At every 13th thing that the process does with files, once it has begun; back and forth between two keys."""
+    """At every 37th thing that the process does with files, once it has begun; back and forth between two keys."""
     (envelope.home / "t/a.enc").unlink()
     contents = {f"t/{number:02}.enc": bytes([number]) * 70_000 for number in range(12)}
     for name, plaintext in contents.items():
@@ -231,13 +234,13 @@ def test_runs_that_are_killed_lose_nothing_and_are_gone_on_with(envelope: Any, m
     ended = int(run(0, "old.key", "new.key").text)
     keys = ["new.key", "old.key"]
     between = 0
-    for at in range(begun - 100, ended, 13):
+    for at in range(begun - 100, ended, 37):
         if run(at, *keys).code == 0:
             keys.reverse()
         between += both_kinds(envelope, contents)
         assert {name for name in envelope.names() if name.endswith(".enc")} == set(contents)
 
-    assert between >= 5
+    assert between >= 3
     envelope.ok("rotate", "-k", keys[0], "--new-key", keys[1], "-r", "t")
     assert {name: opens(envelope, name, keys[1]) for name in contents} == contents
 

@@ -11,7 +11,7 @@ from testkit.materials import to_wrap
 
 from envelope_sdk.formats import EncryptedDataKey
 from envelope_sdk.keyrings import HierarchicalKeyring, KmsKeyring, RawAesKeyring, RawRsaKeyring, RsaPadding
-from envelope_sdk.keyrings.naming import WrappingKeyName, wrapping_key_name
+from envelope_sdk.keyrings.naming import WrappingKeyName, wrapping_key_material, wrapping_key_name
 from envelope_sdk.keyrings.pkcs11.place import KeyName
 from envelope_sdk.keyrings.pkcs11.provider_info import encode_provider_info
 from envelope_sdk.local_kms import LocalKms
@@ -76,3 +76,23 @@ def test_the_iv_of_a_token_s_key_is_no_part_of_its_name():
 @pytest.mark.parametrize("info", [b"", b"x", b"whatever a plug-in writes"])
 def test_what_other_providers_say_is_taken_whole(info: bytes):
     assert wrapping_key_name(EncryptedDataKey("acme", info, b"w")) == WrappingKeyName("acme", info, b"", False)
+
+
+def test_a_key_of_a_kms_says_which_material_wrapped(kms: LocalKms):
+    arn = kms.create_key()["KeyMetadata"]["Arn"]
+
+    def material() -> bytes:
+        (key,) = KmsKeyring(kms, arn).on_encrypt(to_wrap()).encrypted_data_keys
+        return wrapping_key_material(key)
+
+    before = material(), material()
+    kms.rotate_key_on_demand(KeyId=arn)
+
+    assert len(before[0]) == 32
+    assert before[0] == before[1] != material()
+
+
+def test_other_keys_say_nothing_of_their_material(keyrings: list[Keyring]):
+    keys = [keyring.on_encrypt(to_wrap()).encrypted_data_keys[0] for keyring in keyrings[2:]]
+
+    assert set(map(wrapping_key_material, keys)) == {b""}

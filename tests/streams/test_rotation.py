@@ -35,7 +35,6 @@ from envelope_sdk.errors import (
 from envelope_sdk.formats.header import parse_header
 from envelope_sdk.keyrings import MultiKeyring, RawAesKeyring, RawRsaKeyring, RsaPadding
 from envelope_sdk.managers import DefaultMaterialsManager, RequiredContextMaterialsManager
-from envelope_sdk.streams import rotation as rotation_module
 
 FRAME = 64
 OLD = RawAesKeyring("test", "old", bytes(32))
@@ -109,8 +108,7 @@ def test_nothing_of_the_old_message_is_in_the_new_one(path: Path):
 @pytest.mark.parametrize("length", [0, 1, FRAME - 1, FRAME, FRAME + 1, 9 * FRAME])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("sign", [False, True])
-def test_any_length_comes_back(length: int, threads: int, sign: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rotation_module, "_SHARED_LENGTH", 0)
+def test_any_length_comes_back(length: int, threads: int, sign: bool, tmp_path: Path):
     path = tmp_path / "message"
     path.write_bytes(client(sign=sign).encrypt(PLAIN[:length]).ciphertext)
 
@@ -140,6 +138,37 @@ def test_a_message_without_frames_gets_the_writers(tmp_path: Path):
     assert made is not None
     assert made.frame_length == FRAME
     assert opened(path) == PLAIN
+
+
+def with_a_long_header() -> tuple[Message, bytes]:
+    """Return a message with 190,000 bytes of header."""
+    order = Message(UNSIGNED, frame_length=FRAME, edks=tuple(("test", b"i" * 900, b"w" * 1000) for _ in range(100)))
+    return order, order.whole(PLAIN)
+
+
+@pytest.mark.parametrize("at_a_time", [1000, 2**16, 2**20])
+def test_a_header_that_is_long_comes_in_pieces(at_a_time: int):
+    order, message = with_a_long_header()
+
+    class Pieces(io.BytesIO):
+        def readinto(self, buffer: Any, /) -> int:
+            return super().readinto(memoryview(buffer)[:at_a_time])
+
+    target = io.BytesIO()
+    Rotation(client(StaticDataKeyring(order.data_key)), client(NEW)).rotate_stream(Pieces(message), target)
+
+    assert client(NEW).decrypt(target.getvalue()).plaintext == PLAIN
+
+
+@pytest.mark.parametrize("length", [1, 2**16, 2**16 + 1, 150_000, 2**17])
+def test_a_long_header_that_is_cut_is_no_message(length: int, tmp_path: Path):
+    order, message = with_a_long_header()
+    (tmp_path / "message").write_bytes(message[:length])
+    rotation = Rotation(client(StaticDataKeyring(order.data_key)), client(NEW))
+
+    for look in (rotation.is_done, rotation.rotate_file):
+        with pytest.raises(TruncatedMessageError):
+            look(tmp_path / "message")
 
 
 def test_a_frame_length_is_kept_or_chosen(path: Path):
@@ -458,9 +487,8 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("sign", [False, True], ids=["unsigned", "signed"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_damaged_message_is_left_as_it_is_and_the_error_is_that_of_reading_it(
-    damage: Callable[[bytes], bytes], sign: bool, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    damage: Callable[[bytes], bytes], sign: bool, threads: int, tmp_path: Path
 ):
-    monkeypatch.setattr(rotation_module, "_SHARED_LENGTH", 0)
     path = tmp_path / "message"
     path.write_bytes(damage(client(sign=sign).encrypt(PLAIN).ciphertext))
     before, status = path.read_bytes(), path.stat()
@@ -538,7 +566,7 @@ def test_a_message_that_nobody_could_open_does_not_replace_one(path: Path):
 
 def test_another_client_may_open_the_new_message_or_none(path: Path):
     assert Rotation(client(), client(CannotOpen()), verifier=client(NEW)).rotate_file(path) is not None
-    assert Rotation(client(NEW), client(CannotOpen()), verify=False).rotate_file(path) is None
+    assert Rotation(client(OLD), client(CannotOpen()), verify=False).rotate_file(path) is None
     assert Rotation(client(NEW), client(CannotOpen()), verify=False).rotate_file(path, again=True) is not None
     assert opened(path) == PLAIN
 
@@ -558,7 +586,7 @@ def test_a_file_that_is_replaced_meanwhile_is_not_written_over(path: Path):
 def test_a_file_that_changes_meanwhile_is_not_written_over(what: str, path: Path):
     def change(_count: int) -> None:
         if what == "taken away":
-            path.unlink()
+            path.unlink(missing_ok=True)
         else:
             with path.open("ab") as file:
                 file.write(b"more")
@@ -569,21 +597,30 @@ def test_a_file_that_changes_meanwhile_is_not_written_over(what: str, path: Path
     assert (path.exists() and path.read_bytes().endswith(b"more")) is (what == "appended to")
 
 
-def test_a_file_that_is_replaced_while_the_new_one_is_synced_is_not_written_over(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("time", [1, 2], ids=["first", "last"])
+@pytest.mark.parametrize("what", ["replaced", "taken away"])
+def test_a_file_that_changes_while_the_new_one_is_synced_is_not_written_over(
+    what: str, time: int, path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    sync = os.fsync
+    sync, left = os.fsync, time
 
-    def replace(descriptor: int) -> None:
+    def change(descriptor: int) -> None:
+        nonlocal left
         sync(descriptor)
-        (path.parent / "newer").write_bytes(b"newer")
-        (path.parent / "newer").replace(path)
+        left -= 1
+        if left == 0 and what == "replaced":
+            (path.parent / "newer").write_bytes(b"newer")
+            (path.parent / "newer").replace(path)
+        elif left == 0:
+            path.unlink()
 
-    monkeypatch.setattr(os, "fsync", replace)
+    monkeypatch.setattr(os, "fsync", change)
     with pytest.raises(StreamError, match="another program changed or replaced the file"):
         Rotation(client(), client(NEW)).rotate_file(path)
 
-    assert path.read_bytes() == b"newer"
+    assert {each.name: each.read_bytes() for each in path.parent.iterdir()} == (
+        {"message": b"newer"} if what == "replaced" else {}
+    )
 
 
 # --- the file --------------------------------------------------------------------------------------------------------

@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from testkit.asymmetric_kms import AsymmetricKms
 from testkit.branch_keys import CountingKms, MemoryStorage
 
 from envelope_sdk import Client, Rotation
 from envelope_sdk.errors import KmsUnavailableError, NoMatchingKeyError
+from envelope_sdk.formats.header import parse_header
 from envelope_sdk.keyrings import (
     HierarchicalKeyring,
+    KmsEcdhKeyring,
     KmsKeyring,
+    KmsMrkKeyring,
+    KmsRsaKeyring,
     MultiKeyring,
     RawAesKeyring,
     RawEcdhKeyring,
@@ -62,22 +67,47 @@ def opened(path: Path, keyring: Keyring) -> bytes:
     return Client(keyring).decrypt(path.read_bytes()).plaintext
 
 
+RSA_KEY = rsa.generate_private_key(65537, 2048)
+OURS, THEIRS = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP384R1())
+
+
 @pytest.fixture
 def keyrings(kms: CountingKms, store: BranchKeyStore) -> dict[str, Keyring]:
     """One of every kind that needs nothing but this package."""
-    key = rsa.generate_private_key(65537, 2048)
-    ours, theirs = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP384R1())
+    there = kms.in_region(region="eu-west-1")
+    asymmetric = AsymmetricKms()
+    rsa_arn, ecdh_arn = asymmetric.add_key(RSA_KEY, "ENCRYPT_DECRYPT"), asymmetric.add_key(OURS, "KEY_AGREEMENT")
+    primary = str(kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"])
+    replica = str(kms.replicate_key(KeyId=primary, ReplicaRegion="eu-west-1")["ReplicaKeyMetadata"]["Arn"])
+    rsa_public = RSA_KEY.public_key()
     return {
         "raw AES": RAW,
-        "raw RSA": RawRsaKeyring("test", "raw", RsaPadding.OAEP_SHA256, private_key=key, public_key=key.public_key()),
-        "raw ECDH": RawEcdhKeyring.static(ours, theirs.public_key()),
+        "raw RSA": RawRsaKeyring("test", "raw", RsaPadding.OAEP_SHA256, private_key=RSA_KEY, public_key=rsa_public),
+        "raw ECDH": RawEcdhKeyring.static(OURS, THEIRS.public_key()),
         "KMS": KmsKeyring(kms, new_key(kms)),
         "two KMS keys": MultiKeyring(KmsKeyring(kms, new_key(kms)), [KmsKeyring(kms, new_key(kms))]),
+        "MRK": KmsMrkKeyring(kms, primary),
+        "MRK's replica": KmsMrkKeyring(there, replica),
+        "KMS RSA": KmsRsaKeyring(asymmetric, rsa_arn, public_key=rsa_public),
+        "KMS ECDH": KmsEcdhKeyring.static(
+            asymmetric, ecdh_arn, THEIRS.public_key(), sender_public_key=asymmetric.public_key(ecdh_arn)
+        ),
         "branch key": hierarchical(store, store.create_key()),
     }
 
 
-KINDS = ["raw AES", "raw RSA", "raw ECDH", "KMS", "two KMS keys", "branch key"]
+KINDS = [
+    "raw AES",
+    "raw RSA",
+    "raw ECDH",
+    "KMS",
+    "two KMS keys",
+    "MRK",
+    "MRK's replica",
+    "KMS RSA",
+    "KMS ECDH",
+    "branch key",
+]
 
 
 @pytest.mark.parametrize("new", KINDS, ids=lambda kind: f"to {kind}")
@@ -112,6 +142,24 @@ def test_a_key_that_its_kms_rotated_is_the_same_key(kms: CountingKms, tmp_path: 
 
     assert Rotation(Client(RAW), Client(KmsKeyring(kms, arn))).is_done(path)
     assert opened(path, KmsKeyring(kms, arn)) == PLAIN
+
+
+def test_what_old_material_of_a_key_wrapped_costs_a_call_to_know_that_it_opens(kms: CountingKms, tmp_path: Path):
+    keyring = KmsKeyring(kms, new_key(kms))
+    paths = [message(tmp_path, keyring, name="before")]
+    kms.rotate_key_on_demand(KeyId=keyring_arn(paths[0]))
+    paths.append(message(tmp_path, keyring, name="after"))
+    kms.calls.clear()
+
+    rotation = Rotation(Client(RAW), Client(keyring))
+
+    assert [rotation.is_done(path) for path in paths] == [True, True]
+    assert kms.calls == {"generate_data_key": 1, "decrypt": 1}
+
+
+def keyring_arn(path: Path) -> str:
+    (wrapped,) = parse_header(path.read_bytes()).body.encrypted_data_keys
+    return wrapped.provider_info.decode()
 
 
 def test_what_an_alias_names_now_is_what_counts(kms: CountingKms, tmp_path: Path):
