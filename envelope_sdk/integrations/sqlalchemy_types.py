@@ -33,6 +33,7 @@ except ImportError as error:
 
 from envelope_sdk.client import Client
 from envelope_sdk.errors import MessageError, UsageError
+from envelope_sdk.integrations.sqlalchemy_schema import refuse_columns_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import Dialect
@@ -161,13 +162,14 @@ class _Encrypted(TypeDecorator[_Value], Generic[_Value]):
             self._client().decrypt(cast("bytes", value), encryption_context=self.encryption_context).plaintext
         )
 
-    def process_literal_param(self, value: _Value | None, dialect: Dialect) -> NoReturn:
+    def literal_processor(self, dialect: Dialect) -> NoReturn:
         """Refuse to write a value into the text of a statement.
 
         Raises:
             UsageError: always.
         """
-        raise _told_as_it_is(UsageError("an encrypted value is bound to a statement as a parameter, not a literal"))
+        # Not process_literal_param(), whose errors SQLAlchemy wraps in one that shows the value.
+        raise UsageError("an encrypted value is bound to a statement as a parameter, not a literal")
 
     def _client(self) -> Client:
         client = self.client() if callable(self.client) else self.client
@@ -180,6 +182,9 @@ class _Encrypted(TypeDecorator[_Value], Generic[_Value]):
 
     def _decoded(self, plaintext: bytes) -> _Value:
         raise NotImplementedError
+
+
+refuse_columns_of(_Encrypted)
 
 
 class EncryptedBytes(_Encrypted[bytes]):
@@ -232,6 +237,7 @@ class EncryptedJSON(_Encrypted[Any]):
     """
 
     cache_ok = True
+    hashable = False
 
     @property
     def python_type(self) -> type[Any]:
