@@ -401,7 +401,6 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "contains": lambda column: column.contains("example"),
     "ordered": lambda column: column.desc(),
     "distinct": lambda column: column.is_distinct_from(EMAIL),
-    "another column": lambda column: column == column.table.c.phone,
     "joined": lambda column: column + "x",
     "joined, the other way round": lambda column: "x" + column,
 }
@@ -411,6 +410,20 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
 def test_comparing_messages_is_refused(compare: Callable[[Any], Any], table: Table):
     with pytest.raises(UsageError, match="encrypted differently each time"):
         compare(table.c.email)
+
+
+@pytest.mark.parametrize("other", ["email", "phone", "id"])
+def test_comparing_with_a_column_is_refused_in_a_statement(other: str, sqlite: Engine, table: Table):
+    statement = select(table.c.id).where(table.c.email == table.c[other])
+
+    with pytest.raises(UsageError, match="encrypted differently each time"), sqlite.connect() as connection:
+        connection.execute(statement)
+
+
+def test_columns_are_found_in_a_list(table: Table):
+    """SQLAlchemy looks for them so; what ``==`` makes of two columns says whether they are one."""
+    assert table.c.phone in [table.c.email, table.c.phone]
+    assert table.c.phone not in [table.c.email, table.c.id]
 
 
 def test_whether_there_is_a_value_can_be_asked(engine: Engine, table: Table):
@@ -681,6 +694,31 @@ def test_an_object_is_saved_changed_and_loaded(engine: Engine, model: Any):
         found = [(one.id, one.email, one.notes) for one in session.scalars(select(model).order_by(model.id))]
 
     assert found == [(1, "new", {"vip": True}), (2, None, None)]
+
+
+@pytest.mark.parametrize("synchronize", ["evaluate", "fetch", False])
+def test_rows_are_updated_through_the_model(synchronize: Any, engine: Engine, model: Any):
+    model.metadata.create_all(engine)
+    with Session(engine) as session:
+        one = model(id=1, email="before", notes={"n": 1})
+        session.add(one)
+        session.commit()
+        changed = update(model).where(model.id == 1).values(email=EMAIL, notes={"n": 2})
+        session.execute(changed, execution_options={"synchronize_session": synchronize})
+        session.commit()
+
+    with Session(engine) as session:
+        assert [(one.email, one.notes) for one in session.scalars(select(model))] == [(EMAIL, {"n": 2})]
+
+
+def test_rows_in_bulk_come_back_as_objects(engine: Engine, model: Any):
+    model.metadata.create_all(engine)
+    with Session(engine) as session:
+        made = session.scalars(insert(model).returning(model), [{"email": "a"}, {"email": "b"}]).all()
+        session.execute(update(model), [{"id": one.id, "email": f"{one.email}@example.org"} for one in made])
+        session.commit()
+
+        assert session.scalars(select(model.email).order_by(model.id)).all() == ["a@example.org", "b@example.org"]
 
 
 def test_a_change_inside_a_value_is_noticed(engine: Engine, model: Any):
