@@ -43,6 +43,11 @@ class RefusingComparator(TypeDecorator.Comparator[Any]):
     """Refuses what a database would do with the bytes of messages, where the caller means the values."""
 
     def operate(self, op: Any, *other: Any, **kwargs: Any) -> Any:
+        """Return a comparison with NULL, or with a column; the latter is refused in a statement.
+
+        Raises:
+            UsageError: it is another one.
+        """
         if op in _WITH_NULL and len(other) == 1 and (other[0] is None or isinstance(other[0], Null)):
             return super().operate(op, *other, **kwargs)
         if op in _BETWEEN_COLUMNS and isinstance(other[0], ColumnElement) and not isinstance(other[0], BindParameter):
@@ -50,6 +55,11 @@ class RefusingComparator(TypeDecorator.Comparator[Any]):
         raise _not_to_compare(op)
 
     def reverse_operate(self, op: Any, other: Any, **kwargs: Any) -> Any:  # noqa: ARG002 - as SQLAlchemy calls it
+        """Refuse to be the right side of an operator.
+
+        Raises:
+            UsageError: always.
+        """
         raise _not_to_compare(op)
 
 
