@@ -44,6 +44,8 @@ __all__ = ["EncryptedBinaryField", "EncryptedJSONField", "EncryptedTextField"]
 _PLAINTEXT: Final = "plaintext"
 """The section of errors about what was decrypted."""
 
+_BINARY: Final[Any] = models.BinaryField
+
 _BYTES: Final[tuple[type[Any], ...]] = (bytes, bytearray, memoryview)
 
 _PASSING: Final = (Cast, Coalesce, FirstValue, Lag, LastValue, Lead, NthValue)
@@ -110,9 +112,11 @@ class _EncryptedField(_Field):
         """Return the field whose column this one has: bytes."""
         return "BinaryField"
 
-    def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
-        """Return what stands for a value in a statement."""
-        return str(connection.ops.binary_placeholder_sql(value))
+    # What stands for a value in a statement is what stands for bytes, under the name that this Django has for it.
+    if hasattr(_BINARY, "get_placeholder_sql"):
+        get_placeholder_sql = _BINARY.get_placeholder_sql
+    else:  # before Django 6.1
+        get_placeholder = _BINARY.get_placeholder
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         """Return what cannot be meant: what would need the database to know values."""
