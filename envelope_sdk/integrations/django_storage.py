@@ -94,6 +94,11 @@ class EncryptedStorage(Storage):
                 return saved
             # Somebody took the name meanwhile, and the message is bound to it.
             self._storage.delete(saved)
+            if not self._storage.exists(name):
+                raise UsageError(
+                    f"the other storage saves {name!r} as {saved!r}, so that a file cannot be bound to its name: "
+                    "say bound_to_name=False"
+                )
             name = self.get_available_name(name)
             content.seek(0)
         raise FileExistsError(f"{_TRIES} names for {name!r} were taken while the file was saved")

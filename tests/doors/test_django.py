@@ -945,6 +945,20 @@ def test_a_name_that_is_taken_meanwhile_is_left_for_another(tmp_path: Path):
         assert file.read() == CONTENT
 
 
+def test_a_storage_that_makes_names_of_its_own_is_told_from_a_contended_one(tmp_path: Path):
+    class Lowering(FileSystemStorage):
+        def _save(self, name: str, content: Any) -> str:
+            return super()._save(name.lower(), content)
+
+    with pytest.raises(UsageError, match=r"'A.bin' as 'a.bin'.*bound_to_name=False"):
+        EncryptedStorage(Lowering(tmp_path)).save("A.bin", ContentFile(CONTENT))
+    assert list(tmp_path.iterdir()) == []
+
+    storage = EncryptedStorage(Lowering(tmp_path), bound_to_name=False)
+    with storage.open(storage.save("A.bin", ContentFile(CONTENT))) as file:
+        assert file.read() == CONTENT
+
+
 def test_a_storage_is_configured_in_the_settings(tmp_path: Path):
     inner = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": str(tmp_path)}}
     configured = {
