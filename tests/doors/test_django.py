@@ -1044,3 +1044,21 @@ def test_the_examples_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert (tmp_path / "media" / "scans" / "a.png").is_file()
         with connection.schema_editor() as editor:
             editor.delete_model(model)
+
+
+def test_the_example_of_the_page_for_what_is_bound_to_its_row(database: None):
+    names: dict[str, Any] = {"__name__": __name__, "Apps": Apps}
+    text = example("django.md", "row").replace("pass  # Meta", "app_label, apps = 'shop', Apps()")
+    exec(compile(text, "row", "exec", dont_inherit=True), names)
+    visit = names["Visit"]
+    with connection.schema_editor() as editor:
+        editor.create_model(visit)
+    visits = visit._default_manager
+    one, two = (visits.create(finding=finding) for finding in ("a cold", "the measles"))
+    assert visits.get(pk=one.pk).finding == "a cold"
+    visits.filter(pk=one.pk).update(sealed=two.sealed)
+
+    with pytest.raises(ContextMismatchError):
+        _ = visits.get(pk=one.pk).finding
+    with connection.schema_editor() as editor:
+        editor.delete_model(visit)

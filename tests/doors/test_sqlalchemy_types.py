@@ -871,3 +871,23 @@ def test_the_examples_of_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert stored(names["engine"], "email") != before
     with Session(names["engine"]) as session:
         assert session.scalars(select(names["Customer"].email)).all() == ["anna@example.org"]
+
+
+def test_the_example_of_the_page_for_what_is_bound_to_its_row(sqlite: Engine, keys: Keys):
+    class Base(DeclarativeBase):
+        pass
+
+    names: dict[str, Any] = {"Base": Base, "Mapped": Mapped, "mapped_column": mapped_column, "client": keys}
+    exec(compile(example("sqlalchemy.md", "row"), "row", "exec", dont_inherit=True), names)
+    visit = names["Visit"]
+    Base.metadata.create_all(sqlite)
+    with Session(sqlite) as session:
+        session.add_all([visit("a cold"), visit("the measles")])
+        session.commit()
+        one, two = session.scalars(select(visit))
+        assert {one.finding, two.finding} == {"a cold", "the measles"}
+        one.sealed = two.sealed
+        session.commit()
+
+    with Session(sqlite) as session, pytest.raises(ContextMismatchError):
+        [each.finding for each in session.scalars(select(visit))]
