@@ -29,6 +29,7 @@ if not settings.configured:
     )
     django.setup()
 
+from django import forms
 from django.apps.registry import Apps
 from django.core import serializers
 from django.core.exceptions import FieldError, ValidationError
@@ -44,7 +45,7 @@ from django.db.models.functions import Cast, Coalesce, Greatest, Lower
 from django.db.models.lookups import IsNull
 from django.db.utils import load_backend
 from django.http import FileResponse
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
 
 from envelope_sdk import Client, CommitmentPolicy, EnvelopeError, Limits, errors
 from envelope_sdk.errors import (
@@ -757,6 +758,21 @@ def test_there_is_no_url_and_no_path_to_the_message(storage: EncryptedStorage):
         storage.path("a.bin")
 
 
+@pytest.mark.parametrize("base_url", ["/files/", "/files"])
+def test_the_url_of_a_file_is_that_of_the_view_that_sends_it(base_url: str, below: FileSystemStorage):
+    storage = EncryptedStorage(below, base_url=base_url)
+
+    assert storage.url("scans/zoë 1.bin") == "/files/scans/zo%C3%AB%201.bin"
+    assert storage.url("/a.bin") == "/files/a.bin"
+
+
+def test_a_form_links_to_the_view(below: FileSystemStorage):
+    field: Any = models.FileField(storage=EncryptedStorage(below, base_url="/files/"))
+    file = field.attr_class(None, field, "a.bin")
+
+    assert forms.ClearableFileInput().is_initial(file)
+
+
 @pytest.mark.parametrize("mode", ["r", "w", "wb", "r+b", "ab"])
 def test_a_file_is_opened_for_reading_only(mode: str, storage: EncryptedStorage):
     name = storage.save("a.bin", ContentFile(CONTENT))
@@ -1039,6 +1055,12 @@ def test_the_examples_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with connection.schema_editor() as editor:
             editor.create_model(model)
         exec(example("django.md", "use"), {"Patient": model, "upload": SimpleUploadedFile("a.png", CONTENT)})
+        view: dict[str, Any] = {"Patient": model}
+        exec(example("django.md", "view"), view)
+        sent = view["scan"](RequestFactory().get("/files/scans/a.png"), "scans/a.png")
+        assert b"".join(sent.streaming_content) == CONTENT
+        sent.close()
+        assert model._default_manager.get().scan.url == "/files/scans/a.png"
 
         assert model._default_manager.get().insurance == "A123456780"
         assert (tmp_path / "media" / "scans" / "a.png").is_file()
