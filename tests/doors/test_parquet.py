@@ -481,4 +481,7 @@ def test_the_examples_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert names["everything"] == TABLE
     assert names["some"] == TABLE.select(["id", "amount"])
     assert names["emails"].to_pydict() == {"email": ["zoë", "anna", None]}
+    pytest.importorskip("dask.dataframe")
+    exec(example("parquet.md", "dask"), names)
+    assert names["amounts"].compute(scheduler="sync")["amount"].tolist() == [1.5, 2.5, 3.5]
     assert re.fullmatch(r"_KEY_MATERIAL_FOR_orders2.parquet.json", names["beside"].name)
