@@ -120,7 +120,7 @@ class _EncryptedField(_Field):
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         """Return what cannot be meant: what would need the database to know values."""
-        return [*super().check(**kwargs), *self._check_options()]
+        return [*super().check(**kwargs), *self._check_options(), *self._check_binding()]
 
     def _check_options(self) -> list[checks.CheckMessage]:
         options = ("primary_key", "unique", "db_index", "unique_for_date", "unique_for_month", "unique_for_year")
@@ -136,6 +136,14 @@ class _EncryptedField(_Field):
             wrong.append("a place in the ordering of its model")
         text = "An encrypted field cannot have {}: the same value is encrypted differently each time."
         return [checks.Error(text.format(option), obj=self, id="envelope_sdk.E001") for option in wrong]
+
+    def _check_binding(self) -> list[checks.CheckMessage]:
+        ours = [field for field in self.model._meta.get_fields() if isinstance(field, _EncryptedField)]
+        same = [field.name for field in ours if field.encryption_context == self.encryption_context]
+        text = (
+            f"The encrypted fields {' and '.join(same)} are bound to the same, so that their values could be exchanged."
+        )
+        return [checks.Error(text, obj=self, id="envelope_sdk.E002")] if len(same) > 1 else []
 
     def get_lookup(self, lookup_name: str) -> Any:
         """Return the lookup ``isnull``, and for every other one what refuses."""

@@ -48,12 +48,18 @@ def _check_column(column: Any, table: Any) -> None:
             f"the encrypted column {_name(column)} cannot have a default of the database's making, which would be "
             "stored in clear: say default= with a value or a function of Python's"
         )
+    for other in table.columns:
+        if other is not column and _context(other) == _context(column):
+            raise UsageError(
+                f"the encrypted columns {_name(column)} and {_name(other)} are bound to the same names, so that their "
+                "values could be exchanged"
+            )
     if isinstance(table, Table):
         event.listen(table, "before_create", _check_table)
 
 
 def _check_table(table: Any, _connection: Any, **_: Any) -> None:
-    encrypted = {column for column in table.columns if event.contains(column, "after_parent_attach", _check_column)}
+    encrypted = {column for column in table.columns if _context(column)}
     for constraint in table.constraints:
         if isinstance(constraint, UniqueConstraint | PrimaryKeyConstraint | ForeignKeyConstraint):
             for column in encrypted.intersection(constraint.columns):
@@ -63,6 +69,12 @@ def _check_table(table: Any, _connection: Any, **_: Any) -> None:
     )
     for column in encrypted.intersection(parts):
         raise _cannot(column, "be part of an index")
+
+
+def _context(column: Any) -> dict[str, str] | None:
+    """Return what an encrypted column is bound to."""
+    encrypted = event.contains(column, "after_parent_attach", _check_column)
+    return column.type.encryption_context if encrypted else None
 
 
 def _cannot(column: Any, what: str) -> UsageError:

@@ -177,6 +177,19 @@ def test_rows_in_bulk_are_each_a_message_of_their_own(customers: Any):
     assert [one.email for one in customers.order_by("id")] == [f"{number}@example.org" for number in range(1, 301)]
 
 
+def test_rows_in_bulk_that_are_there_already_are_updated(customers: Any):
+    customers.create(id=1, email="before")
+
+    customers.bulk_create(
+        [Customer(id=1, email=EMAIL), Customer(id=2, email="new")],
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=["email"],
+    )
+
+    assert list(customers.order_by("id").values_list("email", flat=True)) == [EMAIL, "new"]
+
+
 def test_an_update_of_many_rows(customers: Any):
     customers.bulk_create([Customer(id=1), Customer(id=2)])
     customers.update(email=EMAIL, notes={"n": 1})
@@ -463,6 +476,16 @@ def model_with(field: Any, **options: Any) -> Any:
 )
 def test_what_a_database_would_need_values_for_is_an_error_of_the_check(model: Any):
     assert "envelope_sdk.E001" in [found.id for found in model()._meta.get_field("field").check()]
+
+
+def test_two_fields_of_a_model_that_are_bound_to_the_same_are_an_error_of_the_check():
+    meta = type("Meta", (), {"app_label": "shop", "apps": Apps()})
+    fields = {name: EncryptedTextField(bound_to="shop.customer.email") for name in ("email", "phone")}
+    model: Any = type("Made", (models.Model,), {"__module__": __name__, "Meta": meta, **fields})
+
+    (found,) = model._meta.get_field("phone").check()
+    assert found.id == "envelope_sdk.E002"
+    assert "email and phone" in found.msg
 
 
 def test_what_does_not_compare_values_passes_the_check():

@@ -481,6 +481,17 @@ def test_a_default_of_python_s_is_encrypted(sqlite: Engine, keys: Keys):
     assert keys.client.decrypt(stored(sqlite, "email")).plaintext == EMAIL.encode()
 
 
+def test_two_columns_of_a_table_are_not_bound_to_the_same_names():
+    copied = Column("phone", EncryptedString("customers", "email"))
+
+    with pytest.raises(UsageError, match=r"customers\.phone and customers\.email are bound to the same names"):
+        declared(copied)
+
+
+def test_a_table_is_copied_to_other_metadata(table: Table):
+    assert table.to_metadata(MetaData()).c.email.type.encryption_context == {"table": "customers", "column": "email"}
+
+
 @pytest.mark.parametrize(
     "part",
     [
