@@ -445,6 +445,25 @@ def test_one_factory_wraps_once_for_many_files(tmp_path: Path):
     assert calls_of(read_many) == {"Decrypt": 3}
 
 
+def test_a_dataset_is_written_with_the_keys_that_were_asked_for_before(tmp_path: Path):
+    """The page says to, for an error of a key service within would end the process."""
+    kms = LocalKms.in_memory()
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    factory, connection = crypto_factory(Client(KmsKeyring(kms, key))), KmsConnectionConfig()
+    factory.file_encryption_properties(connection, configuration())
+    kms.disable_key(KeyId=key)
+    options = ds.ParquetFileFormat().make_write_options(
+        encryption_config=ds.ParquetEncryptionConfig(factory, connection, configuration())
+    )
+
+    def write_many() -> None:
+        limits = {"max_rows_per_file": 1, "max_rows_per_group": 1}
+        ds.write_dataset(TABLE, tmp_path / "set", format="parquet", file_options=options, **limits)
+
+    assert calls_of(write_many) == {}
+    assert len(list((tmp_path / "set").iterdir())) == 3
+
+
 # --- the client ------------------------------------------------------------------------------------------------------
 
 
