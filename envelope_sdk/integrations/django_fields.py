@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, cast
 
 try:
@@ -22,7 +23,8 @@ try:
     from django.core.exceptions import FieldError, ValidationError
     from django.db import models
     from django.db.models.fields import NOT_PROVIDED
-    from django.db.models.lookups import Exact
+    from django.db.models.functions import Cast, Coalesce, FirstValue, Lag, LastValue, Lead, NthValue
+    from django.db.models.lookups import Exact, IsNull
 except ImportError as error:
     raise ImportError("encrypted fields need Django: pip install 'envelope-sdk[django]'") from error
 
@@ -42,7 +44,12 @@ __all__ = ["EncryptedBinaryField", "EncryptedJSONField", "EncryptedTextField"]
 _PLAINTEXT: Final = "plaintext"
 """The section of errors about what was decrypted."""
 
+_BINARY: Final[Any] = models.BinaryField
+
 _BYTES: Final[tuple[type[Any], ...]] = (bytes, bytearray, memoryview)
+
+_PASSING: Final = (Cast, Coalesce, FirstValue, Lag, LastValue, Lead, NthValue)
+"""Functions that return one of their arguments as it is: bytes cast to a field of bytes, too, as bulk updates do."""
 
 
 class _NothingButNone(_Exact):
@@ -51,15 +58,19 @@ class _NothingButNone(_Exact):
     def __init__(self, lhs: Any, rhs: Any) -> None:
         # Django makes an ``isnull`` of an ``exact`` with None.
         if rhs is not None or type(self).lookup_name != "exact":
-            raise FieldError(
-                "an encrypted field cannot be searched or compared: the same value is encrypted differently each time. "
-                "Only whether it is null can be asked"
-            )
+            raise _not_to_compare()
         super().__init__(lhs, rhs)
 
 
 class _NothingAtAll(_NothingButNone):
     lookup_name = ""
+
+
+def _not_to_compare() -> FieldError:
+    return FieldError(
+        "an encrypted field cannot be searched, compared or computed with: the same value is encrypted differently "
+        "each time. Only whether it is null can be asked"
+    )
 
 
 class _EncryptedField(_Field):
@@ -101,13 +112,15 @@ class _EncryptedField(_Field):
         """Return the field whose column this one has: bytes."""
         return "BinaryField"
 
-    def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
-        """Return what stands for a value in a statement."""
-        return str(connection.ops.binary_placeholder_sql(value))
+    # What stands for a value in a statement is what stands for bytes, under the name that this Django has for it.
+    if hasattr(_BINARY, "get_placeholder_sql"):
+        get_placeholder_sql = _BINARY.get_placeholder_sql
+    else:  # before Django 6.1
+        get_placeholder = _BINARY.get_placeholder
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         """Return what cannot be meant: what would need the database to know values."""
-        return [*super().check(**kwargs), *self._check_options()]
+        return [*super().check(**kwargs), *self._check_options(), *self._check_binding()]
 
     def _check_options(self) -> list[checks.CheckMessage]:
         options = ("primary_key", "unique", "db_index", "unique_for_date", "unique_for_month", "unique_for_year")
@@ -116,11 +129,21 @@ class _EncryptedField(_Field):
             wrong.append("db_default")
         meta = self.model._meta
         made: list[Any] = [*meta.indexes, *meta.constraints]
-        named = {*itertools.chain(*meta.unique_together, *(getattr(each, "fields", ()) for each in made))}
-        if self.name in named:
+        parts = [(*getattr(each, "fields", ()), *getattr(each, "expressions", ())) for each in made]
+        if self.name in itertools.chain(*meta.unique_together, *map(_names, itertools.chain(*parts))):
             wrong.append("an index or constraint of its model")
+        if self.name in itertools.chain(*map(_names, (*_several(meta.ordering), *_several(meta.get_latest_by)))):
+            wrong.append("a place in the ordering of its model")
         text = "An encrypted field cannot have {}: the same value is encrypted differently each time."
         return [checks.Error(text.format(option), obj=self, id="envelope_sdk.E001") for option in wrong]
+
+    def _check_binding(self) -> list[checks.CheckMessage]:
+        ours = [field for field in self.model._meta.get_fields() if isinstance(field, _EncryptedField)]
+        same = [field.name for field in ours if field.encryption_context == self.encryption_context]
+        text = (
+            f"The encrypted fields {' and '.join(same)} are bound to the same, so that their values could be exchanged."
+        )
+        return [checks.Error(text, obj=self, id="envelope_sdk.E002")] if len(same) > 1 else []
 
     def get_lookup(self, lookup_name: str) -> Any:
         """Return the lookup ``isnull``, and for every other one what refuses."""
@@ -137,11 +160,14 @@ class _EncryptedField(_Field):
 
         Raises:
             TypeError, UsageError: the value is not of the field's type, or the settings name no client.
+            FieldError: it is to be compared with.
             Otherwise as :meth:`envelope_sdk.Client.encrypt`.
         """
         if value is None or hasattr(value, "as_sql"):
             return value
-        plaintext = self._encoded(value if prepared else self.get_prep_value(value))
+        if prepared:
+            raise _not_to_compare()  # only lookups prepare a value first
+        plaintext = self._encoded(self.get_prep_value(value))
         message = client_from_settings().encrypt(plaintext, encryption_context=self.encryption_context)
         return connection.Database.Binary(message.ciphertext)
 
@@ -153,7 +179,7 @@ class _EncryptedField(_Field):
             Otherwise as :meth:`get_db_prep_value`.
         """
         if hasattr(value, "as_sql"):
-            _require_messages(value)
+            _require_messages(value, self)
         return super().get_db_prep_save(value, connection)
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
@@ -162,8 +188,11 @@ class _EncryptedField(_Field):
         Raises:
             ContextMismatchError: it is a value of another field.
             MessageError: it is no message: plaintext from before, for instance.
+            FieldError: a function of the database compared or computed with values, as ``Max`` does.
             Otherwise as :meth:`envelope_sdk.Client.decrypt`.
         """
+        if not _passes(getattr(expression, "source_expression", expression)):
+            raise _not_to_compare()
         if value is None:
             return None
         if not isinstance(value, _BYTES):
@@ -178,22 +207,45 @@ class _EncryptedField(_Field):
         raise NotImplementedError
 
 
-def _require_messages(expression: Any) -> None:
-    """Refuse an expression whose value may be anything but NULL and what an encrypted field encrypted."""
+def _names(part: Any) -> Iterator[str]:
+    """Yield the fields that are compared where a part of an index, a constraint or an order is."""
+    if isinstance(part, str):
+        yield part.removeprefix("-")
+    elif isinstance(part, models.F):
+        yield str(cast("Any", part).name)
+    elif isinstance(part, tuple):
+        yield from _names(part[0])
+    elif not isinstance(part, IsNull):
+        for inner in part.get_source_expressions() if hasattr(part, "get_source_expressions") else ():
+            yield from _names(inner)
+
+
+def _several(names: Any) -> Iterable[Any]:
+    return (names,) if isinstance(names, str) else names or ()
+
+
+def _passes(expression: Any) -> bool:
+    """Return whether an expression has a value of its parts as it is, without comparing or computing."""
+    return isinstance(expression, _PASSING) or not isinstance(expression, models.Func)
+
+
+def _require_messages(expression: Any, field: _EncryptedField) -> None:
+    """Refuse an expression whose value may be anything but NULL and what the field encrypted."""
     if isinstance(expression, models.Case):
         parts = [*(case.result for case in expression.cases), expression.default]
-    elif isinstance(expression, models.Func | models.ExpressionWrapper):
+    elif isinstance(expression, (*_PASSING, models.ExpressionWrapper)):
         parts = expression.get_source_expressions()
     else:
         parts = []
     for part in parts:
-        _require_messages(part)
+        _require_messages(part, field)
     is_null = isinstance(expression, models.Value) and expression.value is None
     made: object = getattr(cast("Any", expression), "_output_field_or_none", None)
-    if not (parts or is_null or isinstance(made, _EncryptedField)):
+    is_ours = isinstance(made, _EncryptedField) and made.encryption_context == field.encryption_context
+    if not (parts or is_null or (is_ours and _passes(expression))):
         raise FieldError(
-            "what this expression makes would be stored in an encrypted field without being encrypted: "
-            "say the value itself, or Value(..., output_field=) with the field"
+            "what this expression makes would be stored in an encrypted field as it is, without being encrypted for "
+            "that field: say the value itself, or Value(..., output_field=) with the field"
         )
 
 

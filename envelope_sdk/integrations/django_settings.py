@@ -8,7 +8,7 @@ Its settings name a client, or what makes one, and hold no key:
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, Final, cast
 
 try:
@@ -38,7 +38,7 @@ def client_from_settings() -> Client:
     """
     given: object = getattr(settings, SETTING, None)
     named: object = cast("Mapping[str, Any]", given).get("CLIENT") if isinstance(given, Mapping) else None
-    if named is None:
+    if named is None or not isinstance(named, Hashable):
         raise UsageError(f'the settings name no client: {SETTING} = {{"CLIENT": "path.of.a.client"}}')
     return _client(named)
 

@@ -11,8 +11,6 @@
 with ``ENVELOPE_SDK = {"CLIENT": "shop.keys.client"}`` in the settings. Each file is one message, bound to its name.
 """
 
-# ruff: noqa: ARG002 - Django says what a method is given
-
 from __future__ import annotations
 
 import contextlib
@@ -20,12 +18,14 @@ import io
 import posixpath
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+from urllib.parse import urljoin
 
 try:
     from django.core.files import File
     from django.core.files.storage import Storage
     from django.utils.deconstruct import deconstructible
+    from django.utils.encoding import filepath_to_uri
     from django.utils.module_loading import import_string
 except ImportError as error:
     raise ImportError("encrypted files need Django: pip install 'envelope-sdk[django]'") from error
@@ -59,16 +59,25 @@ class EncryptedStorage(Storage):
     can; then its end and its length are authenticated before a byte is read, and only what is read is decrypted.
     """
 
-    def __init__(self, storage: Storage | Mapping[str, Any] | str = _USUAL, *, bound_to_name: bool = True) -> None:
+    def __init__(
+        self,
+        storage: Storage | Mapping[str, Any] | str = _USUAL,
+        *,
+        bound_to_name: bool = True,
+        base_url: str | None = None,
+    ) -> None:
         """Take the other storage.
 
         Args:
             storage: it, the path of its class, or a dictionary with ``BACKEND`` and ``OPTIONS`` as in ``STORAGES``.
             bound_to_name: whether each file is bound to its name, so that a file which somebody put in the place of
                 another does not open. A file that is renamed in the other storage does not open either.
+            base_url: beneath which a view of the project opens files and sends them, where there is one. The other
+                storage's own is that of the messages.
         """
         self._storage = _storage(storage)
         self._bound_to_name = bound_to_name
+        self._base_url = base_url if base_url is None or base_url.endswith("/") else f"{base_url}/"
 
     def open(self, name: str, mode: str = "rb") -> File[Any]:
         """Open a file for reading.
@@ -94,6 +103,11 @@ class EncryptedStorage(Storage):
                 return saved
             # Somebody took the name meanwhile, and the message is bound to it.
             self._storage.delete(saved)
+            if not self._storage.exists(name):
+                raise UsageError(
+                    f"the other storage saves {name!r} as {saved!r}, so that a file cannot be bound to its name: "
+                    "say bound_to_name=False"
+                )
             name = self.get_available_name(name)
             content.seek(0)
         raise FileExistsError(f"{_TRIES} names for {name!r} were taken while the file was saved")
@@ -140,13 +154,15 @@ class EncryptedStorage(Storage):
                 raise UsageError("the size of an encrypted file shows at its end, and the other storage cannot seek")
             return file.size
 
-    def url(self, name: str | None) -> NoReturn:
-        """Refuse: behind the other storage's URL is the message.
+    def url(self, name: str | None) -> str:
+        """Return the URL of the project's view for a file: behind the other storage's is the message.
 
         Raises:
-            UsageError: always.
+            UsageError: there is no ``base_url``.
         """
-        raise UsageError("an encrypted file has no URL of its own: a view has to open it and send what it reads")
+        if self._base_url is None:
+            raise UsageError("an encrypted file has no URL of its own: a view has to send it, beneath base_url=")
+        return urljoin(self._base_url, (filepath_to_uri(name) or "").lstrip("/"))
 
     def delete(self, name: str) -> None:
         """Delete a file."""

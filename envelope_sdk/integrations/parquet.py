@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from envelope_sdk.client import Client
 from envelope_sdk.errors import MessageError, NoMatchingKeyError, UsageError
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
     class KmsClient:
         """What pyarrow calls."""
 
-    CryptoFactory: Callable[[Callable[[Any], KmsClient]], Any]
+    class CryptoFactory:
+        """What pyarrow and its users call."""
+
+        def __init__(self, kms_client_factory: Callable[[Any], KmsClient]) -> None: ...
+        def file_encryption_properties(self, kms_connection_config: Any, *args: Any, **kwargs: Any) -> Any: ...
+        def file_decryption_properties(self, kms_connection_config: Any, *args: Any, **kwargs: Any) -> Any: ...
 
 else:
     try:
@@ -31,12 +38,17 @@ else:
     except ImportError as error:
         raise ImportError("keys of Parquet files need pyarrow: pip install 'envelope-sdk[parquet]'") from error
 
-__all__ = ["KeyringKmsClient", "MasterKeys", "crypto_factory"]
+__all__ = ["KeyringKmsClient", "MasterKeys", "crypto_factory", "require_encrypted_footer"]
 
 MasterKeys: TypeAlias = Client | Mapping[str, Client | str]
 """A client for every master key, or for each name of a master key a client or the URI of a keyring."""
 
 _SECTION: Final = "wrapped key"
+
+_ENCRYPTED: Final = b"PARE"
+"""The last bytes of a Parquet file whose footer is encrypted, by the format's specification; the others follow."""
+
+_IN_CLEAR: Final = b"PAR1"
 
 
 class KeyringKmsClient(KmsClient):
@@ -121,14 +133,62 @@ def crypto_factory(master_keys: MasterKeys | None = None) -> Any:
     a permission that was revoked goes unnoticed.
 
     Args:
-        master_keys: as for :class:`KeyringKmsClient`. Left out, they are in the ``custom_kms_conf`` of each
+        master_keys: as for :class:`KeyringKmsClient`. Left out, they are in the ``custom_kms_conf`` of the
             ``KmsConnectionConfig``: URIs of keyrings by the names of master keys, which is what travels to workers.
+            pyarrow keeps what it made of the first configuration, and would use it for all others with the same
+            ``key_access_token``: there is to be one factory for each. Others raise
+            :class:`~envelope_sdk.UsageError`, except in datasets, where nothing notices.
     """
+    if master_keys is None:
+        return _Configured(lambda config: KeyringKmsClient(config.custom_kms_conf))
+    return CryptoFactory(lambda _config: KeyringKmsClient(master_keys))
 
-    def kms_client(config: Any) -> KeyringKmsClient:
-        return KeyringKmsClient(config.custom_kms_conf if master_keys is None else master_keys)
 
-    return CryptoFactory(kms_client)
+class _Configured(CryptoFactory):
+    """Takes master keys from the configurations of connections: one for each token, as pyarrow keeps them."""
+
+    def __init__(self, kms_client_factory: Callable[[Any], KmsClient]) -> None:
+        super().__init__(kms_client_factory)
+        self._first: dict[str, dict[str, str]] = {}
+
+    def file_encryption_properties(self, kms_connection_config: Any, *args: Any, **kwargs: Any) -> Any:
+        self._require_the_first(kms_connection_config)
+        return super().file_encryption_properties(kms_connection_config, *args, **kwargs)
+
+    def file_decryption_properties(self, kms_connection_config: Any, *args: Any, **kwargs: Any) -> Any:
+        self._require_the_first(kms_connection_config)
+        return super().file_decryption_properties(kms_connection_config, *args, **kwargs)
+
+    def _require_the_first(self, config: Any) -> None:
+        given = dict(config.custom_kms_conf)
+        if given != self._first.setdefault(config.key_access_token, given):
+            raise UsageError("a factory keeps the master keys of its first connection: make another one for others")
+
+
+def require_encrypted_footer(source: str | os.PathLike[str] | IO[bytes]) -> None:
+    """Require of a Parquet file that its footer is encrypted, before it is read.
+
+    pyarrow reads a file in clear too where it was given keys, and so what somebody put in the place of an encrypted
+    file. A footer that is encrypted is authenticated when it is read, and with it which columns are encrypted.
+
+    Args:
+        source: a path, or a binary file that can seek, which is left at its beginning.
+
+    Raises:
+        MessageError: the footer is in clear, or it is no Parquet file.
+        OSError: it cannot be read.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        with Path(source).open("rb") as file:
+            require_encrypted_footer(file)
+        return
+    length = source.seek(0, os.SEEK_END)
+    source.seek(max(0, length - len(_ENCRYPTED)))
+    mark = source.read(len(_ENCRYPTED))
+    source.seek(0)
+    if mark != _ENCRYPTED:
+        told = "the footer is in clear" if mark == _IN_CLEAR else "it is no Parquet file"
+        raise MessageError(told, section="footer", offset=max(0, length - len(_ENCRYPTED)))
 
 
 def _client(given: Client | str) -> Client:

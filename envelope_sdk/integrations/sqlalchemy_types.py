@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
 
 try:
     from sqlalchemy.exc import DontWrapMixin
-    from sqlalchemy.sql import operators
-    from sqlalchemy.sql.elements import Null
     from sqlalchemy.types import LargeBinary, TypeDecorator
 except ImportError as error:
     raise ImportError("encrypted columns need SQLAlchemy: pip install 'envelope-sdk[sqlalchemy]'") from error
 
 from envelope_sdk.client import Client
 from envelope_sdk.errors import MessageError, UsageError
+from envelope_sdk.integrations.sqlalchemy_comparisons import RefusingComparator
+from envelope_sdk.integrations.sqlalchemy_schema import refuse_columns_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import Dialect
@@ -46,35 +46,13 @@ _BYTES: Final[tuple[type[Any], ...]] = (bytes, bytearray, memoryview)
 _PLAINTEXT: Final = "plaintext"
 """The section of errors about what was decrypted."""
 
-_WITH_NULL: Final = frozenset({operators.eq, operators.ne, operators.is_, operators.is_not})
-"""Comparisons that ask whether there is a value, if ``None`` is the other side."""
-
-
-class _Refusing(TypeDecorator.Comparator[Any]):
-    """Refuses what a database would do with the bytes of messages, where the caller means the values."""
-
-    def operate(self, op: Any, *other: Any, **kwargs: Any) -> Any:
-        if op in _WITH_NULL and len(other) == 1 and (other[0] is None or isinstance(other[0], Null)):
-            return super().operate(op, *other, **kwargs)
-        raise _not_to_compare(op)
-
-    def reverse_operate(self, op: Any, other: Any, **kwargs: Any) -> Any:
-        raise _not_to_compare(op)
-
-
-def _not_to_compare(op: Any) -> UsageError:
-    return UsageError(
-        f"an encrypted column cannot be compared, ordered or computed with ({op.__name__}): the same value is "
-        "encrypted differently each time. Only whether it is NULL can be asked"
-    )
-
 
 class _Encrypted(TypeDecorator[_Value], Generic[_Value]):
     """What the types have in common. SQLAlchemy finds the parts of its cache keys under the names of the arguments."""
 
     impl = LargeBinary
     cache_ok = True
-    comparator_factory = _Refusing  # pyright: ignore[reportAssignmentType] - SQLAlchemy lets it be a class
+    comparator_factory = RefusingComparator  # pyright: ignore[reportAssignmentType] - SQLAlchemy lets it be a class
 
     def __init__(
         self,
@@ -161,13 +139,14 @@ class _Encrypted(TypeDecorator[_Value], Generic[_Value]):
             self._client().decrypt(cast("bytes", value), encryption_context=self.encryption_context).plaintext
         )
 
-    def process_literal_param(self, value: _Value | None, dialect: Dialect) -> NoReturn:
+    def literal_processor(self, dialect: Dialect) -> NoReturn:
         """Refuse to write a value into the text of a statement.
 
         Raises:
             UsageError: always.
         """
-        raise _told_as_it_is(UsageError("an encrypted value is bound to a statement as a parameter, not a literal"))
+        # Not process_literal_param(), whose errors SQLAlchemy wraps in one that shows the value.
+        raise UsageError("an encrypted value is bound to a statement as a parameter, not a literal")
 
     def _client(self) -> Client:
         client = self.client() if callable(self.client) else self.client
@@ -180,6 +159,9 @@ class _Encrypted(TypeDecorator[_Value], Generic[_Value]):
 
     def _decoded(self, plaintext: bytes) -> _Value:
         raise NotImplementedError
+
+
+refuse_columns_of(_Encrypted)
 
 
 class EncryptedBytes(_Encrypted[bytes]):
@@ -232,6 +214,7 @@ class EncryptedJSON(_Encrypted[Any]):
     """
 
     cache_ok = True
+    hashable = False
 
     @property
     def python_type(self) -> type[Any]:

@@ -38,7 +38,7 @@ from envelope_sdk.errors import (
     NoMatchingKeyError,
     UsageError,
 )
-from envelope_sdk.integrations.parquet import KeyringKmsClient, crypto_factory
+from envelope_sdk.integrations.parquet import KeyringKmsClient, crypto_factory, require_encrypted_footer
 from envelope_sdk.keyrings import KmsKeyring, MultiKeyring, RawAesKeyring
 from envelope_sdk.keyrings.key_files import encode_aes_key_file
 from envelope_sdk.keyrings.kms.calls import counted_calls
@@ -139,6 +139,42 @@ def test_keys_named_by_uri_in_the_configuration_of_the_connection(path: Path, tm
     assert read(path, conf) == TABLE
 
 
+def test_one_factory_does_not_take_the_keys_of_one_connection_for_another(path: Path, tmp_path: Path):
+    """pyarrow would: it keeps the first client for all connections with the same token."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_bytes(encode_aes_key_file("shop", name, name.encode().ljust(32)))
+        (tmp_path / name).chmod(0o600)
+    one, two = ({FOOTER: f"raw-aes://{tmp_path / name}"} for name in ("one", "two"))
+    options = EncryptionConfiguration(footer_key=FOOTER, column_keys={FOOTER: ["email"]})
+    factory = crypto_factory()
+    factory.file_encryption_properties(KmsConnectionConfig(custom_kms_conf=one), options)
+
+    with pytest.raises(UsageError, match="another one for others"):
+        factory.file_encryption_properties(KmsConnectionConfig(custom_kms_conf=two), options)
+    with pytest.raises(UsageError, match="another one for others"):
+        factory.file_decryption_properties(KmsConnectionConfig(custom_kms_conf=two))
+    other = KmsConnectionConfig(custom_kms_conf=two, key_access_token="two")
+    with pq.ParquetWriter(
+        path, TABLE.schema, encryption_properties=factory.file_encryption_properties(other, options)
+    ) as writer:
+        writer.write_table(TABLE)
+    assert read(path, None, conf=two) == TABLE
+    with pytest.raises(NoMatchingKeyError):
+        read(path, None, conf=one)
+
+
+def test_pandas_writes_and_reads(path: Path):
+    pandas = pytest.importorskip("pandas")
+    factory, connection = crypto_factory(each_its_own()), KmsConnectionConfig()
+    frame = pandas.DataFrame({"id": [1, 2], "email": ["zoë", "anna"], "amount": [1.5, 2.5]})
+
+    frame.to_parquet(path, encryption_properties=factory.file_encryption_properties(connection, configuration()))
+
+    require_encrypted_footer(path)
+    back = pandas.read_parquet(path, decryption_properties=factory.file_decryption_properties(connection))
+    assert back.to_dict("list") == frame.to_dict("list")
+
+
 def test_a_dataset_is_written_and_read(tmp_path: Path):
     factory, connection = crypto_factory(each_its_own()), KmsConnectionConfig()
     written = ds.ParquetFileFormat().make_write_options(
@@ -200,6 +236,36 @@ def test_a_key_service_that_refuses_is_told_as_it_is(path: Path):
 
     assert "DisabledException" in str(wrapping.value) or "disabled" in str(wrapping.value)
     assert "disabled" in str(unwrapping.value)
+
+
+def test_a_file_in_clear_in_the_place_of_an_encrypted_one_is_noticed(path: Path):
+    """Not by pyarrow, which reads it."""
+    pq.write_table(TABLE, path)
+    assert read(path, each_its_own()) == TABLE
+
+    with pytest.raises(MessageError, match="in clear"):
+        require_encrypted_footer(path)
+    with path.open("rb") as file, pytest.raises(MessageError, match="in clear"):
+        require_encrypted_footer(file)
+
+
+@pytest.mark.parametrize("data", [b"", b"PAR", b"no Parquet file"])
+def test_what_is_no_parquet_file_is_noticed(path: Path, data: bytes):
+    path.write_bytes(data)
+
+    with pytest.raises(MessageError, match="no Parquet file"):
+        require_encrypted_footer(str(path))
+
+
+def test_an_encrypted_footer_is_what_is_required(path: Path):
+    write(path, each_its_own())
+
+    with path.open("rb") as file:
+        require_encrypted_footer(file)
+        assert file.tell() == 0
+    write(path, each_its_own(), plaintext_footer=True)
+    with pytest.raises(MessageError, match="in clear"):
+        require_encrypted_footer(path)
 
 
 # --- wrapped keys ----------------------------------------------------------------------------------------------------
@@ -379,6 +445,25 @@ def test_one_factory_wraps_once_for_many_files(tmp_path: Path):
     assert calls_of(read_many) == {"Decrypt": 3}
 
 
+def test_a_dataset_is_written_with_the_keys_that_were_asked_for_before(tmp_path: Path):
+    """The page says to, for an error of a key service within would end the process."""
+    kms = LocalKms.in_memory()
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    factory, connection = crypto_factory(Client(KmsKeyring(kms, key))), KmsConnectionConfig()
+    factory.file_encryption_properties(connection, configuration())
+    kms.disable_key(KeyId=key)
+    options = ds.ParquetFileFormat().make_write_options(
+        encryption_config=ds.ParquetEncryptionConfig(factory, connection, configuration())
+    )
+
+    def write_many() -> None:
+        limits = {"max_rows_per_file": 1, "max_rows_per_group": 1}
+        ds.write_dataset(TABLE, tmp_path / "set", format="parquet", file_options=options, **limits)
+
+    assert calls_of(write_many) == {}
+    assert len(list((tmp_path / "set").iterdir())) == 3
+
+
 # --- the client ------------------------------------------------------------------------------------------------------
 
 
@@ -415,4 +500,7 @@ def test_the_examples_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert names["everything"] == TABLE
     assert names["some"] == TABLE.select(["id", "amount"])
     assert names["emails"].to_pydict() == {"email": ["zoë", "anna", None]}
+    pytest.importorskip("dask.dataframe")
+    exec(example("parquet.md", "dask"), names)
+    assert names["amounts"].compute(scheduler="sync")["amount"].tolist() == [1.5, 2.5, 3.5]
     assert re.fullmatch(r"_KEY_MATERIAL_FOR_orders2.parquet.json", names["beside"].name)

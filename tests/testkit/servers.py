@@ -58,6 +58,11 @@ class Postgres:
         return f"postgresql://tests@/postgres?host={quote(str(self._folder), safe='')}&port={self.port}"
 
     @property
+    def address(self) -> tuple[str, int]:
+        """The folder of its socket, and its port: where it is, for what takes no URL."""
+        return str(self._folder), self.port
+
+    @property
     def tcp_url(self) -> str:
         """The way over the loopback interface."""
         return f"postgresql://tests@127.0.0.1:{self.port}/postgres"
