@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, ClassVar, Final, NoReturn
@@ -23,7 +24,8 @@ _LINE: Final = 1024
 class PullingReader(io.BufferedIOBase):
     """A binary file object that makes what it returns of what it reads below. It reads forward only.
 
-    After an error every later read raises it again, or, where the read was interrupted, :class:`StreamError`.
+    After an error every later read raises it again, or, where the read was interrupted, :class:`StreamError`. Threads
+    may share it: each read is of bytes that stand in one piece, and that no other read returns.
     """
 
     _name: ClassVar[str]
@@ -37,6 +39,8 @@ class PullingReader(io.BufferedIOBase):
         """Read from ``raw``, and close it where ``close_raw``; a block may be left early where ``partial_read``."""
         super().__init__()
         self._raw = raw
+        # What is returned is copied before another read may make anew what is at hand, and not yet authentic then.
+        self._turn = threading.RLock()
         self._close_raw = close_raw
         self._partial_read = partial_read
         self._at_end = False
@@ -61,30 +65,34 @@ class PullingReader(io.BufferedIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         """Return ``size`` bytes, fewer only at the end, or all that is left."""
         pieces = io.BytesIO()
-        self._collect(None if size is None or size < 0 else size, pieces.write)
+        with self._turn:
+            self._collect(None if size is None or size < 0 else size, pieces.write)
         return pieces.getvalue()
 
     def read1(self, size: int = -1, /) -> bytes:
         """Return some bytes, at most ``size``; empty at the end."""
-        return bytes(self.read_view(size))
+        with self._turn:
+            return bytes(self.read_view(size))
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return all to the end of the line, at most ``size`` bytes; empty at the end."""
         left = sys.maxsize if size is None or size < 0 else size
         pieces: list[bytes] = []
-        while left and (window := self.peek(min(left, _LINE))[:left]):
-            piece = window[: window.find(b"\n") + 1] or window
-            pieces.append(piece)
-            self.read_view(len(piece))
-            left -= len(piece)
-            if piece.endswith(b"\n"):
-                break
+        with self._turn:
+            while left and (window := self.peek(min(left, _LINE))[:left]):
+                piece = window[: window.find(b"\n") + 1] or window
+                pieces.append(piece)
+                self.read_view(len(piece))
+                left -= len(piece)
+                if piece.endswith(b"\n"):
+                    break
         return b"".join(pieces)
 
     def peek(self, size: int = 0, /) -> bytes:
         """Return some bytes without moving on: at most ``size``, at least one unless at the end."""
-        self._require_some()
-        return bytes(self._made[: size if size > 0 else io.DEFAULT_BUFFER_SIZE])
+        with self._turn:
+            self._require_some()
+            return bytes(self._made[: size if size > 0 else io.DEFAULT_BUFFER_SIZE])
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer`` and return how many bytes that took; fewer than it holds only at the end."""
@@ -96,15 +104,17 @@ class PullingReader(io.BufferedIOBase):
             target[filled : filled + len(view)] = view
             filled += len(view)
 
-        self._collect(len(target), put)
+        with self._turn:
+            self._collect(len(target), put)
         return filled
 
     def readinto1(self, buffer: Buffer, /) -> int:
         """Write some bytes to ``buffer`` and return how many; 0 at the end."""
         target = memoryview(buffer).cast("B")
-        view = self.read_view(len(target))
-        target[: len(view)] = view
-        return len(view)
+        with self._turn:
+            view = self.read_view(len(target))
+            target[: len(view)] = view
+            return len(view)
 
     def read_view(self, size: int | None = None) -> memoryview:
         """Return some bytes without a copy, valid until the next call; empty at the end.
@@ -117,12 +127,13 @@ class PullingReader(io.BufferedIOBase):
             OSError: the stream below cannot be read.
             ValueError: the reader is closed.
         """
-        if size != 0:
-            self._require_some()
-        view = self._made if size is None or size < 0 else self._made[:size]
-        self._made = self._made[len(view) :]
-        self._position += len(view)
-        return view
+        with self._turn:
+            if size != 0:
+                self._require_some()
+            view = self._made if size is None or size < 0 else self._made[:size]
+            self._made = self._made[len(view) :]
+            self._position += len(view)
+            return view
 
     def _collect(self, size: int | None, put: Callable[[memoryview], object]) -> None:
         """Hand ``size`` bytes to ``put``; where that fails, what was handed over is lost, so the stream is failed."""
