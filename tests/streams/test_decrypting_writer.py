@@ -195,12 +195,9 @@ def test_a_block_that_raises_leaves_no_file_though_the_message_is_whole(client, 
 
 
 def test_so_it_is_where_what_is_over_it_closes_it_on_the_way(client, message, path):
-    with (
-        pytest.raises(ZeroDivisionError),
-        client.decrypting_writer(path) as writer,
-        io.BufferedWriter(writer) as buffered,
-    ):
-        buffered.write(message)
+    writer = client.decrypting_writer(path)
+    writer.write(message)
+    with pytest.raises(ZeroDivisionError), writer, io.BufferedWriter(writer):
         raise ZeroDivisionError
     assert untouched(path)
 
