@@ -94,30 +94,12 @@ class EncryptingReader(PullingReader):
         if self.closed:
             raise ValueError("seek in a closed encrypting reader")
         if whence == os.SEEK_END and offset == 0 and self.length is not None:
-            self._looks_at_end = True
+            self._looks_at_end, self._lines = True, b""
         elif whence == os.SEEK_SET and offset == self._position:
             self._looks_at_end = False
         elif whence != os.SEEK_CUR or offset != 0:
             self._refuse_to_move()
         return self.tell()
-
-    def peek(self, size: int = 0, /) -> bytes:
-        """Return some bytes without moving on: at most ``size``, at least one unless at the end."""
-        return b"" if self._looks_at_end else super().peek(size)
-
-    def read_view(self, size: int | None = None) -> memoryview:
-        """Return some bytes without a copy, valid until the next call; empty at the end.
-
-        Args:
-            size: the most bytes to return; ``None`` or less than 0 for as many as are at hand.
-
-        Raises:
-            StreamError: the file below holds more or less than was announced, or an earlier read was interrupted.
-            UsageError: the message would have more frames than a message holds.
-            OSError: the file below cannot be read.
-            ValueError: the reader is closed.
-        """
-        return super().read_view(0 if self._looks_at_end else size)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -125,6 +107,9 @@ class EncryptingReader(PullingReader):
         """Close; raise where the block ended well but not all was read, as the class says."""
         self._looks_at_end = False
         super().__exit__(kind, error, trace)
+
+    def _at_hand(self) -> memoryview:
+        return memoryview(b"") if self._looks_at_end and not self.closed else super()._at_hand()
 
     def _fill(self) -> None:
         self._made = self._made[:0]

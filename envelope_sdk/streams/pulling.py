@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PullingReader"]
 
-_LINE: Final = 1024
-"""Bytes in which the end of a line is looked for at a time."""
+_LINES: Final = 2**16
+"""Bytes in which the ends of lines are looked for at a time."""
 
 
 class PullingReader(io.BufferedIOBase):
@@ -33,6 +33,7 @@ class PullingReader(io.BufferedIOBase):
 
     # One that could not be made is closed too, when it is dropped.
     _made = memoryview(b"")
+    _lines, _lines_start = b"", 0
     _close_raw = False
 
     def __init__(self, raw: IO[bytes], *, close_raw: bool, partial_read: bool) -> None:
@@ -76,23 +77,33 @@ class PullingReader(io.BufferedIOBase):
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return all to the end of the line, at most ``size`` bytes; empty at the end."""
-        left = sys.maxsize if size is None or size < 0 else size
-        pieces: list[bytes] = []
         with self._turn:
-            while left and (window := self.peek(min(left, _LINE))[:left]):
-                piece = window[: window.find(b"\n") + 1] or window
-                pieces.append(piece)
-                self.read_view(len(piece))
-                left -= len(piece)
-                if piece.endswith(b"\n"):
-                    break
+            # Most lines are at hand.
+            index = self._position - self._lines_start
+            end = self._lines.find(b"\n", index) + 1 if size is None or size < 0 else 0
+            if end:
+                self._advance(end - index)
+                return self._lines[index:end]
+            return self._read_line(sys.maxsize if size is None or size < 0 else size)
+
+    def _read_line(self, left: int) -> bytes:
+        pieces: list[bytes] = []
+        while left and self._at_hand():
+            index = self._position - self._lines_start
+            if index >= len(self._lines):
+                self._lines, self._lines_start, index = bytes(self._made[:_LINES]), self._position, 0
+            end = self._lines.find(b"\n", index, index + left) + 1 or min(index + left, len(self._lines))
+            pieces.append(self._lines[index:end])
+            self._advance(end - index)
+            left -= end - index
+            if pieces[-1].endswith(b"\n"):
+                break
         return b"".join(pieces)
 
     def peek(self, size: int = 0, /) -> bytes:
         """Return some bytes without moving on: at most ``size``, at least one unless at the end."""
         with self._turn:
-            self._require_some()
-            return bytes(self._made[: size if size > 0 else io.DEFAULT_BUFFER_SIZE])
+            return bytes(self._at_hand()[: size if size > 0 else io.DEFAULT_BUFFER_SIZE])
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer`` and return how many bytes that took; fewer than it holds only at the end."""
@@ -128,11 +139,9 @@ class PullingReader(io.BufferedIOBase):
             ValueError: the reader is closed.
         """
         with self._turn:
-            if size != 0:
-                self._require_some()
-            view = self._made if size is None or size < 0 else self._made[:size]
-            self._made = self._made[len(view) :]
-            self._position += len(view)
+            view = self._at_hand() if size != 0 else self._made[:0]
+            view = view if size is None or size < 0 else view[:size]
+            self._advance(len(view))
             return view
 
     def _collect(self, size: int | None, put: Callable[[memoryview], object]) -> None:
@@ -148,8 +157,8 @@ class PullingReader(io.BufferedIOBase):
             self._fail(error)
             raise
 
-    def _require_some(self) -> None:
-        """Have bytes at hand unless the end is reached."""
+    def _at_hand(self) -> memoryview:
+        """Return what can be read next; empty at the end."""
         if self.closed:
             raise ValueError(f"read from a closed {self._name}")
         if self._failure is not None:
@@ -160,9 +169,14 @@ class PullingReader(io.BufferedIOBase):
             except BaseException as error:
                 self._fail(error)
                 raise
+        return self._made
+
+    def _advance(self, count: int) -> None:
+        self._made = self._made[count:]
+        self._position += count
 
     def _fail(self, error: BaseException) -> None:
-        self._made = self._made[:0]
+        self._made, self._lines = self._made[:0], b""
         if self._failure is None:
             self._failure = again(error)
 
@@ -170,7 +184,7 @@ class PullingReader(io.BufferedIOBase):
         """Close, and close what is below if so asked. What was not read is not looked at."""
         if self.closed:
             return
-        self._made = self._made[:0]
+        self._made, self._lines = self._made[:0], b""
         try:
             if self._close_raw:
                 self._raw.close()

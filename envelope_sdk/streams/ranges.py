@@ -216,9 +216,19 @@ class RandomAccessReader(io.BufferedIOBase):
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return plaintext to the end of the line, at most ``size`` bytes; empty at the end of the message."""
+        with self._moving:
+            # Most lines are at hand.
+            index = self._position - self._window_start
+            end = self._window.find(b"\n", index) + 1 if index >= 0 and (size is None or size < 0) else 0
+            if end:
+                self._position += end - index
+                return self._window[index:end]
+            return self._read_line(size)
+
+    def _read_line(self, size: int | None) -> bytes:
         left = sys.maxsize if size is None or size < 0 else size
         pieces: list[bytes] = []
-        with self._moving, _FORGETTING:
+        with _FORGETTING:
             start = self._position
             try:
                 while left and len(self._at_hand()):
