@@ -404,7 +404,7 @@ def test_an_error_below_ends_the_message(client):
     writer = client.open(Sink(1000, OSError("full")), "w")
     with pytest.raises(OSError, match="full"):
         writer.write(bytes(100))
-    with pytest.raises(StreamError, match="cannot be continued") as caught:
+    with pytest.raises(StreamError, match=r"failed \(full\): this message cannot be continued") as caught:
         writer.write(b"more")
     assert isinstance(caught.value.__cause__, OSError)
     with pytest.raises(StreamError, match="the message is discarded") as caught:
