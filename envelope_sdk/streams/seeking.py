@@ -12,7 +12,7 @@ from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.message.machine import again
 from envelope_sdk.message.random_access import FrameReader
 from envelope_sdk.streams.ends import read_beginning
-from envelope_sdk.streams.positional import positional
+from envelope_sdk.streams.positional import PositionalSource, positional
 from envelope_sdk.streams.ranges import RandomAccessReader
 from envelope_sdk.streams.raw import read_some
 from envelope_sdk.streams.reader import DecryptingReader
@@ -170,11 +170,13 @@ class SeekableDecryptingReader(DecryptingReader):
             raise again(self._failure)
         behind = self._below.tell()
         self._below.seek(self._start)
-        source = positional(self._below)
+        source: PositionalSource | None = None
         try:
+            source = positional(self._below)
             ranges = RandomAccessReader(source, self._frames, close_source=True)
         except BaseException as error:
-            source.close()
+            if source is not None:
+                source.close()
             self._below.seek(behind)
             if isinstance(error, MessageError | AuthenticationError):
                 self._fail(error)

@@ -708,6 +708,20 @@ def test_a_file_object_that_adds_something_is_read_through(client, path, plainte
         assert reader.read_at(500, 100) == plaintext[500:600]
 
 
+def test_a_file_object_need_not_say_where_seeking_leads(client, message, plaintext):
+    class Silent(io.BytesIO):
+        def seek(self, offset, whence=os.SEEK_SET, /):
+            super().seek(offset, whence)
+
+    assert client.random_access(Silent(message)).read_at(500, 100) == plaintext[500:600]
+
+
+def test_a_message_in_a_message_is_read_at_any_position(client, message, plaintext):
+    outer = client.encrypt(message).ciphertext
+    with client.random_access(outer) as between, client.random_access(between) as reader:
+        assert reader.read_at(500, 100) == plaintext[500:600]
+
+
 def test_file_objects_are_read_by_one_thread_at_a_time(client, message, plaintext):
     class Watched(io.BytesIO):
         def readinto(self, buffer):

@@ -471,6 +471,23 @@ def test_a_seek_that_fails_for_now_leaves_the_reader_as_it_was(client, message, 
         assert reader.read(10) == plaintext[500:510]
 
 
+def test_over_a_file_whose_end_cannot_be_sought_reading_goes_on_forward(client, message, plaintext):
+    class Endless(io.BytesIO):
+        def seek(self, offset, whence=os.SEEK_SET, /):
+            if whence == os.SEEK_END:
+                raise io.UnsupportedOperation("no end is known")
+            return super().seek(offset, whence)
+
+        def readinto(self, buffer, /):
+            return super().readinto(memoryview(buffer)[:400])
+
+    with client.open(Endless(message)) as reader:
+        assert reader.read(10) == plaintext[:10]
+        with pytest.raises(io.UnsupportedOperation, match="no end is known"):
+            reader.seek(500)
+        assert reader.read() == plaintext[10:]
+
+
 def test_frames_in_another_order_are_still_refused(client, message):
     header = client.decrypt(message).header.length
     first, second = (message[header + index * STRIDE : header + (index + 1) * STRIDE] for index in (0, 1))
