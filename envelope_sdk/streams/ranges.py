@@ -294,7 +294,8 @@ class RandomAccessReader(io.BufferedIOBase):
         goes_on = position == self._window_start + len(self._window)
         span = max(1, self._read_ahead // length) * length if goes_on else length
         span = min(span, self._size - start)
-        self._window = filled(span, lambda out: self._read_range(start, out))
+        content = self._cache.get(self._layout.frame_of(start)) if span <= length else None
+        self._window = filled(span, lambda out: self._read_range(start, out)) if content is None else content
         self._window_start = start
 
     def _read_on(self, target: memoryview) -> int:
