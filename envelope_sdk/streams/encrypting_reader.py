@@ -11,7 +11,7 @@ from envelope_sdk.message.authenticated import Header
 from envelope_sdk.message.encryptor import MessageEncryptor
 from envelope_sdk.streams.contract import CHUNK
 from envelope_sdk.streams.pulling import PullingReader
-from envelope_sdk.streams.raw import length_left, read_some
+from envelope_sdk.streams.raw import length_left
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ class EncryptingReader(PullingReader):
         self._taken = 0
         self._looks_at_end = False
         announced = encryptor.plaintext_length
-        self._in = memoryview(bytearray(CHUNK if announced is None else min(CHUNK, announced + 1)))
+        self._most = CHUNK if announced is None else min(CHUNK, announced + 1)
         self._out = memoryview(b"")
         self._length = encryptor.message_length
         self._made = memoryview(encryptor.start())
@@ -113,17 +113,17 @@ class EncryptingReader(PullingReader):
 
     def _fill(self) -> None:
         self._made = self._made[:0]
-        count = read_some(self._raw, self._in)
-        self._taken += count
-        self._check_announced(last=count == 0)
-        if count == 0:
+        plain = self._take(self._most)
+        self._taken += len(plain)
+        self._check_announced(last=not plain)
+        if not plain:
             self._made = memoryview(self._encryptor.finish())
             self._at_end = True
             return
-        size = self._encryptor.output_size(count)
+        size = self._encryptor.output_size(len(plain))
         if size > len(self._out):
             self._out = memoryview(bytearray(size))
-        self._made = self._out[: self._encryptor.update_into(self._in[:count], self._out)]
+        self._made = self._out[: self._encryptor.update_into(plain, self._out)]
 
     def _check_announced(self, *, last: bool) -> None:
         announced = self._encryptor.plaintext_length

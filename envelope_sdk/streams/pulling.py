@@ -11,11 +11,18 @@ from typing import IO, TYPE_CHECKING, ClassVar, Final, NoReturn
 
 from envelope_sdk.errors import StreamError
 from envelope_sdk.message.machine import again
+from envelope_sdk.streams.raw import read_some
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = ["PullingReader"]
+
+_FIRST: Final = 2**14
+"""Bytes that are read at first: most files are short, and making long buffers takes longer than reading those."""
+
+_GROWTH: Final = 4
+"""Times that a buffer grows where it was filled."""
 
 _LINES: Final = 2**16
 """Bytes in which the ends of lines are looked for at a time."""
@@ -44,6 +51,8 @@ class PullingReader(io.BufferedIOBase):
         self._turn = threading.RLock()
         self._close_raw = close_raw
         self._partial_read = partial_read
+        self._in = memoryview(b"")
+        self._grows = True
         self._at_end = False
         self._position = 0
         self._failure: BaseException | None = None
@@ -54,6 +63,18 @@ class PullingReader(io.BufferedIOBase):
     def _fill(self) -> None:
         """Have ``_made`` hold what the next bytes below give, possibly nothing; set ``_at_end`` with the last."""
         raise NotImplementedError
+
+    def _take(self, most: int) -> memoryview:
+        """Return what comes next below, at most ``most`` bytes; empty at its end."""
+        if self._grows:
+            self._in = memoryview(bytearray(min(most, max(_FIRST, _GROWTH * len(self._in)))))
+        count = self._read_raw(self._in)
+        self._grows = count == len(self._in) < most
+        return self._in[:count]
+
+    def _read_raw(self, buffer: memoryview) -> int:
+        """Read some bytes from below and return how many; 0 at the end."""
+        return read_some(self._raw, buffer)
 
     def readable(self) -> bool:
         """Return ``True``."""

@@ -89,7 +89,9 @@ def test_an_interruption_while_plaintext_is_handed_over_fails_the_stream(client,
 def test_all_that_is_at_hand_can_be_viewed(size, client, message):
     reader = client.open(io.BytesIO(message), partial_read=True)
 
-    assert bytes(reader.read_view(size)).startswith(PLAINTEXT[: 2**19])
+    view = reader.read_view(size)
+    assert len(view) >= 2**16
+    assert PLAINTEXT.startswith(view)
 
 
 def test_a_source_that_returns_more_than_was_asked_for_is_refused(client, message):
