@@ -337,6 +337,24 @@ def test_an_error_that_is_caught_in_the_block_does_not_keep_the_message_from_its
     assert client.decrypt(path.read_bytes()).plaintext == b"plaintext"
 
 
+def test_text_that_is_closed_on_the_way_of_an_error_keeps_the_old_file(client, path):
+    with pytest.raises(ZeroDivisionError), client.open(path, "wt") as text, contextlib.closing(text):
+        raise ZeroDivisionError
+
+    assert path.read_bytes() == b"old"
+    assert nothing_but(path)
+
+
+def test_text_that_is_closed_by_an_error_that_is_caught_is_all_there(client, path):
+    with client.open(path, "wt", encoding="utf-8") as text:
+        text.write("plaintext")
+        with contextlib.suppress(ZeroDivisionError), contextlib.closing(text):
+            raise ZeroDivisionError
+        assert text.closed
+
+    assert client.decrypt(path.read_bytes()).plaintext == b"plaintext"
+
+
 def test_closing_in_a_block_while_an_older_error_is_handled_ends_the_message_at_once(client, path):
     try:
         client.decrypt(b"")
