@@ -206,14 +206,16 @@ sizes = st.integers(0, 450)
 whences = st.sampled_from([os.SEEK_SET, os.SEEK_CUR, os.SEEK_END])
 steps = st.one_of(
     st.tuples(st.just("seek"), st.integers(-100, 450), whences),
-    st.tuples(st.sampled_from(["read", "read1", "readinto", "readline", "readlines", "peek"]), sizes, st.just(0)),
+    st.tuples(st.sampled_from(["read", "read1", "readinto", "readlines", "peek"]), sizes, st.just(0)),
+    st.tuples(st.just("readline"), st.one_of(st.just(-1), sizes), st.just(0)),
+    st.tuples(st.just("next"), st.just(0), st.just(0)),
     st.tuples(st.just("read_at"), sizes, sizes),
     st.tuples(st.just("size"), st.just(0), st.just(0)),
 )
 
 
 @given(
-    content=st.binary(max_size=400).map(lambda content: content.replace(b"\0", b"\n").replace(b"\1", b"\n")),
+    content=st.lists(st.sampled_from([b"\n", b"a", bytes(range(20, 90))]), max_size=40).map(b"".join),
     every_step=st.lists(steps, max_size=15),
     frame_length=st.integers(1, 150),
 )
@@ -238,6 +240,8 @@ def test_any_sequence_gives_what_a_plain_file_gives(content, every_step, frame_l
                 assert reader.read_at(one, other) == content[one : one + other]
             elif name == "size":
                 assert reader.size == len(content)
+            elif name == "next":
+                assert next(reader, None) == next(plain, None)
             else:
                 assert getattr(reader, name)(one) == getattr(plain, name)(one)
             assert reader.tell() == plain.tell()
