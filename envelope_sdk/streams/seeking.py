@@ -182,4 +182,7 @@ class SeekableDecryptingReader(DecryptingReader):
                 self._fail(error)
             raise
         ranges.seek(self._position)
+        # What was at hand is not needed any more; of long frames it is much.
+        self._in = self._out = self._made = self._unread = memoryview(b"")
+        self._lines = b""
         return ranges
