@@ -167,6 +167,7 @@ def test_the_length_is_known_before_anything_is_read(length, client, tmp_path):
     for source in sources(bytes(length), tmp_path):
         with source, client.encrypting_reader(source) as reader:
             announced = reader.length
+            assert reader.plaintext_length == length
             assert announced == len(reader.read())
 
 

@@ -259,9 +259,10 @@ def test_closing_waits_for_the_line_that_another_thread_reads(client, source):
     reading, closed = threading.Event(), threading.Event()
 
     def before():
-        # Time for the other thread to close what is read from here.
-        reading.set()
-        closed.wait(0.05)
+        if not reading.is_set():
+            # Time for the other thread to close what is read from here.
+            reading.set()
+            closed.wait(0.05)
 
     source.before = before
     found = []
@@ -595,6 +596,38 @@ def test_what_is_wrong_with_a_long_message_is_found_at_its_end(keyring):
         with pytest.raises(error):
             client.random_access(source)
         assert source.bytes_read < 2 * MIB
+
+
+def test_a_long_signed_message_that_is_cut_short_is_refused_without_reading_it_all(keyring):
+    client = Client(keyring, sign=True)
+    source = CountingSource(client.encrypt(bytes(2 * MIB)).ciphertext[:-1000])
+    with pytest.raises(MessageError, match="cut short, or bytes follow its end"):
+        client.random_access(source, release_unverified_plaintext=True)
+    assert source.bytes_read < MIB
+
+
+def test_a_long_body_without_frames_that_is_cut_short_is_refused():
+    order = Message(AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY, frame_length=0)
+    reader = reader_of(StaticDataKeyring(order.data_key))
+    with pytest.raises(MessageError, match="cut short, or bytes follow its end"):
+        reader.random_access(order.whole(bytes(2 * MIB))[:-1])
+
+
+@pytest.mark.parametrize("size", [2**38, 2**38 + 1])
+def test_more_frames_than_a_message_has_are_refused_without_reading_them(size, keyring):
+    class Endless(CountingSource):
+        """A message that begins well, in frames of a byte, and has zeros to its end."""
+
+        def readinto_at(self, offset, buffer, /):
+            super().readinto_at(offset, buffer)
+            return len(buffer)
+
+    client = Client(keyring, frame_length=1)
+    source = Endless(client.encrypt(b"ab").ciphertext)
+    source.size = size
+    with pytest.raises(MessageError, match="cut short, or bytes follow its end"):
+        client.random_access(source)
+    assert source.bytes_read < MIB
 
 
 def test_an_empty_file_is_cut_short(client):
