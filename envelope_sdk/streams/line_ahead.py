@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from typing import Any, AnyStr, Final, Generic
+from typing import Any, AnyStr, Final, Generic, cast
 
 __all__ = ["LineAhead"]
 
@@ -61,7 +61,8 @@ class LineAhead(Generic[AnyStr]):
         except BaseException:
             self._lines = deque(before)
             raise
-        return taken[0][:0].join(taken)
+        empty: Any = taken[0][:0]
+        return cast("AnyStr", empty.join(taken))
 
     def seek(self, offset: int, whence: int) -> int:
         """Move to a position as the file can, and return it."""

@@ -40,7 +40,7 @@ class _EncryptedText(io.TextIOWrapper):
         super().close()
 
     def __enter__(self) -> Self:
-        self.buffer.__enter__()
+        cast("DecryptingReader | EncryptingWriter", self.buffer).__enter__()
         return super().__enter__()
 
     def __exit__(
