@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from envelope_sdk.message.authenticated import Header
 from envelope_sdk.message.machine import again
 from envelope_sdk.streams import opening
 from envelope_sdk.streams.contract import MachineSource
+from envelope_sdk.streams.line_ahead import LineAhead
 from envelope_sdk.streams.opening import EncryptedFile
 
 __all__ = ["AsyncEncryptedFile", "open"]
@@ -34,6 +36,8 @@ class AsyncEncryptedFile(Generic[AnyStr]):
     An ``async with`` block ends as a ``with`` block over the file would: a message that is written ends with the block,
     and is discarded where the block raises or is cancelled; leaving one that is read before its end is an error. A call
     that is cancelled may or may not have been done, so the file has failed then: every later call raises.
+
+    Lines that are iterated over are read many at a time; nothing else is read ahead.
     """
 
     def __init__(self, file: EncryptedFile) -> None:
@@ -41,6 +45,7 @@ class AsyncEncryptedFile(Generic[AnyStr]):
         self._file: Any = file
         self._turn = threading.Lock()
         self._failure: BaseException | None = None
+        self._reading: LineAhead[AnyStr] = LineAhead(file)
 
     @property
     def wrapped(self) -> EncryptedFile:
@@ -61,21 +66,43 @@ class AsyncEncryptedFile(Generic[AnyStr]):
 
     async def read(self, size: int = -1) -> AnyStr:
         """Return ``size`` bytes or characters, fewer only at the end, or all that is left."""
-        data: AnyStr = await self._run(self._file.read, size)
+        data: AnyStr = await self._run(self._reading.read, size)
         return data
 
     async def readline(self) -> AnyStr:
         """Return all to the end of the line; empty at the end of the message."""
-        line: AnyStr = await self._run(self._file.readline)
+        line: AnyStr = await self._run(self._reading.readline)
         return line
+
+    async def read_at(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes of plaintext from ``offset`` on, fewer only where the message ends.
+
+        Any number of tasks may do so at once, and be cancelled without harm. The position stays.
+
+        Raises:
+            UnsupportedOperation: the file is open for writing or as text, or cannot seek.
+            Otherwise as :meth:`envelope_sdk.streams.RandomAccessReader.read_at`, and at first as :meth:`seek`.
+        """
+        self._require_positions()
+        data: bytes = await to_thread.run_sync(self._file.read_at, offset, length)
+        return data
+
+    async def size(self) -> int:
+        """Return how many bytes of plaintext the whole message has, authenticated.
+
+        Raises:
+            As :meth:`read_at`.
+        """
+        self._require_positions()
+        return int(await self._run(lambda: self._file.size))
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to a position in the plaintext, as the file can, and return it."""
-        return int(await self._run(self._file.seek, offset, whence))
+        return int(await self._run(self._reading.seek, offset, whence))
 
     async def tell(self) -> int:
-        """Return the position in the plaintext."""
-        return int(await self._run(self._file.tell))
+        """Return the position in the plaintext; of text, not while its lines are iterated over."""
+        return int(await self._run(self._reading.tell))
 
     async def write(self, data: AnyStr) -> int:
         """Encrypt ``data``, all of it, and return its length."""
@@ -99,7 +126,7 @@ class AsyncEncryptedFile(Generic[AnyStr]):
 
     async def __anext__(self) -> AnyStr:
         """Return the next line."""
-        line = await self.readline()
+        line = self._line_at_hand() or await self._run(self._reading.next_line)
         if not line:
             raise StopAsyncIteration
         return line
@@ -140,6 +167,19 @@ class AsyncEncryptedFile(Generic[AnyStr]):
         except get_cancelled_exc_class() as error:
             self._failure = again(error)
             raise
+
+    def _require_positions(self) -> None:
+        if not hasattr(self._file, "read_at"):
+            raise io.UnsupportedOperation("this file cannot be read at any position")
+
+    def _line_at_hand(self) -> AnyStr | None:
+        """Return a line that has been read already, if nobody else is at it."""
+        if self._failure is not None or not self._turn.acquire(blocking=False):
+            return None
+        try:
+            return self._reading.at_hand()
+        finally:
+            self._turn.release()
 
     def _alone(self, work: Callable[..., T], *arguments: object) -> T:
         # A task of asyncio can be cancelled while its thread is still at work.

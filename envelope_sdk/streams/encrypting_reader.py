@@ -11,7 +11,7 @@ from envelope_sdk.message.authenticated import Header
 from envelope_sdk.message.encryptor import MessageEncryptor
 from envelope_sdk.streams.contract import CHUNK
 from envelope_sdk.streams.pulling import PullingReader
-from envelope_sdk.streams.raw import length_left, read_some
+from envelope_sdk.streams.raw import length_left
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ class EncryptingReader(PullingReader):
         self._taken = 0
         self._looks_at_end = False
         announced = encryptor.plaintext_length
-        self._in = memoryview(bytearray(CHUNK if announced is None else min(CHUNK, announced + 1)))
+        self._most = CHUNK if announced is None else min(CHUNK, announced + 1)
         self._out = memoryview(b"")
         self._length = encryptor.message_length
         self._made = memoryview(encryptor.start())
@@ -94,30 +94,12 @@ class EncryptingReader(PullingReader):
         if self.closed:
             raise ValueError("seek in a closed encrypting reader")
         if whence == os.SEEK_END and offset == 0 and self.length is not None:
-            self._looks_at_end = True
+            self._looks_at_end, self._lines = True, b""
         elif whence == os.SEEK_SET and offset == self._position:
             self._looks_at_end = False
         elif whence != os.SEEK_CUR or offset != 0:
             self._refuse_to_move()
         return self.tell()
-
-    def peek(self, size: int = 0, /) -> bytes:
-        """Return some bytes without moving on: at most ``size``, at least one unless at the end."""
-        return b"" if self._looks_at_end else super().peek(size)
-
-    def read_view(self, size: int | None = None) -> memoryview:
-        """Return some bytes without a copy, valid until the next call; empty at the end.
-
-        Args:
-            size: the most bytes to return; ``None`` or less than 0 for as many as are at hand.
-
-        Raises:
-            StreamError: the file below holds more or less than was announced, or an earlier read was interrupted.
-            UsageError: the message would have more frames than a message holds.
-            OSError: the file below cannot be read.
-            ValueError: the reader is closed.
-        """
-        return super().read_view(0 if self._looks_at_end else size)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -126,19 +108,22 @@ class EncryptingReader(PullingReader):
         self._looks_at_end = False
         super().__exit__(kind, error, trace)
 
+    def _at_hand(self) -> memoryview:
+        return memoryview(b"") if self._looks_at_end and not self.closed else super()._at_hand()
+
     def _fill(self) -> None:
         self._made = self._made[:0]
-        count = read_some(self._raw, self._in)
-        self._taken += count
-        self._check_announced(last=count == 0)
-        if count == 0:
+        plain = self._take(self._most)
+        self._taken += len(plain)
+        self._check_announced(last=not plain)
+        if not plain:
             self._made = memoryview(self._encryptor.finish())
             self._at_end = True
             return
-        size = self._encryptor.output_size(count)
+        size = self._encryptor.output_size(len(plain))
         if size > len(self._out):
             self._out = memoryview(bytearray(size))
-        self._made = self._out[: self._encryptor.update_into(self._in[:count], self._out)]
+        self._made = self._out[: self._encryptor.update_into(plain, self._out)]
 
     def _check_announced(self, *, last: bool) -> None:
         announced = self._encryptor.plaintext_length

@@ -49,6 +49,7 @@ class AtomicFile(io.RawIOBase):
         super().__init__()
         self._fd = -1
         self._process = os.getpid()
+        self._committed = False
         self._target = Path(os.path.realpath(path))
         self._overwrite = overwrite
         if self._target.exists():
@@ -104,6 +105,7 @@ class AtomicFile(io.RawIOBase):
         try:
             os.fsync(self._fd)
             self._name()
+            self._committed = True
         finally:
             self.close()
 
@@ -122,11 +124,21 @@ class AtomicFile(io.RawIOBase):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Commit, or discard where the block raised."""
-        if kind is None and self._fd >= 0:
-            self.commit()
-        else:
+        """Commit, or discard where the block raised.
+
+        Raises:
+            StreamError: the block ended well, but the file was closed in it, as what writes through it may do.
+            Otherwise as :meth:`commit`.
+        """
+        if kind is not None:
             self.close()
+        elif self._fd >= 0:
+            self.commit()
+        elif not self._committed:
+            raise StreamError(
+                "the file was closed before its block ended, and is discarded: commit() before that, or detach what "
+                "closed it"
+            )
 
     def _require_open(self) -> None:
         if self._fd < 0:

@@ -18,7 +18,7 @@ class FrameCache:
     __slots__ = ("_frames", "_limit", "_lock", "_size")
 
     def __init__(self, limit: int) -> None:
-        """Hold at most ``limit`` bytes, and nothing at all that is longer by itself."""
+        """Hold at most ``limit`` bytes, but the frame that was opened last however long it is; 0 for none at all."""
         self._limit = limit
         self._lock = threading.Lock()
         self._frames: OrderedDict[int, bytes] = OrderedDict()
@@ -39,13 +39,13 @@ class FrameCache:
 
     def put(self, number: int, content: bytes) -> None:
         """Keep the content of a frame for a while."""
-        if len(content) + _ENTRY > self._limit:
+        if not self._limit:
             return
         with self._lock:
             replaced = self._frames.pop(number, None)
             self._frames[number] = content
             self._size += len(content) + _ENTRY - (0 if replaced is None else len(replaced) + _ENTRY)
-            while self._size > self._limit:
+            while self._size > self._limit and len(self._frames) > 1:
                 _, dropped = self._frames.popitem(last=False)
                 self._size -= len(dropped) + _ENTRY
 

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import IO, Any, Final, TypeAlias, cast
+from typing import IO, Any, Final, Self, TypeAlias, cast
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.streams.contract import MachineSource
@@ -39,13 +39,16 @@ class _EncryptedText(io.TextIOWrapper):
                 raise
         super().close()
 
+    def __enter__(self) -> Self:
+        cast("DecryptingReader | EncryptingWriter", self.buffer).__enter__()
+        return super().__enter__()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         below = cast("DecryptingReader | EncryptingWriter", self.buffer)
         if isinstance(below, EncryptingWriter) and kind is None:
             self.close()
-            return
         below.__exit__(kind, error, trace)
 
     def __del__(self) -> None:

@@ -122,7 +122,9 @@ class FileObjectSource:
         self._close_file = close_file
         self._lock = threading.Lock()
         self._start = file.tell()
-        self.size: Final = max(0, file.seek(0, os.SEEK_END) - self._start)
+        # Not all that can seek return where that leads.
+        file.seek(0, os.SEEK_END)
+        self.size: Final = max(0, file.tell() - self._start)
 
     def readinto_at(self, offset: int, buffer: memoryview, /) -> int:
         """Fill ``buffer`` from ``offset`` on; see :class:`PositionalSource`."""

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, ClassVar, Final, NoReturn
 
 from envelope_sdk.errors import StreamError
 from envelope_sdk.message.machine import again
+from envelope_sdk.streams.raw import read_some
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = ["PullingReader"]
 
-_LINE: Final = 1024
-"""Bytes in which the end of a line is looked for at a time."""
+_FIRST: Final = 2**14
+"""Bytes that are read at first: most files are short, and making long buffers takes longer than reading those."""
+
+_GROWTH: Final = 4
+"""Times that a buffer grows where it was filled."""
+
+_LINES: Final = 2**16
+"""Bytes in which the ends of lines are looked for at a time."""
 
 
 class PullingReader(io.BufferedIOBase):
     """A binary file object that makes what it returns of what it reads below. It reads forward only.
 
-    After an error every later read raises it again, or, where the read was interrupted, :class:`StreamError`.
+    After an error every later read raises it again, or, where the read was interrupted, :class:`StreamError`. Threads
+    may share it: each read is of bytes that stand in one piece, and that no other read returns.
     """
 
     _name: ClassVar[str]
@@ -31,14 +40,19 @@ class PullingReader(io.BufferedIOBase):
 
     # One that could not be made is closed too, when it is dropped.
     _made = memoryview(b"")
+    _lines, _lines_start = b"", 0
     _close_raw = False
 
     def __init__(self, raw: IO[bytes], *, close_raw: bool, partial_read: bool) -> None:
         """Read from ``raw``, and close it where ``close_raw``; a block may be left early where ``partial_read``."""
         super().__init__()
         self._raw = raw
+        # What is returned is copied before another read may make anew what is at hand, and not yet authentic then.
+        self._turn = threading.RLock()
         self._close_raw = close_raw
         self._partial_read = partial_read
+        self._in = memoryview(b"")
+        self._grows = True
         self._at_end = False
         self._position = 0
         self._failure: BaseException | None = None
@@ -49,6 +63,18 @@ class PullingReader(io.BufferedIOBase):
     def _fill(self) -> None:
         """Have ``_made`` hold what the next bytes below give, possibly nothing; set ``_at_end`` with the last."""
         raise NotImplementedError
+
+    def _take(self, most: int) -> memoryview:
+        """Return what comes next below, at most ``most`` bytes; empty at its end."""
+        if self._grows:
+            self._in = memoryview(bytearray(min(most, max(_FIRST, _GROWTH * len(self._in)))))
+        count = self._read_raw(self._in)
+        self._grows = count == len(self._in) < most
+        return self._in[:count]
+
+    def _read_raw(self, buffer: memoryview) -> int:
+        """Read some bytes from below and return how many; 0 at the end."""
+        return read_some(self._raw, buffer)
 
     def readable(self) -> bool:
         """Return ``True``."""
@@ -61,30 +87,44 @@ class PullingReader(io.BufferedIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         """Return ``size`` bytes, fewer only at the end, or all that is left."""
         pieces = io.BytesIO()
-        self._collect(None if size is None or size < 0 else size, pieces.write)
+        with self._turn:
+            self._collect(None if size is None or size < 0 else size, pieces.write)
         return pieces.getvalue()
 
     def read1(self, size: int = -1, /) -> bytes:
         """Return some bytes, at most ``size``; empty at the end."""
-        return bytes(self.read_view(size))
+        with self._turn:
+            return bytes(self.read_view(size))
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return all to the end of the line, at most ``size`` bytes; empty at the end."""
-        left = sys.maxsize if size is None or size < 0 else size
+        with self._turn:
+            # Most lines are at hand.
+            index = self._position - self._lines_start
+            end = self._lines.find(b"\n", index) + 1 if size is None or size < 0 else 0
+            if end:
+                self._advance(end - index)
+                return self._lines[index:end]
+            return self._read_line(sys.maxsize if size is None or size < 0 else size)
+
+    def _read_line(self, left: int) -> bytes:
         pieces: list[bytes] = []
-        while left and (window := self.peek(min(left, _LINE))[:left]):
-            piece = window[: window.find(b"\n") + 1] or window
-            pieces.append(piece)
-            self.read_view(len(piece))
-            left -= len(piece)
-            if piece.endswith(b"\n"):
+        while left and self._at_hand():
+            index = self._position - self._lines_start
+            if index >= len(self._lines):
+                self._lines, self._lines_start, index = bytes(self._made[:_LINES]), self._position, 0
+            end = self._lines.find(b"\n", index, index + left) + 1 or min(index + left, len(self._lines))
+            pieces.append(self._lines[index:end])
+            self._advance(end - index)
+            left -= end - index
+            if pieces[-1].endswith(b"\n"):
                 break
         return b"".join(pieces)
 
     def peek(self, size: int = 0, /) -> bytes:
         """Return some bytes without moving on: at most ``size``, at least one unless at the end."""
-        self._require_some()
-        return bytes(self._made[: size if size > 0 else io.DEFAULT_BUFFER_SIZE])
+        with self._turn:
+            return bytes(self._at_hand()[: size if size > 0 else io.DEFAULT_BUFFER_SIZE])
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer`` and return how many bytes that took; fewer than it holds only at the end."""
@@ -96,15 +136,17 @@ class PullingReader(io.BufferedIOBase):
             target[filled : filled + len(view)] = view
             filled += len(view)
 
-        self._collect(len(target), put)
+        with self._turn:
+            self._collect(len(target), put)
         return filled
 
     def readinto1(self, buffer: Buffer, /) -> int:
         """Write some bytes to ``buffer`` and return how many; 0 at the end."""
         target = memoryview(buffer).cast("B")
-        view = self.read_view(len(target))
-        target[: len(view)] = view
-        return len(view)
+        with self._turn:
+            view = self.read_view(len(target))
+            target[: len(view)] = view
+            return len(view)
 
     def read_view(self, size: int | None = None) -> memoryview:
         """Return some bytes without a copy, valid until the next call; empty at the end.
@@ -117,12 +159,11 @@ class PullingReader(io.BufferedIOBase):
             OSError: the stream below cannot be read.
             ValueError: the reader is closed.
         """
-        if size != 0:
-            self._require_some()
-        view = self._made if size is None or size < 0 else self._made[:size]
-        self._made = self._made[len(view) :]
-        self._position += len(view)
-        return view
+        with self._turn:
+            view = self._at_hand() if size != 0 else self._made[:0]
+            view = view if size is None or size < 0 else view[:size]
+            self._advance(len(view))
+            return view
 
     def _collect(self, size: int | None, put: Callable[[memoryview], object]) -> None:
         """Hand ``size`` bytes to ``put``; where that fails, what was handed over is lost, so the stream is failed."""
@@ -137,8 +178,8 @@ class PullingReader(io.BufferedIOBase):
             self._fail(error)
             raise
 
-    def _require_some(self) -> None:
-        """Have bytes at hand unless the end is reached."""
+    def _at_hand(self) -> memoryview:
+        """Return what can be read next; empty at the end."""
         if self.closed:
             raise ValueError(f"read from a closed {self._name}")
         if self._failure is not None:
@@ -149,9 +190,14 @@ class PullingReader(io.BufferedIOBase):
             except BaseException as error:
                 self._fail(error)
                 raise
+        return self._made
+
+    def _advance(self, count: int) -> None:
+        self._made = self._made[count:]
+        self._position += count
 
     def _fail(self, error: BaseException) -> None:
-        self._made = self._made[:0]
+        self._made, self._lines = self._made[:0], b""
         if self._failure is None:
             self._failure = again(error)
 
@@ -159,7 +205,7 @@ class PullingReader(io.BufferedIOBase):
         """Close, and close what is below if so asked. What was not read is not looked at."""
         if self.closed:
             return
-        self._made = self._made[:0]
+        self._made, self._lines = self._made[:0], b""
         try:
             if self._close_raw:
                 self._raw.close()

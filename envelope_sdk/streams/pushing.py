@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import threading
 import warnings
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from envelope_sdk.formats.cursor import BytesLike, byte_view
 from envelope_sdk.streams.contract import CHUNK
@@ -25,9 +26,17 @@ class PushingWriter(io.BufferedIOBase):
 
     ``close()`` ends the message. A ``with`` block that raises, and a writer that is dropped without being closed, do
     not. Threads may share it: each ``write()`` stands in one piece.
+
+    What is written through (:class:`io.TextIOWrapper`, for one) closes what it writes to, and does so when a block
+    raises as well. So a ``close()`` on the way of an error through this object's own block is settled by how the block
+    ends.
     """
 
     _name: ClassVar[str]
+
+    _in_block = False
+    _left_to_block = False
+    _error_before: BaseException | None = None
 
     def __init__(self, raw: IO[bytes] | AtomicFile, *, close_raw: bool) -> None:
         """Write to ``raw``, which ``close()`` closes too where ``close_raw``, and if it is an :class:`AtomicFile`."""
@@ -56,6 +65,11 @@ class PushingWriter(io.BufferedIOBase):
     def _raise_again(self, _what: str) -> NoReturn:
         """Raise because of the failure that there was; ``_what`` says what it means for the message."""
         raise NotImplementedError
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._left_to_block or super().closed
 
     def writable(self) -> bool:
         """Return ``True``."""
@@ -98,6 +112,10 @@ class PushingWriter(io.BufferedIOBase):
     def _close(self) -> None:
         if self.closed:
             return
+        error = sys.exception()
+        if self._in_block and error is not None and error is not self._error_before:
+            self._left_to_block = True
+            return
         if self._failure is not None:
             self.discard()
             self._raise_again("the message is discarded")
@@ -113,6 +131,7 @@ class PushingWriter(io.BufferedIOBase):
     def discard(self) -> None:
         """Give the message up: what was written stays without its end, and an :class:`AtomicFile` disappears."""
         self._ended = True
+        self._left_to_block = False
         if self.closed:
             return
         if self._close_raw:
@@ -121,10 +140,17 @@ class PushingWriter(io.BufferedIOBase):
                 self._raw.close()
         super().close()
 
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._in_block, self._error_before = True, sys.exception()
+        return self
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close, or discard where the block raised."""
+        self._in_block = self._left_to_block = False
+        self._error_before = None
         if kind is None:
             self.close()
         else:
@@ -132,7 +158,7 @@ class PushingWriter(io.BufferedIOBase):
 
     def __del__(self) -> None:
         """Discard: nobody said that what was written was complete."""
-        if getattr(self, "_lock", None) is not None and not self.closed:
+        if getattr(self, "_lock", None) is not None and not super().closed:
             warnings.warn(f"{type(self).__name__} was never closed; its message is discarded", ResourceWarning, 2)
             self.discard()
 

@@ -84,7 +84,7 @@ class RandomAccessReader(io.BufferedIOBase):
             frames: opens its frames.
             read_ahead: bytes of plaintext to have at hand where one small read follows on another; by default as many
                 as the source thinks right.
-            cache_size: bytes of decrypted frames to keep for later reads; 0 for none.
+            cache_size: bytes of decrypted frames to keep for later reads, or one frame where it is longer; 0 for none.
             close_source: whether ``close()`` closes the source too.
 
         Raises:
@@ -97,13 +97,12 @@ class RandomAccessReader(io.BufferedIOBase):
         self._frames = frames
         self._cache = FrameCache(cache_size)
         self._buffers: list[memoryview] = []
+        self._moving = threading.RLock()
         self._layout, final = read_end(source, frames)
         self._cache.put(self._layout.regular_frames + 1, final)
         self._size = self._layout.plaintext_length
         self._read_ahead = source.read_ahead if read_ahead is None else read_ahead
-        # One more than that much takes up, since a read rarely begins where a frame does.
-        self._run = max(_PIECE, source.read_ahead) // self._layout.frame_length + 1
-        self._moving = threading.RLock()
+        self._run = _frames_at_once(self._layout, max(_PIECE, source.read_ahead))
         self._position = 0
         self._window = b""
         self._window_start = 0
@@ -217,9 +216,19 @@ class RandomAccessReader(io.BufferedIOBase):
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return plaintext to the end of the line, at most ``size`` bytes; empty at the end of the message."""
+        with self._moving:
+            # Most lines are at hand.
+            index = self._position - self._window_start
+            end = self._window.find(b"\n", index) + 1 if index >= 0 and (size is None or size < 0) else 0
+            if end:
+                self._position += end - index
+                return self._window[index:end]
+            return self._read_line(size)
+
+    def _read_line(self, size: int | None) -> bytes:
         left = sys.maxsize if size is None or size < 0 else size
         pieces: list[bytes] = []
-        with self._moving, _FORGETTING:
+        with _FORGETTING:
             start = self._position
             try:
                 while left and len(self._at_hand()):
@@ -239,14 +248,16 @@ class RandomAccessReader(io.BufferedIOBase):
         """Close; plaintext at hand is dropped, and the source is closed where it is this reader's."""
         if self.closed:
             return
-        self._cache.clear()
-        self._window = b""
-        self._buffers.clear()
-        try:
-            if self._close_source:
-                self._source.close()
-        finally:
-            super().close()
+        # A read under way ends first: what it finds dropped would look like the end of the message.
+        with self._moving:
+            self._cache.clear()
+            self._window = b""
+            self._buffers.clear()
+            try:
+                if self._close_source:
+                    self._source.close()
+            finally:
+                super().close()
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -283,7 +294,8 @@ class RandomAccessReader(io.BufferedIOBase):
         goes_on = position == self._window_start + len(self._window)
         span = max(1, self._read_ahead // length) * length if goes_on else length
         span = min(span, self._size - start)
-        self._window = filled(span, lambda out: self._read_range(start, out))
+        content = self._cache.get(self._layout.frame_of(start)) if span <= length else None
+        self._window = filled(span, lambda out: self._read_range(start, out)) if content is None else content
         self._window_start = start
 
     def _read_on(self, target: memoryview) -> int:
@@ -390,6 +402,14 @@ class RandomAccessReader(io.BufferedIOBase):
             self._buffers.append(buffer)
 
 
+def _frames_at_once(layout: FramedLayout, piece: int) -> int:
+    """Return how many frames to read and open at a time, for ``piece`` bytes of plaintext or somewhat more."""
+    # One more than that much takes up, since a read rarely begins where a frame does. But frames of a few bytes take
+    # many times what is in them.
+    stride = layout.frame_offset(2) - layout.frame_offset(1)
+    return min(piece // layout.frame_length, 2 * piece // stride) + 1
+
+
 def _whole_frames(layout: FramedLayout, number: int, last: int, start: int, room: int) -> int:
     """Return how many regular frames from ``number`` to ``last`` fit whole into what begins at ``start``."""
     if start < 0:
@@ -422,7 +442,7 @@ def open_random_access(
         verify_first: read and authenticate the whole message once before anything else, the signature of a signed
             message included.
         read_ahead: bytes of plaintext to have at hand where one small read follows on another.
-        cache_size: bytes of decrypted frames to keep for later reads; 0 for none.
+        cache_size: bytes of decrypted frames to keep for later reads, or one frame where it is longer; 0 for none.
 
     A message without frames is one frame: all of it is held, within ``Limits.max_body_length``.
 

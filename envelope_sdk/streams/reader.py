@@ -8,7 +8,6 @@ from envelope_sdk.message.authenticated import Header
 from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.streams.contract import CHUNK
 from envelope_sdk.streams.pulling import PullingReader
-from envelope_sdk.streams.raw import read_some
 
 __all__ = ["DecryptingReader"]
 
@@ -43,8 +42,7 @@ class DecryptingReader(PullingReader):
         """
         super().__init__(raw, close_raw=close_raw, partial_read=partial_read)
         self._decryptor = decryptor
-        self._in = memoryview(bytearray(CHUNK))
-        self._out = memoryview(bytearray(CHUNK))
+        self._out = memoryview(b"")
         while decryptor.header is None and not self._at_end:
             self._fill()
 
@@ -57,17 +55,13 @@ class DecryptingReader(PullingReader):
 
     def _fill(self) -> None:
         self._made = self._out[:0]
-        count = self._read_raw(self._in)
-        if count == 0:
+        sealed = self._take(CHUNK)
+        if not sealed:
             self._decryptor.finish()
             self._at_end = True
             return
-        size = self._decryptor.output_size(count)
+        size = self._decryptor.output_size(len(sealed))
         if size > len(self._out):
             self._out = memoryview(bytearray(size))
-        released = self._decryptor.update_into(self._in[:count], self._out)
+        released = self._decryptor.update_into(sealed, self._out)
         self._made = self._out[:released]
-
-    def _read_raw(self, buffer: memoryview) -> int:
-        """Read some bytes of the message and return how many; 0 at its end."""
-        return read_some(self._raw, buffer)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import threading
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.message.machine import again
 from envelope_sdk.message.random_access import FrameReader
 from envelope_sdk.streams.ends import read_beginning
-from envelope_sdk.streams.positional import positional
+from envelope_sdk.streams.positional import PositionalSource, positional
 from envelope_sdk.streams.ranges import RandomAccessReader
 from envelope_sdk.streams.raw import read_some
 from envelope_sdk.streams.reader import DecryptingReader
@@ -41,8 +40,6 @@ class SeekableDecryptingReader(DecryptingReader):
         """Read a message from ``raw``, a binary file object that can seek; as :class:`DecryptingReader`."""
         self._below: Any = raw
         self._start = raw.tell()
-        # Held while reading forward, too: going elsewhere moves the file below, and takes over where reading stands.
-        self._switching = threading.RLock()
         self._ranges: RandomAccessReader | None = None
         # Not sought to again: not all can seek that say so.
         self._beginning = bytearray()
@@ -75,7 +72,8 @@ class SeekableDecryptingReader(DecryptingReader):
             OSError: the position would be negative, or the message is signed.
             ValueError: there is no such ``whence``, or the reader is closed.
         """
-        with self._switching:
+        # As while reading forward: going elsewhere moves the file below, and takes over where reading stands.
+        with self._turn:
             if self._ranges is None and (offset, whence) in ((self.tell(), os.SEEK_SET), (0, os.SEEK_CUR)):
                 self._require_seekable()
                 return self.tell()
@@ -95,34 +93,36 @@ class SeekableDecryptingReader(DecryptingReader):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return ``size`` bytes of plaintext, fewer only at the end of the message, or all that is left."""
-        with self._switching:
+        with self._turn:
             return super().read(size) if self._ranges is None else self._ranges.read(size)
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer`` and return how many bytes that took; fewer than it holds only at the end."""
-        with self._switching:
+        with self._turn:
             return super().readinto(buffer) if self._ranges is None else self._ranges.readinto(buffer)
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return plaintext to the end of the line, at most ``size`` bytes; empty at the end of the message."""
-        with self._switching:
+        with self._turn:
             return super().readline(size) if self._ranges is None else self._ranges.readline(size)
 
     def peek(self, size: int = 0, /) -> bytes:
         """Return some plaintext without moving on: at most ``size`` bytes, at least one unless at the end."""
-        with self._switching:
+        with self._turn:
             return super().peek(size) if self._ranges is None else self._ranges.peek(size)
 
     def read_view(self, size: int | None = None) -> memoryview:
         """Return some plaintext without a copy, valid until the next call; empty at the end."""
-        with self._switching:
+        with self._turn:
             return super().read_view(size) if self._ranges is None else self._ranges.read_view(size)
 
     def close(self) -> None:
         """Close, and close what is below if so asked. What was not read is not checked."""
-        if self._ranges is not None:
-            self._ranges.close()
-        super().close()
+        try:
+            if self._ranges is not None:
+                self._ranges.close()
+        finally:
+            super().close()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -159,7 +159,7 @@ class SeekableDecryptingReader(DecryptingReader):
         if self._ranges is not None:
             # Positional reads do not wait for those that move the position.
             return self._ranges
-        with self._switching:
+        with self._turn:
             if self._ranges is None:
                 self._require_seekable()
                 self._ranges = self._switched()
@@ -170,14 +170,19 @@ class SeekableDecryptingReader(DecryptingReader):
             raise again(self._failure)
         behind = self._below.tell()
         self._below.seek(self._start)
-        source = positional(self._below)
+        source: PositionalSource | None = None
         try:
+            source = positional(self._below)
             ranges = RandomAccessReader(source, self._frames, close_source=True)
         except BaseException as error:
-            source.close()
+            if source is not None:
+                source.close()
             self._below.seek(behind)
             if isinstance(error, MessageError | AuthenticationError):
                 self._fail(error)
             raise
         ranges.seek(self._position)
+        # What was at hand is not needed any more; of long frames it is much.
+        self._in = self._out = self._made = self._unread = memoryview(b"")
+        self._lines = b""
         return ranges

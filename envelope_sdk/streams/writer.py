@@ -55,7 +55,8 @@ class EncryptingWriter(PushingWriter):
         self._write_raw(self._encryptor.finish())
 
     def _raise_again(self, _what: str) -> NoReturn:
-        raise StreamError(f"an earlier write failed: {_what}") from self._failure
+        why = f" ({self._failure})" if isinstance(self._failure, OSError) else ""
+        raise StreamError(f"an earlier write failed{why}: {_what}") from self._failure
 
 
 def encrypting_writer(

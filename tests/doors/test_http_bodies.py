@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from envelope_sdk import Client
 from envelope_sdk.errors import TruncatedMessageError
+from envelope_sdk.streams import aio
 
 PLAINTEXT = bytes(range(256)) * 400
 
@@ -54,7 +56,7 @@ class Store(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -134,6 +136,24 @@ def test_a_response_is_written_to_a_file_piece_by_piece(client: Client, url: str
         for piece in response.iter_bytes():
             writer.write(piece)
     assert (tmp_path / "file").read_bytes() == PLAINTEXT
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_asynchronous_chunks_are_sent_and_received(backend: str, client: Client, url: str):
+    httpx = pytest.importorskip("httpx")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(PLAINTEXT), 10_000):
+            yield PLAINTEXT[start : start + 10_000]
+
+    async def main() -> bytes:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            assert (await http.put(url, content=aio.encrypt_chunks(pieces(), client=client))).status_code == 200
+            async with http.stream("GET", url) as answer:
+                return b"".join([piece async for piece in aio.decrypt_chunks(answer.aiter_bytes(), client=client)])
+
+    assert anyio.run(main, backend=backend) == PLAINTEXT
+    assert client.decrypt(Store.body).plaintext == PLAINTEXT
 
 
 def test_a_response_that_is_cut_leaves_no_file(client: Client, url: str, tmp_path: Path):

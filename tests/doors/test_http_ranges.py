@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,12 +31,16 @@ class Store:
         if self.knows_conditions and request.headers.get("If-Match", self.etag) != self.etag:
             return httpx.Response(412)
         if not self.knows_ranges:
-            return httpx.Response(200, content=bytes(self.content), headers={"ETag": self.etag})
+            return httpx.Response(200, content=self.all_of_it(), headers={"ETag": self.etag})
         first, last = map(int, request.headers["Range"].removeprefix("bytes=").split("-"))
         piece = bytes(self.content[first : last + 1])
         self.sent += len(piece)
         place = f"bytes {first}-{first + len(piece) - 1}/{len(self.content)}"
         return httpx.Response(206, content=piece, headers={"ETag": self.etag, "Content-Range": place})
+
+    def all_of_it(self) -> Iterator[bytes]:
+        self.sent += len(self.content)
+        yield bytes(self.content)
 
 
 @pytest.fixture
@@ -74,8 +79,21 @@ def test_a_server_without_ranges_or_etags_is_refused(names: dict[str, Any], stor
     with pytest.raises(StreamError, match="no ranges, or has no strong ETag"):
         names["HttpSource"](names["http"], URL)
     store.etag, store.knows_ranges = '"1"', False
+    sent = store.sent
     with pytest.raises(StreamError, match="no ranges, or has no strong ETag"):
         names["HttpSource"](names["http"], URL)
+    assert store.sent == sent
+
+
+def test_a_server_that_forgets_about_ranges_is_not_listened_to(names: dict[str, Any], store: Store, client: Client):
+    exec(example("random-access.md", "http"), names)
+    with client.random_access(names["HttpSource"](names["http"], URL)) as message:
+        sent, store.knows_ranges = store.sent, False
+        with pytest.raises(StreamError, match="other bytes"):
+            message.read_at(500_000, 10)
+        assert store.sent == sent
+        store.knows_ranges = True
+        assert message.read_at(500_000, 10) == PLAIN[500_000:500_010]
 
 
 def test_an_altered_frame_is_refused(names: dict[str, Any], store: Store, client: Client):

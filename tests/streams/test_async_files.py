@@ -99,6 +99,94 @@ def test_lines_of_bytes_are_iterated_over(run, client, path):
     assert run(main) == [b"one\n", b"two"]
 
 
+def test_lines_that_are_iterated_over_do_not_cost_a_thread_each(run, client, path):
+    path.write_bytes(client.encrypt(b"line\n" * 1000).ciphertext)
+    calls = []
+
+    class Counting(aio.AsyncEncryptedFile):
+        def _alone(self, work, *arguments):
+            calls.append(work)
+            return super()._alone(work, *arguments)
+
+    async def main():
+        async with Counting(client.open(path)) as file:
+            assert [line async for line in file] == [b"line\n"] * 1000
+            assert await file.tell() == 5000
+
+    run(main)
+    assert len(calls) <= 5
+
+
+def test_lines_are_not_to_be_had_of_a_file_that_was_closed_or_has_failed(run, client, path):
+    path.write_bytes(client.encrypt(b"line\n" * 10).ciphertext)
+
+    async def main():
+        file = await aio.open(path, client=client, partial_read=True)
+        assert await anext(file) == b"line\n"
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await file.read(1)
+        with pytest.raises(StreamError, match="an earlier call failed"):
+            await anext(file)
+        with pytest.raises(StreamError, match="an earlier call failed"):
+            await file.aclose()
+        file = await aio.open(path, client=client, partial_read=True)
+        await anext(file)
+        await file.aclose()
+        with pytest.raises(ValueError, match="closed"):
+            await anext(file)
+
+    run(main)
+
+
+def test_positions_are_read_by_many_tasks_at_once(run, client, plaintext, path):
+    path.write_bytes(client.encrypt(plaintext).ciphertext)
+
+    async def main():
+        found = {}
+        async with await aio.open(path, client=client) as file:
+            assert await file.size() == len(plaintext)
+
+            async def read(offset):
+                found[offset] = await file.read_at(offset, 300)
+
+            async with anyio.create_task_group() as tasks:
+                for offset in range(0, 1100, 100):
+                    tasks.start_soon(read, offset)
+            assert await file.tell() == 0
+        return found
+
+    assert run(main) == {offset: plaintext[offset : offset + 300] for offset in range(0, 1100, 100)}
+
+
+def test_a_positional_read_that_is_cancelled_harms_nothing(run, client, plaintext, path):
+    path.write_bytes(client.encrypt(plaintext).ciphertext)
+
+    async def main():
+        async with await aio.open(path, client=client) as file:
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await file.read_at(0, 10)
+            assert scope.cancelled_caught
+            assert await file.read_at(500, 10) == plaintext[500:510]
+            assert await file.read(10) == plaintext[:10]
+
+    run(main)
+
+
+@pytest.mark.parametrize("mode", ["wb", "wt", "rt"])
+def test_what_is_written_or_text_is_not_read_at_positions(mode, run, client, path):
+    path.write_bytes(client.encrypt(b"").ciphertext)
+
+    async def main():
+        async with await aio.open(path, mode, client=client) as file:
+            for action in (lambda: file.read_at(0, 1), file.size):
+                with pytest.raises(io.UnsupportedOperation, match="at any position"):
+                    await action()
+
+    run(main)
+
+
 def test_a_file_object_will_do_and_options_are_those_of_open(run, client):
     target = io.BytesIO()
 

@@ -194,6 +194,14 @@ def test_a_block_that_raises_leaves_no_file_though_the_message_is_whole(client, 
     assert untouched(path)
 
 
+def test_so_it_is_where_what_is_over_it_closes_it_on_the_way(client, message, path):
+    writer = client.decrypting_writer(path)
+    writer.write(message)
+    with pytest.raises(ZeroDivisionError), writer, io.BufferedWriter(writer):
+        raise ZeroDivisionError
+    assert untouched(path)
+
+
 def test_a_dropped_writer_warns_and_leaves_no_file_though_the_message_is_whole(client, message, path):
     writer = client.decrypting_writer(path)
     writer.write(message)

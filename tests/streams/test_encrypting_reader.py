@@ -167,6 +167,7 @@ def test_the_length_is_known_before_anything_is_read(length, client, tmp_path):
     for source in sources(bytes(length), tmp_path):
         with source, client.encrypting_reader(source) as reader:
             announced = reader.length
+            assert reader.plaintext_length == length
             assert announced == len(reader.read())
 
 
@@ -255,11 +256,11 @@ def test_a_message_with_too_many_frames_is_refused_before_it_begins(keyring):
 
 def test_the_end_may_be_looked_at_to_learn_the_length(client, plaintext):
     reader = client.encrypting_reader(io.BytesIO(plaintext))
-    start = reader.read(10)
+    start = reader.read(10) + reader.readline()
     assert reader.seek(0, os.SEEK_END) == reader.tell() == reader.length
-    assert (reader.read(), reader.read(5), reader.peek()) == (b"", b"", b"")
+    assert (reader.read(), reader.read(5), reader.peek(), reader.readline()) == (b"", b"", b"", b"")
     assert reader.seek(0, os.SEEK_CUR) == reader.length
-    assert reader.seek(10) == reader.tell() == 10
+    assert reader.seek(len(start)) == reader.tell() == len(start)
     assert client.decrypt(start + reader.read()).plaintext == plaintext
 
 

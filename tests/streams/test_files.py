@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import signal
 import stat
@@ -97,6 +98,24 @@ def test_a_block_that_raises_leaves_nothing(atomic, path):
     with pytest.raises(ZeroDivisionError):
         write()
     assert names_in(path.parent) == []
+
+
+def test_a_block_that_ends_well_without_a_file_says_so(atomic, path):
+    with (
+        pytest.raises(StreamError, match="closed before its block ended"),
+        atomic(path) as file,
+        io.BufferedWriter(file) as buffered,
+    ):
+        buffered.write(b"new")
+    assert names_in(path.parent) == []
+
+
+def test_what_writes_through_a_file_may_commit_it_before_it_closes_it(atomic, path):
+    with atomic(path) as file, io.BufferedWriter(file) as buffered:
+        buffered.write(b"new")
+        buffered.flush()
+        file.commit()
+    assert path.read_bytes() == b"new"
 
 
 def test_a_file_is_committed_once(atomic, path):

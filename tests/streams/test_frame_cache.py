@@ -31,12 +31,21 @@ def test_it_never_holds_more_than_its_limit_and_counts_what_tiny_frames_take():
     assert sum(cache.get(number) is not None for number in range(1000)) == 38
 
 
-def test_what_is_longer_than_the_limit_is_not_kept_and_drops_nothing():
+def test_the_frame_opened_last_is_kept_however_long_it_is_and_then_alone():
     cache = FrameCache(500)
     cache.put(1, CONTENT)
     cache.put(2, bytes(1000))
-    assert cache.get(2) is None
-    assert cache.get(1) == CONTENT
+    assert (cache.get(1), cache.get(2)) == (None, bytes(1000))
+    cache.put(3, bytes(2000))
+    assert (cache.get(2), cache.get(3)) == (None, bytes(2000))
+    cache.put(4, CONTENT)
+    assert (cache.get(3), cache.get(4)) == (None, CONTENT)
+
+
+def test_a_limit_of_zero_keeps_nothing():
+    cache = FrameCache(0)
+    cache.put(1, b"")
+    assert (cache.get(1), cache.size) == (None, 0)
 
 
 def test_a_frame_put_twice_counts_once():

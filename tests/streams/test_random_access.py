@@ -253,6 +253,29 @@ def test_threads_that_share_the_position_read_every_byte_once(client):
     assert b"".join(sorted(line for mine in lines for line in mine)) == plaintext
 
 
+def test_closing_waits_for_the_line_that_another_thread_reads(client, source):
+    source = CountingSource(client.encrypt(b"x" * 500 + b"\n").ciphertext)
+    reader = client.random_access(source, read_ahead=0)
+    reading, closed = threading.Event(), threading.Event()
+
+    def before():
+        if not reading.is_set():
+            # Time for the other thread to close what is read from here.
+            reading.set()
+            closed.wait(0.05)
+
+    source.before = before
+    found = []
+    thread = threading.Thread(target=lambda: found.append(reader.readline()))
+    thread.start()
+    assert reading.wait(60)
+    reader.close()
+    closed.set()
+    thread.join()
+
+    assert found == [b"x" * 500 + b"\n"]
+
+
 # --- only what is touched --------------------------------------------------------------------------------------------
 
 
@@ -349,6 +372,25 @@ def test_a_mib_from_between_two_frames_is_asked_for_once(keyring):
     source.requests.clear()
     reader.read_at(1000, MIB)
     assert len(source.requests) == 1
+
+
+def test_a_frame_longer_than_all_that_is_to_be_kept_is_asked_for_once_while_reads_stay_in_it(client, source, plaintext):
+    reader = client.random_access(source, cache_size=1)
+    source.requests.clear()
+    for offset in (100, 64, 127, 80):
+        assert reader.read_at(offset, 1) == plaintext[offset : offset + 1]
+    assert len(source.requests) == 1
+
+
+def test_frames_of_a_byte_are_not_asked_for_by_the_million(keyring):
+    client = Client(keyring, frame_length=1)
+    plaintext = random.Random(1).randbytes(80_000)
+    source = CountingSource(client.encrypt(plaintext).ciphertext)
+    reader = client.random_access(source)
+
+    assert reader.read_at(1, 79_000) == plaintext[1:79_001]
+    # Each takes 33 bytes in the message.
+    assert max(length for _, length in source.requests) <= 2 * MIB + 33
 
 
 def test_closing_drops_the_plaintext_that_was_kept(client, message):
@@ -556,6 +598,38 @@ def test_what_is_wrong_with_a_long_message_is_found_at_its_end(keyring):
         assert source.bytes_read < 2 * MIB
 
 
+def test_a_long_signed_message_that_is_cut_short_is_refused_without_reading_it_all(keyring):
+    client = Client(keyring, sign=True)
+    source = CountingSource(client.encrypt(bytes(2 * MIB)).ciphertext[:-1000])
+    with pytest.raises(MessageError, match="cut short, or bytes follow its end"):
+        client.random_access(source, release_unverified_plaintext=True)
+    assert source.bytes_read < MIB
+
+
+def test_a_long_body_without_frames_that_is_cut_short_is_refused():
+    order = Message(AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY, frame_length=0)
+    reader = reader_of(StaticDataKeyring(order.data_key))
+    with pytest.raises(MessageError, match="cut short, or bytes follow its end"):
+        reader.random_access(order.whole(bytes(2 * MIB))[:-1])
+
+
+@pytest.mark.parametrize("size", [2**38, 2**38 + 1])
+def test_more_frames_than_a_message_has_are_refused_without_reading_them(size, keyring):
+    class Endless(CountingSource):
+        """A message that begins well, in frames of a byte, and has zeros to its end."""
+
+        def readinto_at(self, offset, buffer, /):
+            super().readinto_at(offset, buffer)
+            return len(buffer)
+
+    client = Client(keyring, frame_length=1)
+    source = Endless(client.encrypt(b"ab").ciphertext)
+    source.size = size
+    with pytest.raises(MessageError, match="cut short, or bytes follow its end"):
+        client.random_access(source)
+    assert source.bytes_read < MIB
+
+
 def test_an_empty_file_is_cut_short(client):
     with pytest.raises(TruncatedMessageError):
         client.random_access(b"")
@@ -664,6 +738,20 @@ def test_a_file_object_that_adds_something_is_read_through(client, path, plainte
     packed = tmp_path / "packed"
     packed.write_bytes(gzip.compress(path.read_bytes()))
     with gzip.open(packed) as file, client.random_access(file) as reader:
+        assert reader.read_at(500, 100) == plaintext[500:600]
+
+
+def test_a_file_object_need_not_say_where_seeking_leads(client, message, plaintext):
+    class Silent(io.BytesIO):
+        def seek(self, offset, whence=os.SEEK_SET, /):
+            super().seek(offset, whence)
+
+    assert client.random_access(Silent(message)).read_at(500, 100) == plaintext[500:600]
+
+
+def test_a_message_in_a_message_is_read_at_any_position(client, message, plaintext):
+    outer = client.encrypt(message).ciphertext
+    with client.random_access(outer) as between, client.random_access(between) as reader:
         assert reader.read_at(500, 100) == plaintext[500:600]
 
 
@@ -801,6 +889,16 @@ def test_a_body_without_frames_is_held_whole(suite, length):
 
     assert (reader.size, reader.read_at(500, 100)) == (length, sample_bytes(length)[500:600])
     assert reader.read() == sample_bytes(length)
+    assert source.requests == []
+
+
+def test_a_body_without_frames_is_asked_for_once_however_little_is_to_be_kept():
+    order = Message(AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY, frame_length=0)
+    source = CountingSource(order.whole(sample_bytes(1000)))
+    reader = reader_of(StaticDataKeyring(order.data_key)).random_access(source, cache_size=1)
+    source.requests.clear()
+
+    assert reader.read_at(900, 10) + reader.read_at(5, 10) == sample_bytes(1000)[900:910] + sample_bytes(1000)[5:15]
     assert source.requests == []
 
 

@@ -202,29 +202,59 @@ def test_where_a_plain_file_refuses_to_go_it_refuses_too(offset, whence, error, 
         assert reader.read() == plaintext
 
 
+sizes = st.integers(0, 450)
+whences = st.sampled_from([os.SEEK_SET, os.SEEK_CUR, os.SEEK_END])
+steps = st.one_of(
+    st.tuples(st.just("seek"), st.integers(-100, 450), whences),
+    st.tuples(st.sampled_from(["read", "read1", "readinto", "readlines", "peek"]), sizes, st.just(0)),
+    st.tuples(st.just("readline"), st.one_of(st.just(-1), sizes), st.just(0)),
+    st.tuples(st.just("next"), st.just(0), st.just(0)),
+    st.tuples(st.just("read_at"), sizes, sizes),
+    st.tuples(st.just("size"), st.just(0), st.just(0)),
+)
+
+
 @given(
-    content=st.binary(max_size=400),
-    every_step=st.lists(
-        st.one_of(
-            st.tuples(st.just("seek"), st.integers(0, 450)),
-            st.tuples(st.sampled_from(["read", "readinto", "readline"]), st.integers(0, 450)),
-        ),
-        max_size=15,
-    ),
+    content=st.lists(st.sampled_from([b"\n", b"a", bytes(range(20, 90))]), max_size=40).map(b"".join),
+    every_step=st.lists(steps, max_size=15),
     frame_length=st.integers(1, 150),
 )
 def test_any_sequence_gives_what_a_plain_file_gives(content, every_step, frame_length):
     client = Client(RawAesKeyring("test", "key-1", bytes(32)), frame_length=frame_length)
     plain = io.BytesIO(content)
     with client.open(io.BytesIO(client.encrypt(content).ciphertext), partial_read=True) as reader:
-        for name, value in every_step:
-            if name == "readinto":
-                buffers = bytearray(value), bytearray(value)
+        for name, one, other in every_step:
+            if name == "seek":
+                seek_both(reader, plain, one, other)
+            elif name == "readinto":
+                buffers = bytearray(one), bytearray(one)
                 assert reader.readinto(buffers[0]) == plain.readinto(buffers[1])
                 assert buffers[0] == buffers[1]
+            elif name in ("read1", "peek"):
+                found = getattr(reader, name)(one)
+                assert content[plain.tell() :].startswith(found)
+                # May be less, but not nothing; and a peek that asks for nothing gets something.
+                assert bool(found) == (plain.tell() < len(content) and (one > 0 or name == "peek"))
+                plain.seek(len(found) if name == "read1" else 0, os.SEEK_CUR)
+            elif name == "read_at":
+                assert reader.read_at(one, other) == content[one : one + other]
+            elif name == "size":
+                assert reader.size == len(content)
+            elif name == "next":
+                assert next(reader, None) == next(plain, None)
             else:
-                assert getattr(reader, name)(value) == getattr(plain, name)(value)
+                assert getattr(reader, name)(one) == getattr(plain, name)(one)
             assert reader.tell() == plain.tell()
+
+
+def seek_both(reader, plain, offset, whence):
+    # What io.BytesIO makes of a place before the beginning is its own.
+    origin = {os.SEEK_SET: 0, os.SEEK_CUR: plain.tell(), os.SEEK_END: len(plain.getvalue())}[whence]
+    if origin + offset < 0:
+        with pytest.raises(OSError, match="Invalid argument"):
+            reader.seek(offset, whence)
+    else:
+        assert reader.seek(offset, whence) == plain.seek(offset, whence)
 
 
 # --- programs over it ------------------------------------------------------------------------------------------------
@@ -469,6 +499,23 @@ def test_a_seek_that_fails_for_now_leaves_the_reader_as_it_was(client, message, 
         assert reader.read() == plaintext[10:]
         reader.seek(500)
         assert reader.read(10) == plaintext[500:510]
+
+
+def test_over_a_file_whose_end_cannot_be_sought_reading_goes_on_forward(client, message, plaintext):
+    class Endless(io.BytesIO):
+        def seek(self, offset, whence=os.SEEK_SET, /):
+            if whence == os.SEEK_END:
+                raise io.UnsupportedOperation("no end is known")
+            return super().seek(offset, whence)
+
+        def readinto(self, buffer, /):
+            return super().readinto(memoryview(buffer)[:400])
+
+    with client.open(Endless(message)) as reader:
+        assert reader.read(10) == plaintext[:10]
+        with pytest.raises(io.UnsupportedOperation, match="no end is known"):
+            reader.seek(500)
+        assert reader.read() == plaintext[10:]
 
 
 def test_frames_in_another_order_are_still_refused(client, message):

@@ -14,7 +14,11 @@ from testkit.guides import example
     ("page", "mark", "printed"),
     [
         ("streams.md", "archives", "notes.txt b'attack at dawn'\nTrue\n"),
-        ("async.md", "chunks", "['line 0\\n', 'line 1\\n', 'line 2\\n']\nb'line 0\\nline 1\\nline 2\\n'\n"),
+        (
+            "async.md",
+            "chunks",
+            "['line 0\\n', 'line 1\\n', 'line 2\\n']\n21 [b'line', b'line 1']\nb'line 0\\nline 1\\nline 2\\n'\n",
+        ),
     ],
 )
 def test_an_example_prints_what_it_says(page: str, mark: str, printed: str, tmp_path: Path):

@@ -508,7 +508,7 @@ def test_ten_times_the_file_takes_the_same_memory_and_less_than_40_mib(threads: 
         return int(run.stdout)
 
     peaks: list[list[int]] = []
-    for mib in (64, 640):
+    for mib in (24, 240):
         with (tmp_path / "plain").open("wb") as file:
             file.truncate(mib * 2**20)
         peaks.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import os
@@ -297,6 +298,73 @@ def test_a_message_that_cannot_begin_leaves_nothing_and_warns_of_nothing(mode, k
     assert nothing_but(path)
 
 
+# --- closed by what is over it ---------------------------------------------------------------------------------------
+
+CLOSERS = [io.TextIOWrapper, io.BufferedWriter, contextlib.closing]
+each_closer = pytest.mark.parametrize("over", CLOSERS, ids=lambda over: over.__name__)
+
+
+@each_closer
+def test_a_block_that_raises_keeps_the_old_file_though_what_is_over_it_closes_it(over, client, path):
+    with pytest.raises(ZeroDivisionError), client.open(path, "wb") as writer, over(writer):
+        raise ZeroDivisionError
+
+    assert writer.closed
+    assert path.read_bytes() == b"old"
+    assert nothing_but(path)
+
+
+@each_closer
+def test_so_does_a_file_object_below_stay_without_an_end(over, client):
+    file = io.BytesIO()
+    with pytest.raises(ZeroDivisionError), client.open(file, "wb") as writer, over(writer):
+        raise ZeroDivisionError
+
+    with pytest.raises(TruncatedMessageError):
+        client.decrypt(file.getvalue())
+
+
+@each_closer
+def test_an_error_that_is_caught_in_the_block_does_not_keep_the_message_from_its_end(over, client, path):
+    with client.open(path, "wb") as writer:
+        writer.write(b"plaintext")
+        with contextlib.suppress(ZeroDivisionError), over(writer):
+            raise ZeroDivisionError
+        assert writer.closed
+        with pytest.raises(ValueError, match="closed"):
+            writer.write(b"more")
+
+    assert client.decrypt(path.read_bytes()).plaintext == b"plaintext"
+
+
+def test_text_that_is_closed_on_the_way_of_an_error_keeps_the_old_file(client, path):
+    with pytest.raises(ZeroDivisionError), client.open(path, "wt") as text, contextlib.closing(text):
+        raise ZeroDivisionError
+
+    assert path.read_bytes() == b"old"
+    assert nothing_but(path)
+
+
+def test_text_that_is_closed_by_an_error_that_is_caught_is_all_there(client, path):
+    with client.open(path, "wt", encoding="utf-8") as text:
+        text.write("plaintext")
+        with contextlib.suppress(ZeroDivisionError), contextlib.closing(text):
+            raise ZeroDivisionError
+        assert text.closed
+
+    assert client.decrypt(path.read_bytes()).plaintext == b"plaintext"
+
+
+def test_closing_in_a_block_while_an_older_error_is_handled_ends_the_message_at_once(client, path):
+    try:
+        client.decrypt(b"")
+    except TruncatedMessageError:
+        with client.open(path, "wb") as writer:
+            writer.write(b"plaintext")
+            writer.close()
+            assert client.decrypt(path.read_bytes()).plaintext == b"plaintext"
+
+
 # --- trouble below ---------------------------------------------------------------------------------------------------
 
 
@@ -354,7 +422,7 @@ def test_an_error_below_ends_the_message(client):
     writer = client.open(Sink(1000, OSError("full")), "w")
     with pytest.raises(OSError, match="full"):
         writer.write(bytes(100))
-    with pytest.raises(StreamError, match="cannot be continued") as caught:
+    with pytest.raises(StreamError, match=r"failed \(full\): this message cannot be continued") as caught:
         writer.write(b"more")
     assert isinstance(caught.value.__cause__, OSError)
     with pytest.raises(StreamError, match="the message is discarded") as caught:

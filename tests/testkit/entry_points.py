@@ -92,6 +92,22 @@ def reader(client: Client, message: bytes, context: Mapping[str, str] | None = N
     return Outcome(bytes(released), None)
 
 
+def reader_that_seeks(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    """The same reader, once it has gone elsewhere and back; over a signed message it only goes forward."""
+    released = bytearray()
+    try:
+        with client.open(io.BytesIO(message), encryption_context=context, release_unverified_plaintext=True) as stream:
+            if stream.seekable():
+                stream.seek(0, io.SEEK_END)
+                stream.seek(0)
+            while piece := stream.read(7):
+                assert isinstance(piece, bytes)
+                released += piece
+    except EnvelopeError as error:
+        return Outcome(bytes(released), error)
+    return Outcome(bytes(released), None)
+
+
 def random_access(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
     """Read pieces at their positions, those of a signed message once its signature has been checked."""
     released = bytearray()
@@ -250,6 +266,22 @@ async def decrypted_chunks(client: Client, chunks: Iterable[bytes], context: Map
     return Outcome(bytes(released), None)
 
 
+def asynchronous_file(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    async def read() -> None:
+        async with await aio.open(
+            io.BytesIO(message), client=client, encryption_context=context, release_unverified_plaintext=True
+        ) as file:
+            while piece := await file.read(500):
+                released.extend(piece)
+
+    released = bytearray()
+    try:
+        anyio.run(read)
+    except EnvelopeError as error:
+        return Outcome(bytes(released), error)
+    return Outcome(bytes(released), None)
+
+
 def rotated(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
     """What the new message holds; where there is none, what was written of it, which is short of its end."""
     writer = Client(RawAesKeyring("rotated", "key", bytes(32)), frame_length=8)
@@ -270,6 +302,7 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     "byte by byte": byte_by_byte,
     "random chunks": in_random_chunks,
     "reader": reader,
+    "reader that seeks": reader_that_seeks,
     "random access": random_access,
     "writer": writer_whole,
     "writer, byte by byte": writer_byte_by_byte,
@@ -282,5 +315,6 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     "bulk run over objects": bulk_run_over_objects,
     "chunks under asyncio": asynchronous("asyncio"),
     "chunks under trio": asynchronous("trio"),
+    "asynchronous file": asynchronous_file,
     "rotation": rotated,
 }
