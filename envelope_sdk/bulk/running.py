@@ -16,7 +16,6 @@ from envelope_sdk.bulk.figures import summed
 from envelope_sdk.bulk.journal import Journal, Noted
 from envelope_sdk.bulk.operations import Item, Operation
 from envelope_sdk.bulk.places import Entry, Place
-from envelope_sdk.bulk.processes import Processes
 from envelope_sdk.bulk.recipe import ClientRecipe, OpenedClient
 from envelope_sdk.bulk.results import Progress, Result, Status
 from envelope_sdk.bulk.worker import Outcome, Task, Work
@@ -132,8 +131,6 @@ class Run:
         self._work = work
         self._operation = work.operation
         self._dispatcher = Dispatcher(executor, work)
-        # A cluster sends tasks again of its own accord.
-        self._resent = not runs_here(executor) and isinstance(executor, Executor) and type(executor) is not Processes
         self._checks_targets = journal is not None or not runs_here(executor)
         self._opened = opened
         self._journal = journal
@@ -285,7 +282,7 @@ class Run:
             self._journal.sync()
 
     def _was_resent(self, outcome: Outcome) -> bool:
-        return self._resent and outcome.task.free and isinstance(outcome.error, FileExistsError)
+        return self._dispatcher.resends and outcome.task.free and isinstance(outcome.error, FileExistsError)
 
     def _noted(self, outcome: Outcome) -> Result:
         item, error = outcome.task.item, outcome.error
@@ -325,7 +322,8 @@ class Run:
         """Leave nothing behind: whatever comes in between, all of it is tried."""
         try:
             if self._dispatcher.flying:
-                self._take(self._dispatcher.stop())
+                # What a cluster did twice is not sent a third time: begun, it is the run's own.
+                self._take([each for each in self._dispatcher.stop() if not self._was_resent(each)])
             else:
                 self._dispatcher.close()
         finally:
