@@ -73,6 +73,7 @@ def run(
     """
     if in_flight < 1:
         raise UsageError(f"in_flight is {in_flight}; the least is 1")
+    items = iter(items)
     if not runs_here(executor):
         _check_sendable(client, operation)
     opened = client.open() if isinstance(client, ClientRecipe) and runs_here(executor) else None
@@ -115,7 +116,7 @@ class Run:
 
     def __init__(
         self,
-        items: Iterable[Item],
+        items: Iterator[Item],
         work: Work,
         executor: Executor | ExecutorMaker | None,
         opened: OpenedClient | None,
@@ -127,7 +128,7 @@ class Run:
         clock: Callable[[], float],
     ) -> None:
         """Take everything; :func:`run` makes runs."""
-        self._items = iter(items)
+        self._items = items
         self._work = work
         self._operation = work.operation
         self._dispatcher = Dispatcher(executor, work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,21 @@ def test_two_runs_at_once_are_refused(recipe: bulk.ClientRecipe, tmp_path: Path)
         bulk.run([], bulk.Encrypt(), **options)
 
     bulk.run([], bulk.Encrypt(), **options).close()
+
+
+def test_a_run_that_was_dropped_lets_go_of_the_journal(recipe: bulk.ClientRecipe, tmp_path: Path) -> None:
+    options: Any = {"client": recipe, "journal": tmp_path / "journal"}
+    with pytest.raises(TypeError):
+        bulk.run(None, bulk.Encrypt(), **options)  # type: ignore[arg-type]
+
+    def drop() -> None:
+        bulk.run([], bulk.Encrypt(), **options)
+        gc.collect()
+
+    with pytest.warns(ResourceWarning):
+        drop()
+
+    assert list(bulk.run([], bulk.Encrypt(), **options)) == []
 
 
 class _Forgetful(Shelf):
