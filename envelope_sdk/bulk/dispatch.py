@@ -13,11 +13,12 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
+from contextlib import nullcontext
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
 from envelope_sdk.bulk.figures import Figures
-from envelope_sdk.bulk.processes import Processes
+from envelope_sdk.bulk.processes import Processes, signals_later
 from envelope_sdk.bulk.worker import Outcome, Report, Task, Work, do_tasks, stop_run
 from envelope_sdk.errors import UsageError, WorkerLostError
 
@@ -144,8 +145,10 @@ class Dispatcher:
     def close(self) -> None:
         """Close the executor, where it was made here, once its workers have finished."""
         if self._make is not None and self._executor is not None:
-            # Not every executor can be told to cancel what has not begun, of which there is nothing any more.
-            self._executor.shutdown(wait=True)
+            # Workers that have nothing to do end as soon as they have started.
+            with signals_later() if isinstance(self._executor, Processes) else nullcontext():
+                # Not every executor can be told to cancel what has not begun, of which there is nothing any more.
+                self._executor.shutdown(wait=True)
             self._executor = None
 
     def _send(self, tasks: tuple[Task, ...], *, tries: int = 0, alone: bool = False) -> None:

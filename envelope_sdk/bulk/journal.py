@@ -20,8 +20,8 @@ import os
 import stat
 import weakref
 import zlib
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -143,8 +143,11 @@ class Journal:
     def sync(self) -> None:
         """Return when all that was noted is on the disk."""
         if self._unsynced:
-            with self._writing():
+            self._check_sound()
+            try:
                 os.fsync(self._file.fileno())
+            except OSError as error:
+                raise self._spoil(error) from None
             self._unsynced = False
 
     def abandon(self) -> None:
@@ -163,28 +166,30 @@ class Journal:
     def _append(self, lines: str) -> None:
         if not lines:
             return
+        self._check_sound()
         data = memoryview(lines.encode("ascii"))
         end = self._end + len(data)
-        with self._writing():
-            self._unsynced = True
+        self._unsynced = True
+        try:
             while len(data):
                 data = data[self._file.write(data) :]
             self._end = end
+        except OSError as error:
+            raise self._spoil(error) from None
+        finally:
+            if self._end < end:
+                # Half a line would be damage as soon as another follows.
+                with suppress(OSError):
+                    os.ftruncate(self._file.fileno(), self._end)
 
-    @contextmanager
-    def _writing(self) -> Generator[None]:
-        """Leave whole lines alone where writing fails, and write nothing more: who knows what of it is on the disk."""
+    def _check_sound(self) -> None:
         if self._spoilt is not None:
             raise self._spoilt
-        try:
-            yield
-        except BaseException as error:
-            with suppress(OSError):
-                os.ftruncate(self._file.fileno(), self._end)
-            if isinstance(error, OSError):
-                self._spoilt = OSError(error.errno, error.strerror, str(self._path))
-                raise self._spoilt from None
-            raise
+
+    def _spoil(self, error: OSError) -> OSError:
+        """Note that writing failed, after which nobody knows what of it is on the disk."""
+        self._spoilt = OSError(error.errno, error.strerror, str(self._path))
+        return self._spoilt
 
     def _load(self) -> None:
         """Read all lines, note where each item's last one is, and cut off what a kill left of a line."""

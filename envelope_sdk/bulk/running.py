@@ -199,6 +199,7 @@ class Run:
 
     def _go(self) -> Generator[Result]:
         self._begun = self._clock()
+        finished = False
         try:
             while True:
                 self._fill()
@@ -209,9 +210,10 @@ class Run:
                 if self._dispatcher.flying:
                     self._take(self._dispatcher.outcomes())
                 elif self._exhausted:
+                    finished = True
                     return
         finally:
-            self._end()
+            self._end(finished=finished)
 
     def _fill(self) -> None:
         while not self._exhausted and len(self._ready) < self._in_flight and self._dispatcher.takes_more:
@@ -319,14 +321,15 @@ class Run:
             )
         self._ready.append(result)
 
-    def _end(self) -> None:
+    def _end(self, *, finished: bool) -> None:
         """Leave nothing behind: whatever comes in between, all of it is tried."""
         try:
-            if self._dispatcher.flying:
+            if finished:
+                self._dispatcher.close()
+            else:
+                # Also where nothing seems to be under way: an interrupt may come before it is noted that something is.
                 # What a cluster did twice is not sent a third time: begun, it is the run's own.
                 self._take([each for each in self._dispatcher.stop() if not self._was_resent(each)])
-            else:
-                self._dispatcher.close()
         finally:
             self._usage = self.usage()
             try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from envelope_sdk import Client, bulk
+from envelope_sdk.bulk.processes import signals_later
 
 Files = Callable[..., list[bulk.Item]]
 
@@ -92,3 +95,99 @@ def test_a_cluster_gets_nothing_more_once_the_block_is_left(
     # What it had done is known for the run's own.
     assert [result.error for result in bulk.run(items, bulk.Encrypt(), **options)] == [None, None]
     assert opens(["a", "b"])
+
+
+class Interrupted(ThreadPoolExecutor):
+    """Begins a task, and is interrupted before it can say so."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        super().submit(fn, *args, **kwargs)
+        raise KeyboardInterrupt
+
+
+@dataclass(frozen=True)
+class Patient(bulk.Encrypt):
+    """Goes on until it is told to end, or for ten seconds."""
+
+    def __call__(self, client: Client, item: bulk.Item, *, on_progress: Any, **options: Any) -> bulk.Written:
+        for _ in range(1000):
+            on_progress(0)
+            threading.Event().wait(0.01)
+        return super().__call__(client, item, on_progress=on_progress, **options)
+
+
+def test_a_task_that_nobody_knows_to_be_begun_is_ended_all_the_same(
+    recipe: bulk.ClientRecipe, files: Files, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        list(bulk.run(files(["a"]), Patient(), client=recipe, executor=lambda: Interrupted(1)))
+
+    assert not (tmp_path / "out").exists()
+
+
+# --- signals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def heard() -> Any:
+    """What has been heard of SIGINT and SIGTERM."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    found: list[int] = []
+    for number in numbers:
+        signal.signal(number, lambda number, _: found.append(number))
+    yield found
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_signals_are_heard_when_the_block_is_over(heard: list[int]) -> None:
+    with signals_later():
+        signal.raise_signal(signal.SIGTERM)
+        with signals_later():
+            signal.raise_signal(signal.SIGINT)
+        assert heard == []
+
+    assert heard == [signal.SIGTERM, signal.SIGINT]
+    signal.raise_signal(signal.SIGINT)
+    assert len(heard) == 3
+
+
+def test_signals_that_are_ignored_stay_so(heard: list[int]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with signals_later():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        signal.raise_signal(signal.SIGINT)
+
+    assert heard == []
+
+
+def test_an_interrupt_comes_through_in_the_end(heard: list[int]) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    reached = []
+
+    def interrupted() -> None:
+        with signals_later():
+            signal.raise_signal(signal.SIGINT)
+            reached.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+    assert reached == [True]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_other_threads_leave_signals_alone(heard: list[int]) -> None:
+    handlers = []
+
+    def look() -> None:
+        with signals_later():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+
+    assert handlers == [before]
