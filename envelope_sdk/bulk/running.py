@@ -53,7 +53,8 @@ def run(
     closing it, ends what is under way: every target is whole or as it was.
 
     Args:
-        items: what to do; an iterator may be without end. No two may have one target.
+        items: what to do; an iterator may be without end. No two may have one target. What it raises is raised when all
+            items before it have been told.
         operation: :class:`~envelope_sdk.bulk.Encrypt`, :class:`~envelope_sdk.bulk.Decrypt`, or another.
         client: a recipe, of which each worker makes its client; or, in this process, a client.
         executor: who does the work: an executor, which is left open; what makes one, such as
@@ -142,6 +143,7 @@ class Run:
         self._begun: float | None = None
         self._progress = totals
         self._exhausted = False
+        self._ended_by: Exception | None = None
         self._ready: deque[Result] = deque()
         self._targets: set[str] = set()
         self._calls: Counter[str] = Counter()
@@ -211,7 +213,9 @@ class Run:
                     self._take(self._dispatcher.outcomes())
                 elif self._exhausted:
                     finished = True
-                    return
+                    break
+            if self._ended_by is not None:
+                raise self._ended_by
         finally:
             self._end(finished=finished)
 
@@ -230,10 +234,11 @@ class Run:
     def _next_tasks(self, most: int) -> list[Task]:
         tasks: list[Task] = []
         size = 0
-        while len(tasks) < most and size < _TOGETHER_BYTES and len(self._ready) < self._in_flight:
-            item = next(self._items, None)
+        while (
+            len(tasks) < most and size < _TOGETHER_BYTES and len(self._ready) < self._in_flight and not self._exhausted
+        ):
+            item = self._next_item()
             if item is None:
-                self._exhausted = True
                 break
             task = self._task(item)
             if task is not None:
@@ -241,6 +246,16 @@ class Run:
                 self._targets.add(item.target)
                 size += _TOGETHER_BYTES if item.size is None else item.size
         return tasks
+
+    def _next_item(self) -> Item | None:
+        """Return another item; ``None`` where there is none, be it that asking for one failed."""
+        try:
+            item = next(self._items, None)
+        except Exception as error:  # noqa: BLE001 - raised when what was begun has ended and been told
+            self._ended_by = error
+            item = None
+        self._exhausted = self._exhausted or item is None
+        return item
 
     def _task(self, item: Item) -> Task | None:
         """Return what to send for an item; ``None`` where its result is known."""
@@ -301,10 +316,21 @@ class Run:
         for note in outcome.notes:
             if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
-        # Nobody knows what a lost worker had written: begun, it is the run's own.
-        if self._journal is not None and not isinstance(error, WorkerLostError):
+        if self._journal is not None and not self._may_be_there(outcome):
             self._journal.note_failed(item, error)
         return Result(item, Status.FAILED, None, error, *facts)
+
+    def _may_be_there(self, outcome: Outcome) -> bool:
+        """Return whether the target may be the work of this run, or of the one that it goes on with: begun, it is."""
+        task = outcome.task
+        if isinstance(outcome.error, WorkerLostError):
+            return True
+        if not (task.free and task.overwrite):
+            return False
+        try:
+            return self._operation.target.entry(task.item.target) is not None
+        except (OSError, EnvelopeError):
+            return True
 
     def _tell(self, result: Result) -> None:
         progress, size = self._progress, result.item.size

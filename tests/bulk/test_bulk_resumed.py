@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testkit.bulk import Shelf
+from testkit.bulk import Refusing, Shelf
 
 from envelope_sdk import bulk
 from envelope_sdk.bulk.journal import Journal
@@ -113,6 +113,27 @@ def test_what_a_killed_run_had_begun_is_replaced(
 
     assert statuses(results) == dict.fromkeys(NAMES, "done")
     assert opens(NAMES)
+
+
+def test_what_a_killed_run_had_begun_is_replaced_though_it_fails_at_first(
+    go: Any, files: Files, recipe: bulk.ClientRecipe, tmp_path: Path, opens: Any
+) -> None:
+    written, bad = files(["written", "bad"])
+    with Journal(tmp_path / "journal", {**recipe.words(), **bulk.Encrypt().words()}) as journal:
+        journal.note_begun([written, bad])
+    Path(written.target).parent.mkdir()
+    recipe.open().client.encrypt_file(written.source, written.target)
+    hidden = Path(written.source).rename(tmp_path / "hidden")
+
+    assert statuses(go([written, bad], Refusing())) == {"written": "failed", "bad": "failed"}
+    hidden.rename(written.source)
+    # Of what nothing was there, and nothing is, whatever is found later is somebody else's.
+    Path(bad.target).write_bytes(b"somebody else's")
+
+    assert statuses(go([written, bad])) == {"written": "done", "bad": "failed"}
+    assert Path(bad.target).read_bytes() == b"somebody else's"
+    Path(bad.target).unlink()
+    assert opens(["written"])
 
 
 def test_what_was_there_before_a_killed_run_is_not_replaced(go: Any, files: Files) -> None:
