@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,8 @@ __all__ = ["CacheLimits", "ClientRecipe", "OpenedClient"]
 
 
 _LIMITS: Final = Limits()
+_DATABASE: Final = re.compile("postgres(ql)?://[^&]*")
+_USER: Final = re.compile("(?<=://)[^/&]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class OpenedClient:
                 close()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClientRecipe:
     """What a worker makes a client of: names of keys, never keys. It can be pickled, compared and hashed.
 
@@ -114,6 +117,9 @@ class ClientRecipe:
                 raise TypeError(f"a recipe names keys by URI, so that none travels: not a {type(key).__name__}")
             KeyringUri.of_key(key)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={word!r}' for name, word in self.words().items())})"
+
     def keyring(self) -> Keyring:
         """Make the keyring.
 
@@ -149,10 +155,13 @@ class ClientRecipe:
         return OpenedClient(client, manager, closing)
 
     def words(self) -> dict[str, Any]:
-        """Return what decides over the messages that come out, as JSON takes it: not threads, nor the cache."""
+        """Return what decides over the messages that come out, as JSON takes it: not threads, nor the cache.
+
+        A URL among the keys' parameters may hold a password, which is left out.
+        """
         suite = self.algorithm_suite or self.commitment_policy.default_suite(signed=self.sign)
         return {
-            "keys": list(self.keys),
+            "keys": [_without_password(key) for key in self.keys],
             "suite": suite.name,
             "policy": self.commitment_policy.value,
             "frame_length": self.frame_length,
@@ -166,3 +175,9 @@ class ClientRecipe:
 
         given = {field.name: getattr(self.cache, field.name) for field in fields(self.cache)}
         return CachingMaterialsManager(source, **{name: value for name, value in given.items() if value is not None})
+
+
+def _without_password(key: str) -> str:
+    text = str(KeyringUri.of_key(key)) if "://" in key else key
+    shown = _USER.sub("", _DATABASE.sub("postgresql", text))
+    return key if shown == text else shown

@@ -26,12 +26,12 @@ from envelope_sdk.cli.terminal import ExitCode, report
 from envelope_sdk.keyrings.registry import keyrings_from_uris
 from envelope_sdk.keyrings.uri import KeyringUri
 
-__all__ = ["CommandRecipe", "recipe_of", "run_many", "threads_each"]
+__all__ = ["CommandRecipe", "most_in_flight", "recipe_of", "run_many", "threads_each"]
 
 _MOST_THREADS: Final = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CommandRecipe(bulk.ClientRecipe):
     """A client with the keys that the command uses, made in each of its workers.
 
@@ -105,6 +105,11 @@ def threads_each(threads: int | None, jobs: int) -> int:
     return max(1, min(_MOST_THREADS, processors // jobs))
 
 
+def most_in_flight(jobs: int, items: int) -> int:
+    """Return how many items to have under way: few of few, or one process would get what all of them could share."""
+    return min(max(IN_FLIGHT, 32 * jobs), max(2 * jobs, 2 * items // jobs))
+
+
 def run_many(
     mode: str, items: Sequence[Item], operation: bulk.Operation, recipe: CommandRecipe, many: Many
 ) -> ExitCode:
@@ -124,7 +129,7 @@ def run_many(
         operation,
         client=recipe,
         executor=None if many.jobs == 1 else partial(bulk.Processes, many.jobs),
-        in_flight=max(IN_FLIGHT, 32 * many.jobs),
+        in_flight=most_in_flight(many.jobs, len(items)),
         journal=many.journal,
         items_total=len(items),
         bytes_total=sum(known),

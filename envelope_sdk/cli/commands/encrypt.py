@@ -12,7 +12,7 @@ from envelope_sdk.cli.caching import Caching, caching_of, caching_options, mater
 from envelope_sdk.cli.guarded import Guarded
 from envelope_sdk.cli.keys import chosen_keys, encrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
-from envelope_sdk.cli.many import Many
+from envelope_sdk.cli.many import Many, check_keys
 from envelope_sdk.cli.options import SUITES, context_pairs, many_options, transfer_options
 from envelope_sdk.cli.plan import Item, plan
 from envelope_sdk.cli.running import check_outputs, run_items
@@ -103,6 +103,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     many = Many.of(options, items, caching)
     with closing(store):
         if many is not None:
+            check_keys(keys, store)
             # Here too, though workers make their own: it warns, fails, and makes the default key, once.
             encrypting_keyring(keys, store)
             code = _by_workers(many, items, keys, caching, pairs, options, settings)
