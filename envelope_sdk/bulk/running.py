@@ -169,7 +169,10 @@ class Run:
         self.close()
 
     def close(self) -> None:
-        """End the run: nothing more is begun, and what is under way is discarded, or waited for where it cannot be."""
+        """End the run: nothing more is begun, and what is under way is discarded, or waited for where it cannot be.
+
+        A cluster cannot tell what it has begun: what its workers are at, they may still finish.
+        """
         if self._begun is None:
             # A generator that never ran has nothing in it to clean up.
             self._exhausted = True
