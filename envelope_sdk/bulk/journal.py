@@ -297,7 +297,11 @@ def _opened(path: Path) -> int:
 
 
 def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path.absolute().parent, os.O_RDONLY)
+    try:
+        descriptor = os.open(path.absolute().parent, os.O_RDONLY)
+    except PermissionError:
+        # It may be written and not read.
+        return
     try:
         os.fsync(descriptor)
     except OSError as error:

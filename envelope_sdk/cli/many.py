@@ -47,8 +47,8 @@ class Many:
             click.UsageError: a journal is wanted of what has no name.
         """
         jobs, journal = min(options["jobs"], max(1, len(items))), options["journal"]
-        if journal is not None and any(item.source is None or item.target is None for item in items):
-            raise click.UsageError("--journal is for files, not for standard input or output")
+        if journal is not None and any(_is_stream(path) for item in items for path in (item.source, item.target)):
+            raise click.UsageError("--journal is for files, not for pipes, standard input or output")
         if jobs == 1 and journal is None:
             return None
         return cls(jobs, journal, options["metadata"], options["quiet"], caching.stats)
@@ -78,11 +78,13 @@ def _files_of(keys: Sequence[KeyringUri], store: LocalStore) -> Iterator[str]:
 
 
 def _is_for_this_process(path: str) -> bool:
+    return _is_stream(path) or os.path.abspath(path).startswith(_OWN_DESCRIPTORS)  # noqa: PTH100 - not where links lead
+
+
+def _is_stream(path: str | os.PathLike[str] | None) -> bool:
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - the path is a text
+        mode = None if path is None else os.stat(path).st_mode  # noqa: PTH116 - the path may be a text
     except (OSError, ValueError):
-        # Making the keyring will tell.
+        # Opening it will tell.
         return False
-    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode):
-        return True
-    return os.path.abspath(path).startswith(_OWN_DESCRIPTORS)  # noqa: PTH100 - links are not to be followed
+    return mode is None or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)

@@ -140,6 +140,9 @@ def run_many(
             raise_if_stopped()
             item = by_name[result.item.source, result.item.target]
             if result.error is not None:
+                if isinstance(result.error, OSError) and result.error.filename == item.name:
+                    # It is named once in any case.
+                    result.error.filename = None
                 failures.append(report(result.error, item.name))
                 log.failed(item, result.error, failures[-1])
             elif result.header is not None:

@@ -146,6 +146,28 @@ def test_keys_that_workers_could_not_read_again_are_refused(
     assert envelope.names().isdisjoint({"out", "journal"})
 
 
+@pytest.mark.parametrize("names", ["- out", "a -", "a pipe", "pipe out"])
+def test_a_journal_is_for_files(envelope: Any, names: str) -> None:
+    source, target = names.split()
+    envelope.write("a", b"hello")
+    os.mkfifo(envelope.home / "pipe")
+
+    ran = envelope("encrypt", "-k", envelope.key(), source, "-o", target, "--journal", "journal")
+
+    assert ran.code == 2
+    assert ran.lines[0] == "envelope: --journal is for files, not for pipes, standard input or output"
+    assert envelope.names() == {"a", "pipe", "a.key"}
+
+
+def test_an_error_names_its_file_once(envelope: Any) -> None:
+    key = envelope.key()
+
+    alone = envelope("encrypt", "-k", key, "missing")
+    noted = envelope("encrypt", "-k", key, "missing", "--journal", "journal")
+
+    assert (noted.code, noted.err) == (alone.code, alone.err) == (1, "envelope: missing: no such file or directory\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_ends_all_of_it(envelope: Any, ended: Any, number: signal.Signals) -> None:
     """While workers wait for more of a pipe, where nothing but ending them helps."""
