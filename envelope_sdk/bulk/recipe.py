@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from envelope_sdk.client import DEFAULT_FRAME_LENGTH, Client
 from envelope_sdk.errors import UsageError
 from envelope_sdk.formats.suites import AlgorithmSuite
+from envelope_sdk.keyrings.kms.calls import KmsCalls, counted_calls
 from envelope_sdk.keyrings.registry import keyrings_from_uris
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.managers.counting import CountingMaterialsManager
@@ -23,6 +25,7 @@ __all__ = ["CacheLimits", "ClientRecipe", "OpenedClient"]
 
 
 _LIMITS: Final = Limits()
+_NO_CALLS: Final = KmsCalls()
 _DATABASE: Final = re.compile("postgres(ql)?://[^&]*")
 _USER: Final = re.compile("(?<=://)[^/&]*@")
 
@@ -51,18 +54,28 @@ class OpenedClient:
         client: the client.
     """
 
-    __slots__ = ("_closing", "_manager", "client")
+    __slots__ = ("_closing", "_made_by", "_manager", "_new", "client")
 
-    def __init__(self, client: Client, manager: Any, closing: Any = None) -> None:
-        """Take a client, the manager that counts for it, and what else has a ``close()``."""
+    def __init__(self, client: Client, manager: Any, closing: Any = None, made_by: KmsCalls = _NO_CALLS) -> None:
+        """Take a client, the manager that counts for it, what else has a ``close()``, and the calls it took to make."""
         self.client = client
         self._manager = manager
         self._closing = closing
+        self._made_by = made_by
+        self._new = True
 
     def usage(self) -> MaterialsUsage:
-        """Return what its materials manager tells."""
+        """Return what its materials manager tells, and the calls that making it took."""
         usage: MaterialsUsage = self._manager.usage()
-        return usage
+        calls, by_price = Counter(usage.kms_calls), Counter(usage.kms_calls_by_price)
+        calls.update(dict(self._made_by.by_operation))
+        by_price.update(dict(self._made_by.by_price))
+        return usage._replace(kms_calls=calls, kms_calls_by_price=by_price)
+
+    def usage_before(self) -> MaterialsUsage | None:
+        """Return what :meth:`usage` does; ``None`` at the first question: whoever asks first has it made."""
+        new, self._new = self._new, False
+        return None if new else self.usage()
 
     def close(self) -> None:
         """Forget its data keys. Closing twice does nothing more."""
@@ -133,10 +146,12 @@ class ClientRecipe:
 
     def open(self) -> OpenedClient:
         """Make the client. Raises as :meth:`keyring` and :class:`~envelope_sdk.Client` do."""
-        return self.opened(self.keyring())
+        with counted_calls() as calls:
+            keyring = self.keyring()
+        return self.opened(keyring, made_by=calls.so_far())
 
-    def opened(self, keyring: Keyring, closing: Any = None) -> OpenedClient:
-        """Make the client of a keyring, and have it close something with it."""
+    def opened(self, keyring: Keyring, closing: Any = None, made_by: KmsCalls = _NO_CALLS) -> OpenedClient:
+        """Make the client of a keyring, have it close something with it, and count the calls that the keyring took."""
         source: Keyring | MaterialsManager = keyring
         if self.required_context_keys:
             from envelope_sdk.managers.required_context import RequiredContextMaterialsManager
@@ -152,7 +167,7 @@ class ClientRecipe:
             limits=self.limits,
             threads=self.threads,
         )
-        return OpenedClient(client, manager, closing)
+        return OpenedClient(client, manager, closing, made_by)
 
     def words(self) -> dict[str, Any]:
         """Return what decides over the messages that come out, as JSON takes it: not threads, nor the cache.

@@ -23,6 +23,7 @@ from envelope_sdk.cli.progress import shown_totals
 from envelope_sdk.cli.running import code_of, tell_end
 from envelope_sdk.cli.signals import raise_if_stopped
 from envelope_sdk.cli.terminal import ExitCode, report
+from envelope_sdk.keyrings.kms.calls import CountedCalls, counted_calls
 from envelope_sdk.keyrings.registry import keyrings_from_uris
 from envelope_sdk.keyrings.uri import KeyringUri
 
@@ -53,7 +54,9 @@ class CommandRecipe(bulk.ClientRecipe):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return self.opened(self._keyring(store), store)
+                with counted_calls() as calls:
+                    keyring = self._keyring(store)
+                return self.opened(keyring, store, calls.so_far())
         except BaseException:
             store.close()
             raise
@@ -111,9 +114,22 @@ def most_in_flight(jobs: int, items: int) -> int:
 
 
 def run_many(
-    mode: str, items: Sequence[Item], operation: bulk.Operation, recipe: CommandRecipe, many: Many
+    mode: str,
+    items: Sequence[Item],
+    operation: bulk.Operation,
+    recipe: CommandRecipe,
+    many: Many,
+    making: CountedCalls | None = None,
 ) -> ExitCode:
     """Do ``operation`` for each item and return the code to end with, as :func:`run_items` does.
+
+    Args:
+        mode: ``"encrypt"`` or ``"decrypt"``.
+        items: what to do.
+        operation: what is done.
+        recipe: what workers make their clients of.
+        many: what the options say.
+        making: calls of KMS that were made beforehand.
 
     Raises:
         JournalError: the journal cannot be used.
@@ -152,7 +168,7 @@ def run_many(
     raise_if_stopped()
     if not many.quiet:
         tell_end(mode, done, failed=len(failures), total=len(items), before=run.progress.skipped)
-    tell_usage(run.usage(), many.stats)
+    tell_usage(run.usage(), many.stats, making)
     return code_of(failures, len(items))
 
 

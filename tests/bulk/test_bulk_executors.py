@@ -14,6 +14,8 @@ import pytest
 
 from envelope_sdk import Client, bulk
 from envelope_sdk.bulk.processes import signals_later
+from envelope_sdk.keyrings.kms.calls import note_call
+from envelope_sdk.materials import Keyring
 
 Files = Callable[..., list[bulk.Item]]
 
@@ -123,6 +125,36 @@ def test_a_task_that_nobody_knows_to_be_begun_is_ended_all_the_same(
         list(bulk.run(files(["a"]), Patient(), client=recipe, executor=lambda: Interrupted(1)))
 
     assert not (tmp_path / "out").exists()
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False)
+class Costly(bulk.ClientRecipe):
+    """Takes a call of KMS to make, as where a public key is asked for."""
+
+    def keyring(self) -> Keyring:
+        note_call("GetPublicKey")
+        return super().keyring()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: None, lambda: ThreadPoolExecutor(2), lambda: Pool(1)], ids=["here", "threads", "a pool"]
+)
+def test_calls_that_making_a_client_takes_are_counted_once(key: str, files: Files, make: Any) -> None:
+    recipe = Costly([key])
+    executor = make()
+
+    first = bulk.run(files(["a", "b"]), bulk.Encrypt(overwrite=True), client=recipe, executor=executor)
+    assert [result.error for result in first] == [None, None]
+    assert first.usage().kms_calls == {"GetPublicKey": 1}
+    assert sum(first.usage().kms_calls_by_price.values()) == 1
+
+    again = bulk.run(files(["a", "b"]), bulk.Encrypt(overwrite=True), client=recipe, executor=executor)
+    assert [result.error for result in again] == [None, None]
+    # A pool's workers keep their clients; here each run has its own.
+    assert again.usage().kms_calls == ({} if isinstance(executor, Pool) else {"GetPublicKey": 1})
 
 
 # --- signals ---------------------------------------------------------------------------------------------------------

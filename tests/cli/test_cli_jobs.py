@@ -103,6 +103,20 @@ def test_calls_of_kms_are_added_up(envelope: Any, kms_server: Any, tree: str) ->
     assert told["messages"] == 12
 
 
+def test_calls_that_keyrings_take_are_among_them(envelope: Any, kms_server: Any, tree: str) -> None:
+    envelope.env = dict(kms_server.environment())
+    key = kms_server.kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="KEY_AGREEMENT")["KeyMetadata"]["Arn"]
+    envelope.write("public", kms_server.kms.get_public_key(KeyId=key)["PublicKey"])
+    kms_server.asked.clear()
+
+    uri = f"aws-kms-ecdh://{key}?recipient=public"
+    ran = envelope.ok("encrypt", "-k", uri, "-r", tree, "-o", "out", "-j", "2", "--stats-json")
+
+    told = json.loads(ran.lines[-1])["kms_calls"]
+    assert told["DeriveSharedSecret"] == 12
+    assert sum(told.values()) == len(kms_server.asked)
+
+
 def test_a_key_that_cannot_be_had_ends_it_at_once(envelope: Any, tree: str) -> None:
     alone = envelope("encrypt", "-k", "no.key", "-r", tree, "-o", "out")
     shared = envelope("encrypt", "-k", "no.key", "-r", tree, "-o", "out", "-j", "2")
