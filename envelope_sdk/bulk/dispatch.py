@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import nullcontext
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
 from envelope_sdk.bulk.figures import Figures
-from envelope_sdk.bulk.processes import Processes
+from envelope_sdk.bulk.processes import Processes, signals_later
 from envelope_sdk.bulk.worker import Outcome, Report, Task, Work, do_tasks, stop_run
 from envelope_sdk.errors import UsageError, WorkerLostError
 
@@ -47,6 +56,11 @@ class Dispatcher:
     Where a worker is lost, so is what it had, and with a pool of processes what all the others had too. Each of those
     items is sent again, alone, so that the one that takes workers with it is found, and the others are done. Each
     worker's figures are kept as it told them last.
+
+    Attributes:
+        resends: whether the executor may do tasks again of its own accord, as clusters do where a worker is lost.
+        figures: what each worker told last.
+        broken: why nothing more can be done; ``None`` as long as it can.
     """
 
     def __init__(self, executor: Executor | ExecutorMaker | None, work: Work) -> None:
@@ -68,6 +82,7 @@ class Dispatcher:
         self._ended: SimpleQueue[Future[Report]] = SimpleQueue()
         self._breaks = 0
         self.figures: dict[str, Figures] = {}
+        self.resends = _resends(self._executor)
         self.broken: WorkerLostError | None = None
 
     @property
@@ -130,12 +145,16 @@ class Dispatcher:
     def close(self) -> None:
         """Close the executor, where it was made here, once its workers have finished."""
         if self._make is not None and self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
+            # Workers that have nothing to do end as soon as they have started.
+            with signals_later() if isinstance(self._executor, Processes) else nullcontext():
+                # Not every executor can be told to cancel what has not begun, of which there is nothing any more.
+                self._executor.shutdown(wait=True)
             self._executor = None
 
     def _send(self, tasks: tuple[Task, ...], *, tries: int = 0, alone: bool = False) -> None:
         if self._executor is None and self._make is not None:
             self._executor = self._make()
+            self.resends = _resends(self._executor)
         executor = self._executor
         assert executor is not None
         future: Future[Report]
@@ -200,6 +219,10 @@ def _lost_error(error: BaseException) -> WorkerLostError:
     lost = WorkerLostError(f"the worker was lost ({type(error).__name__}); the item may be tried again")
     lost.__cause__ = error
     return lost
+
+
+def _resends(executor: Executor | None) -> bool:
+    return executor is not None and not isinstance(executor, ThreadPoolExecutor | ProcessPoolExecutor)
 
 
 def runs_here(executor: Executor | ExecutorMaker | None) -> bool:

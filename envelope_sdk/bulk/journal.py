@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import json
 import os
+import stat
 import weakref
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -65,18 +68,17 @@ class Journal:
         Raises:
             JournalError: it is in use, is of another plan, is damaged, or is no journal.
             UsageError: it is not a regular file.
-            OSError: it cannot be read or written.
+            OSError: it cannot be read or written, now or later. Once it cannot, nothing more is noted.
         """
         self._path = Path(path)
         # Two texts for one number: what was read back is compared.
         self._plan = json.loads(json.dumps(plan))
         self._places: dict[int, int] = {}
         self._unsynced = False
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-        try:
-            self._fd = os.open(self._path, flags, 0o600)
-        except IsADirectoryError:
-            raise UsageError(f"the journal {self._path} is a folder") from None
+        self._end = 0
+        self._spoilt: OSError | None = None
+        # A file object closes itself, and lets go of the lock, where a run is dropped before it begins.
+        self._file = io.FileIO(_opened(self._path), "a+")
         try:
             self._lock()
             self._load()
@@ -100,13 +102,14 @@ class Journal:
 
     def close(self) -> None:
         """Make it durable and let others have it. Closing twice does nothing more."""
-        if self._fd < 0:
+        if self._file.closed:
             return
         try:
-            self.sync()
-            # A forked worker may be about to close its copy, and would keep the lock until then.
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            if self._spoilt is None:
+                self.sync()
         finally:
+            # A forked worker may be about to close its copy, and would keep the lock until then.
+            fcntl.flock(self._file, fcntl.LOCK_UN)
             self.abandon()
 
     def done(self, item: Item) -> Noted | None:
@@ -140,33 +143,58 @@ class Journal:
     def sync(self) -> None:
         """Return when all that was noted is on the disk."""
         if self._unsynced:
-            os.fsync(self._fd)
+            self._check_sound()
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise self._spoil(error) from None
             self._unsynced = False
 
     def abandon(self) -> None:
         """Close it without touching the file or its lock, as in a forked process, which has copies of both."""
-        fd, self._fd = self._fd, -1
         _open_journals.discard(self)
-        os.close(fd)
+        self._file.close()
 
     def _lock(self) -> None:
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise
             raise JournalError(f"another run is using the journal {self._path}") from None
 
     def _append(self, lines: str) -> None:
+        if not lines:
+            return
+        self._check_sound()
         data = memoryview(lines.encode("ascii"))
-        self._unsynced = self._unsynced or bool(data)
-        while len(data):
-            data = data[os.write(self._fd, data) :]
+        end = self._end + len(data)
+        self._unsynced = True
+        try:
+            while len(data):
+                data = data[self._file.write(data) :]
+            self._end = end
+        except OSError as error:
+            raise self._spoil(error) from None
+        finally:
+            if self._end < end:
+                # Half a line would be damage as soon as another follows.
+                with suppress(OSError):
+                    os.ftruncate(self._file.fileno(), self._end)
+
+    def _check_sound(self) -> None:
+        if self._spoilt is not None:
+            raise self._spoilt
+
+    def _spoil(self, error: OSError) -> OSError:
+        """Note that writing failed, after which nobody knows what of it is on the disk."""
+        self._spoilt = OSError(error.errno, error.strerror, str(self._path))
+        return self._spoilt
 
     def _load(self) -> None:
         """Read all lines, note where each item's last one is, and cut off what a kill left of a line."""
         end = 0
-        with open(self._fd, "rb", closefd=False) as file:
+        with open(self._file.fileno(), "rb", closefd=False) as file:
             file.seek(0)
             start = file.read(len(_START))
             if not (start.startswith(_START) or _START.startswith(start)):
@@ -179,8 +207,9 @@ class Journal:
                 end = file.tell()
             if len(line) == _LONGEST:
                 raise self._damaged(number + 1)
-        if os.fstat(self._fd).st_size > end:
-            os.ftruncate(self._fd, end)
+        self._end = end
+        if os.fstat(self._file.fileno()).st_size > end:
+            os.ftruncate(self._file.fileno(), end)
             self._unsynced = True
         if number == 0:
             self._append(_encoded({"journal": _FORMAT, "plan": self._plan}))
@@ -222,7 +251,7 @@ class Journal:
         offset = self._places.get(_key(names))
         if offset is None:
             return None
-        with open(self._fd, "rb", closefd=False) as file:
+        with open(self._file.fileno(), "rb", closefd=False) as file:
             file.seek(offset)
             line = _decoded(file.readline(_LONGEST))
         # Two items may, once in a very long while, share a number.
@@ -255,10 +284,30 @@ def _decoded(line: bytes) -> dict[str, Any] | None:
     return decoded
 
 
+def _opened(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | getattr(os, "O_CLOEXEC", 0)
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except IsADirectoryError:
+        raise UsageError(f"the journal {path} is a folder") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UsageError(f"the journal {path} is no regular file")
+    return descriptor
+
+
 def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path.absolute().parent, os.O_RDONLY)
+    try:
+        descriptor = os.open(path.absolute().parent, os.O_RDONLY)
+    except PermissionError:
+        # It may be written and not read.
+        return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems cannot, and have nothing to make durable then.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 

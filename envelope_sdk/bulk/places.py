@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -114,6 +115,10 @@ class LocalFiles:
             status = self._path(name).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            return None
         if not stat.S_ISREG(status.st_mode):
             return None
         return Entry(name, status.st_size, f"{status.st_mtime_ns}-{status.st_ino}")
@@ -138,7 +143,7 @@ class LocalFiles:
         Raises:
             UsageError: it leads out of the root, or no file can have it.
         """
-        if "\0" in name:
+        if not _is_encodable(name):
             raise UsageError(f"the name {name!r} is none of a file in a folder")
         if not self.root:
             return Path(name)
@@ -146,6 +151,13 @@ class LocalFiles:
         if name and root not in path.parents:
             raise UsageError(f"the name {name!r} is none of a file in the folder {self.root}")
         return path
+
+
+def _is_encodable(name: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
 
 
 def _refuse(error: OSError) -> None:

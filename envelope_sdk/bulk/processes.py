@@ -12,11 +12,12 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from types import FrameType
 from typing import Any, Final, ParamSpec, TypeVar
 
 from envelope_sdk.bulk.worker import end_work
 
-__all__ = ["GRACE_SECONDS", "Processes"]
+__all__ = ["GRACE_SECONDS", "Processes", "signals_later"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -45,18 +46,19 @@ class Processes(ProcessPoolExecutor):
         self._lifeline = lifeline
         count = max_workers or _processors()
         # A process that sees to what is left behind starts here, and has to outlive the others.
-        with _without_interrupts():
+        with signals_later(), _without_interrupts():
             super().__init__(count, mp_context=context, initializer=_begin_worker, initargs=(lifeline,))
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Have a worker call ``fn``; as of :class:`concurrent.futures.Executor`."""
-        with _without_interrupts():
+        with signals_later(), _without_interrupts():
             return super().submit(fn, *args, **kwargs)
 
     def stop(self) -> None:
-        """Have the workers discard what they are at and end, and wait until they have."""
-        self._held.close()
-        self.shutdown(wait=True, cancel_futures=True)
+        """Have the workers discard what they are at and end, and wait until they have, which takes seconds at most."""
+        with signals_later():
+            self._held.close()
+            self.shutdown(wait=True, cancel_futures=True)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let the workers finish, and end them; as of :class:`concurrent.futures.Executor`."""
@@ -69,6 +71,39 @@ class Processes(ProcessPoolExecutor):
 def _processors() -> int:
     affinity: Any = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+@contextmanager
+def signals_later() -> Generator[None]:
+    """Have signals that Python code handles wait until the block ends.
+
+    A worker that is left half-way through its start, or whose queues are gone then, ends with a traceback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: dict[int, Any] = {}
+    came: list[int] = []
+    over = False
+
+    def later(number: int, frame: FrameType | None) -> None:
+        if over:
+            before[number](number, frame)
+        else:
+            came.append(number)
+
+    try:
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if callable(handler := signal.getsignal(each)):
+                before[each] = handler
+                signal.signal(each, later)
+        yield
+    finally:
+        over = True
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from envelope_sdk.client import DEFAULT_FRAME_LENGTH, Client
 from envelope_sdk.errors import UsageError
 from envelope_sdk.formats.suites import AlgorithmSuite
+from envelope_sdk.keyrings.kms.calls import KmsCalls, counted_calls
 from envelope_sdk.keyrings.registry import keyrings_from_uris
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.managers.counting import CountingMaterialsManager
@@ -22,6 +25,9 @@ __all__ = ["CacheLimits", "ClientRecipe", "OpenedClient"]
 
 
 _LIMITS: Final = Limits()
+_NO_CALLS: Final = KmsCalls()
+_DATABASE: Final = re.compile("postgres(ql)?://[^&]*")
+_USER: Final = re.compile("(?<=://)[^/&]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +54,28 @@ class OpenedClient:
         client: the client.
     """
 
-    __slots__ = ("_closing", "_manager", "client")
+    __slots__ = ("_closing", "_made_by", "_manager", "_new", "client")
 
-    def __init__(self, client: Client, manager: Any, closing: Any = None) -> None:
-        """Take a client, the manager that counts for it, and what else has a ``close()``."""
+    def __init__(self, client: Client, manager: Any, closing: Any = None, made_by: KmsCalls = _NO_CALLS) -> None:
+        """Take a client, the manager that counts for it, what else has a ``close()``, and the calls it took to make."""
         self.client = client
         self._manager = manager
         self._closing = closing
+        self._made_by = made_by
+        self._new = True
 
     def usage(self) -> MaterialsUsage:
-        """Return what its materials manager tells."""
+        """Return what its materials manager tells, and the calls that making it took."""
         usage: MaterialsUsage = self._manager.usage()
-        return usage
+        calls, by_price = Counter(usage.kms_calls), Counter(usage.kms_calls_by_price)
+        calls.update(dict(self._made_by.by_operation))
+        by_price.update(dict(self._made_by.by_price))
+        return usage._replace(kms_calls=calls, kms_calls_by_price=by_price)
+
+    def usage_before(self) -> MaterialsUsage | None:
+        """Return what :meth:`usage` does; ``None`` at the first question: whoever asks first has it made."""
+        new, self._new = self._new, False
+        return None if new else self.usage()
 
     def close(self) -> None:
         """Forget its data keys. Closing twice does nothing more."""
@@ -69,7 +85,7 @@ class OpenedClient:
                 close()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClientRecipe:
     """What a worker makes a client of: names of keys, never keys. It can be pickled, compared and hashed.
 
@@ -114,6 +130,9 @@ class ClientRecipe:
                 raise TypeError(f"a recipe names keys by URI, so that none travels: not a {type(key).__name__}")
             KeyringUri.of_key(key)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={word!r}' for name, word in self.words().items())})"
+
     def keyring(self) -> Keyring:
         """Make the keyring.
 
@@ -127,10 +146,12 @@ class ClientRecipe:
 
     def open(self) -> OpenedClient:
         """Make the client. Raises as :meth:`keyring` and :class:`~envelope_sdk.Client` do."""
-        return self.opened(self.keyring())
+        with counted_calls() as calls:
+            keyring = self.keyring()
+        return self.opened(keyring, made_by=calls.so_far())
 
-    def opened(self, keyring: Keyring, closing: Any = None) -> OpenedClient:
-        """Make the client of a keyring, and have it close something with it."""
+    def opened(self, keyring: Keyring, closing: Any = None, made_by: KmsCalls = _NO_CALLS) -> OpenedClient:
+        """Make the client of a keyring, have it close something with it, and count the calls that the keyring took."""
         source: Keyring | MaterialsManager = keyring
         if self.required_context_keys:
             from envelope_sdk.managers.required_context import RequiredContextMaterialsManager
@@ -146,13 +167,16 @@ class ClientRecipe:
             limits=self.limits,
             threads=self.threads,
         )
-        return OpenedClient(client, manager, closing)
+        return OpenedClient(client, manager, closing, made_by)
 
     def words(self) -> dict[str, Any]:
-        """Return what decides over the messages that come out, as JSON takes it: not threads, nor the cache."""
+        """Return what decides over the messages that come out, as JSON takes it: not threads, nor the cache.
+
+        A URL among the keys' parameters may hold a password, which is left out.
+        """
         suite = self.algorithm_suite or self.commitment_policy.default_suite(signed=self.sign)
         return {
-            "keys": list(self.keys),
+            "keys": [_without_password(key) for key in self.keys],
             "suite": suite.name,
             "policy": self.commitment_policy.value,
             "frame_length": self.frame_length,
@@ -166,3 +190,9 @@ class ClientRecipe:
 
         given = {field.name: getattr(self.cache, field.name) for field in fields(self.cache)}
         return CachingMaterialsManager(source, **{name: value for name, value in given.items() if value is not None})
+
+
+def _without_password(key: str) -> str:
+    text = str(KeyringUri.of_key(key)) if "://" in key else key
+    shown = _USER.sub("", _DATABASE.sub("postgresql", text))
+    return key if shown == text else shown

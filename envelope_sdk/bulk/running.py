@@ -16,7 +16,6 @@ from envelope_sdk.bulk.figures import summed
 from envelope_sdk.bulk.journal import Journal, Noted
 from envelope_sdk.bulk.operations import Item, Operation
 from envelope_sdk.bulk.places import Entry, Place
-from envelope_sdk.bulk.processes import Processes
 from envelope_sdk.bulk.recipe import ClientRecipe, OpenedClient
 from envelope_sdk.bulk.results import Progress, Result, Status
 from envelope_sdk.bulk.worker import Outcome, Task, Work
@@ -54,7 +53,8 @@ def run(
     closing it, ends what is under way: every target is whole or as it was.
 
     Args:
-        items: what to do; an iterator may be without end. No two may have one target.
+        items: what to do; an iterator may be without end. No two may have one target. What it raises is raised when all
+            items before it have been told.
         operation: :class:`~envelope_sdk.bulk.Encrypt`, :class:`~envelope_sdk.bulk.Decrypt`, or another.
         client: a recipe, of which each worker makes its client; or, in this process, a client.
         executor: who does the work: an executor, which is left open; what makes one, such as
@@ -74,6 +74,7 @@ def run(
     """
     if in_flight < 1:
         raise UsageError(f"in_flight is {in_flight}; the least is 1")
+    items = iter(items)
     if not runs_here(executor):
         _check_sendable(client, operation)
     opened = client.open() if isinstance(client, ClientRecipe) and runs_here(executor) else None
@@ -116,7 +117,7 @@ class Run:
 
     def __init__(
         self,
-        items: Iterable[Item],
+        items: Iterator[Item],
         work: Work,
         executor: Executor | ExecutorMaker | None,
         opened: OpenedClient | None,
@@ -128,12 +129,10 @@ class Run:
         clock: Callable[[], float],
     ) -> None:
         """Take everything; :func:`run` makes runs."""
-        self._items = iter(items)
+        self._items = items
         self._work = work
         self._operation = work.operation
         self._dispatcher = Dispatcher(executor, work)
-        # A cluster sends tasks again of its own accord.
-        self._resent = not runs_here(executor) and isinstance(executor, Executor) and type(executor) is not Processes
         self._checks_targets = journal is not None or not runs_here(executor)
         self._opened = opened
         self._journal = journal
@@ -144,6 +143,7 @@ class Run:
         self._begun: float | None = None
         self._progress = totals
         self._exhausted = False
+        self._ended_by: Exception | None = None
         self._ready: deque[Result] = deque()
         self._targets: set[str] = set()
         self._calls: Counter[str] = Counter()
@@ -169,7 +169,10 @@ class Run:
         self.close()
 
     def close(self) -> None:
-        """End the run: nothing more is begun, and what is under way is discarded, or waited for where it cannot be."""
+        """End the run: nothing more is begun, and what is under way is discarded, or waited for where it cannot be.
+
+        A cluster cannot tell what it has begun: what its workers are at, they may still finish.
+        """
         if self._begun is None:
             # A generator that never ran has nothing in it to clean up.
             self._exhausted = True
@@ -201,6 +204,7 @@ class Run:
 
     def _go(self) -> Generator[Result]:
         self._begun = self._clock()
+        finished = False
         try:
             while True:
                 self._fill()
@@ -211,9 +215,12 @@ class Run:
                 if self._dispatcher.flying:
                     self._take(self._dispatcher.outcomes())
                 elif self._exhausted:
-                    return
+                    finished = True
+                    break
+            if self._ended_by is not None:
+                raise self._ended_by
         finally:
-            self._end()
+            self._end(finished=finished)
 
     def _fill(self) -> None:
         while not self._exhausted and len(self._ready) < self._in_flight and self._dispatcher.takes_more:
@@ -230,10 +237,11 @@ class Run:
     def _next_tasks(self, most: int) -> list[Task]:
         tasks: list[Task] = []
         size = 0
-        while len(tasks) < most and size < _TOGETHER_BYTES and len(self._ready) < self._in_flight:
-            item = next(self._items, None)
+        while (
+            len(tasks) < most and size < _TOGETHER_BYTES and len(self._ready) < self._in_flight and not self._exhausted
+        ):
+            item = self._next_item()
             if item is None:
-                self._exhausted = True
                 break
             task = self._task(item)
             if task is not None:
@@ -241,6 +249,16 @@ class Run:
                 self._targets.add(item.target)
                 size += _TOGETHER_BYTES if item.size is None else item.size
         return tasks
+
+    def _next_item(self) -> Item | None:
+        """Return another item; ``None`` where there is none, be it that asking for one failed."""
+        try:
+            item = next(self._items, None)
+        except Exception as error:  # noqa: BLE001 - raised when what was begun has ended and been told
+            self._ended_by = error
+            item = None
+        self._exhausted = self._exhausted or item is None
+        return item
 
     def _task(self, item: Item) -> Task | None:
         """Return what to send for an item; ``None`` where its result is known."""
@@ -285,7 +303,7 @@ class Run:
             self._journal.sync()
 
     def _was_resent(self, outcome: Outcome) -> bool:
-        return self._resent and outcome.task.free and isinstance(outcome.error, FileExistsError)
+        return self._dispatcher.resends and outcome.task.free and isinstance(outcome.error, FileExistsError)
 
     def _noted(self, outcome: Outcome) -> Result:
         item, error = outcome.task.item, outcome.error
@@ -301,10 +319,21 @@ class Run:
         for note in outcome.notes:
             if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
-        # Nobody knows what a lost worker had written: begun, it is the run's own.
-        if self._journal is not None and not isinstance(error, WorkerLostError):
+        if self._journal is not None and not self._may_be_there(outcome):
             self._journal.note_failed(item, error)
         return Result(item, Status.FAILED, None, error, *facts)
+
+    def _may_be_there(self, outcome: Outcome) -> bool:
+        """Return whether the target may be the work of this run, or of the one that it goes on with: begun, it is."""
+        task = outcome.task
+        if isinstance(outcome.error, WorkerLostError):
+            return True
+        if not (task.free and task.overwrite):
+            return False
+        try:
+            return self._operation.target.entry(task.item.target) is not None
+        except (OSError, EnvelopeError):
+            return True
 
     def _tell(self, result: Result) -> None:
         progress, size = self._progress, result.item.size
@@ -321,13 +350,15 @@ class Run:
             )
         self._ready.append(result)
 
-    def _end(self) -> None:
+    def _end(self, *, finished: bool) -> None:
         """Leave nothing behind: whatever comes in between, all of it is tried."""
         try:
-            if self._dispatcher.flying:
-                self._take(self._dispatcher.stop())
-            else:
+            if finished:
                 self._dispatcher.close()
+            else:
+                # Also where nothing seems to be under way: an interrupt may come before it is noted that something is.
+                # What a cluster did twice is not sent a third time: begun, it is the run's own.
+                self._take([each for each in self._dispatcher.stop() if not self._was_resent(each)])
         finally:
             self._usage = self.usage()
             try:

@@ -74,7 +74,15 @@ def _items(
     to = None if output is None else Path(output).absolute()
     for path, below in files_below(root, to, suffix, encrypting=encrypting, on_left_out=on_left_out):
         target = renamed(path if to is None else to / below, suffix, encrypting=encrypting)
-        yield Item(str(path), str(target), path.stat().st_size)
+        yield Item(str(path), str(target), _size(path))
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        # It has just been there: reading will tell.
+        return None
 
 
 def renamed(path: Path, suffix: str, *, encrypting: bool) -> Path:
@@ -135,7 +143,9 @@ def files_below(
 def _no_file(path: Path) -> str:
     if path.is_dir():
         return "it is a link to a folder"
-    return "it is a link to nothing" if path.is_symlink() and not path.exists() else "it is no regular file"
+    if path.exists():
+        return "it is no regular file"
+    return "it is a link to nothing" if path.is_symlink() else "it is gone"
 
 
 def _refuse(error: OSError) -> None:

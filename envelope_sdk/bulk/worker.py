@@ -178,11 +178,13 @@ def _usage_before(work: Work, opened: OpenedClient | None) -> Figures | None:
     if opened is None:
         return None
     key = (work.run, os.getpid())
-    if key not in _first:
-        while len(_first) > 100:
-            _first.pop(next(iter(_first)), None)
-        _first[key] = figures_of(opened.usage())
-    return _first[key]
+    with _idle:
+        if key not in _first:
+            while len(_first) > 100:
+                _first.pop(next(iter(_first)), None)
+            before = opened.usage_before()
+            _first[key] = Figures() if before is None else figures_of(before)
+        return _first[key]
 
 
 def _do(work: Work, client: Client, task: Task) -> Outcome:

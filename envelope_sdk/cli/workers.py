@@ -23,15 +23,16 @@ from envelope_sdk.cli.progress import shown_totals
 from envelope_sdk.cli.running import code_of, tell_end
 from envelope_sdk.cli.signals import raise_if_stopped
 from envelope_sdk.cli.terminal import ExitCode, report
+from envelope_sdk.keyrings.kms.calls import CountedCalls, counted_calls
 from envelope_sdk.keyrings.registry import keyrings_from_uris
 from envelope_sdk.keyrings.uri import KeyringUri
 
-__all__ = ["CommandRecipe", "recipe_of", "run_many", "threads_each"]
+__all__ = ["CommandRecipe", "most_in_flight", "recipe_of", "run_many", "threads_each"]
 
 _MOST_THREADS: Final = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CommandRecipe(bulk.ClientRecipe):
     """A client with the keys that the command uses, made in each of its workers.
 
@@ -53,7 +54,9 @@ class CommandRecipe(bulk.ClientRecipe):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return self.opened(self._keyring(store), store)
+                with counted_calls() as calls:
+                    keyring = self._keyring(store)
+                return self.opened(keyring, store, calls.so_far())
         except BaseException:
             store.close()
             raise
@@ -105,10 +108,28 @@ def threads_each(threads: int | None, jobs: int) -> int:
     return max(1, min(_MOST_THREADS, processors // jobs))
 
 
+def most_in_flight(jobs: int, items: int) -> int:
+    """Return how many items to have under way: few of few, or one process would get what all of them could share."""
+    return min(max(IN_FLIGHT, 32 * jobs), max(2 * jobs, 2 * items // jobs))
+
+
 def run_many(
-    mode: str, items: Sequence[Item], operation: bulk.Operation, recipe: CommandRecipe, many: Many
+    mode: str,
+    items: Sequence[Item],
+    operation: bulk.Operation,
+    recipe: CommandRecipe,
+    many: Many,
+    making: CountedCalls | None = None,
 ) -> ExitCode:
     """Do ``operation`` for each item and return the code to end with, as :func:`run_items` does.
+
+    Args:
+        mode: ``"encrypt"`` or ``"decrypt"``.
+        items: what to do.
+        operation: what is done.
+        recipe: what workers make their clients of.
+        many: what the options say.
+        making: calls of KMS that were made beforehand.
 
     Raises:
         JournalError: the journal cannot be used.
@@ -124,7 +145,7 @@ def run_many(
         operation,
         client=recipe,
         executor=None if many.jobs == 1 else partial(bulk.Processes, many.jobs),
-        in_flight=max(IN_FLIGHT, 32 * many.jobs),
+        in_flight=most_in_flight(many.jobs, len(items)),
         journal=many.journal,
         items_total=len(items),
         bytes_total=sum(known),
@@ -135,6 +156,9 @@ def run_many(
             raise_if_stopped()
             item = by_name[result.item.source, result.item.target]
             if result.error is not None:
+                if isinstance(result.error, OSError) and result.error.filename == item.name:
+                    # It is named once in any case.
+                    result.error.filename = None
                 failures.append(report(result.error, item.name))
                 log.failed(item, result.error, failures[-1])
             elif result.header is not None:
@@ -144,7 +168,7 @@ def run_many(
     raise_if_stopped()
     if not many.quiet:
         tell_end(mode, done, failed=len(failures), total=len(items), before=run.progress.skipped)
-    tell_usage(run.usage(), many.stats)
+    tell_usage(run.usage(), many.stats, making)
     return code_of(failures, len(items))
 
 

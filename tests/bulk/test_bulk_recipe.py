@@ -43,6 +43,28 @@ def test_no_key_is_in_it(key: str) -> None:
     assert bytes(range(32)) not in pickle.dumps(bulk.ClientRecipe([key]))
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "local-kms://alias/a?store=postgresql://me:hunter2@host/db",
+        "local-kms://alias/a?store=postgres%3A%2F%2Fhost%2Fdb%3Fpassword%3Dhunter2&max-wait=1",
+        "aws-kms://alias/a?endpoint-url=https://me:hunter2@host&region=us-east-1",
+        "hierarchical://b?kms-key=local-kms://alias/a%3Fstore%3Dpostgresql://me:hunter2@host/db&ttl=5",
+    ],
+)
+def test_passwords_in_urls_are_not_shown(key: str) -> None:
+    """What a journal holds is made of its words."""
+    recipe = bulk.ClientRecipe([key])
+
+    assert "hunter2" not in f"{recipe.words()} {recipe!r}"
+    assert recipe.words() != bulk.ClientRecipe([key.replace("alias/a", "alias/c").replace("//b?", "//c?")]).words()
+
+
+@pytest.mark.parametrize("key", ["keys/me@home.key", "aws-kms://alias/a@b?region=us-east-1"])
+def test_other_uris_are_shown_as_they_are(key: str) -> None:
+    assert bulk.ClientRecipe([key]).words()["keys"] == [key]
+
+
 @pytest.mark.parametrize("keys", ["a.key", [RawAesKeyring("test", "key-1", bytes(32))], [b"a.key"]])
 def test_keyrings_and_bytes_are_refused(keys: Any) -> None:
     with pytest.raises(TypeError, match=r"URI|collection"):

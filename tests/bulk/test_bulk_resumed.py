@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from testkit.bulk import Shelf
+from testkit.bulk import Refusing, Shelf
 
 from envelope_sdk import bulk
 from envelope_sdk.bulk.journal import Journal
@@ -114,6 +115,27 @@ def test_what_a_killed_run_had_begun_is_replaced(
     assert opens(NAMES)
 
 
+def test_what_a_killed_run_had_begun_is_replaced_though_it_fails_at_first(
+    go: Any, files: Files, recipe: bulk.ClientRecipe, tmp_path: Path, opens: Any
+) -> None:
+    written, bad = files(["written", "bad"])
+    with Journal(tmp_path / "journal", {**recipe.words(), **bulk.Encrypt().words()}) as journal:
+        journal.note_begun([written, bad])
+    Path(written.target).parent.mkdir()
+    recipe.open().client.encrypt_file(written.source, written.target)
+    hidden = Path(written.source).rename(tmp_path / "hidden")
+
+    assert statuses(go([written, bad], Refusing())) == {"written": "failed", "bad": "failed"}
+    hidden.rename(written.source)
+    # Of what nothing was there, and nothing is, whatever is found later is somebody else's.
+    Path(bad.target).write_bytes(b"somebody else's")
+
+    assert statuses(go([written, bad])) == {"written": "done", "bad": "failed"}
+    assert Path(bad.target).read_bytes() == b"somebody else's"
+    Path(bad.target).unlink()
+    assert opens(["written"])
+
+
 def test_what_was_there_before_a_killed_run_is_not_replaced(go: Any, files: Files) -> None:
     [item] = files(NAMES[:1])
     Path(item.target).parent.mkdir()
@@ -169,6 +191,21 @@ def test_two_runs_at_once_are_refused(recipe: bulk.ClientRecipe, tmp_path: Path)
         bulk.run([], bulk.Encrypt(), **options)
 
     bulk.run([], bulk.Encrypt(), **options).close()
+
+
+def test_a_run_that_was_dropped_lets_go_of_the_journal(recipe: bulk.ClientRecipe, tmp_path: Path) -> None:
+    options: Any = {"client": recipe, "journal": tmp_path / "journal"}
+    with pytest.raises(TypeError):
+        bulk.run(None, bulk.Encrypt(), **options)  # type: ignore[arg-type]
+
+    def drop() -> None:
+        bulk.run([], bulk.Encrypt(), **options)
+        gc.collect()
+
+    with pytest.warns(ResourceWarning):
+        drop()
+
+    assert list(bulk.run([], bulk.Encrypt(), **options)) == []
 
 
 class _Forgetful(Shelf):

@@ -201,6 +201,18 @@ def test_fail_fast_begins_nothing_more(recipe: bulk.ClientRecipe, files: Files) 
     assert len(taken) == 3
 
 
+def test_fail_fast_begins_nothing_after_an_item_that_cannot_be_begun(
+    recipe: bulk.ClientRecipe, files: Files, tmp_path: Path
+) -> None:
+    first, *others = files(["a", "b", "c"])
+    items = [first._replace(target="a\0"), *others]
+    options: dict[str, Any] = {"client": recipe, "journal": tmp_path / "journal"}
+
+    results = list(bulk.run(items, bulk.Encrypt(), fail_fast=True, in_flight=32, **options))
+
+    assert [result.status for result in results] == ["failed"]
+
+
 def test_two_items_under_way_cannot_have_one_target(recipe: bulk.ClientRecipe, files: Files) -> None:
     first, second = files(["a", "b"])
 
@@ -338,6 +350,23 @@ def test_items_that_raise_end_the_run(client: Client, executor: Any) -> None:
 
     with pytest.raises(PermissionError):
         list(bulk.run(items(), bulk.Encrypt(Shelf(a=b""), Shelf()), client=client, executor=executor, in_flight=1))
+
+
+def test_what_was_begun_before_items_raise_is_done_and_told(client: Client, executor: Any) -> None:
+    def items() -> Iterator[bulk.Item]:
+        for name in "abc":
+            yield bulk.Item(name, name)
+        raise PermissionError(13, "permission denied", "folder")
+
+    told: list[str] = []
+    sealed = Shelf()
+    run = bulk.run(items(), bulk.Encrypt(Shelf(a=b"", b=b"", c=b""), sealed), client=client, executor=executor)
+    with pytest.raises(PermissionError):
+        told.extend(result.item.source for result in run)
+    with pytest.raises(StopIteration):
+        next(run)
+
+    assert sorted(told) == sorted(sealed.objects) == ["a", "b", "c"]
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------

@@ -80,6 +80,18 @@ def test_folders_are_entered_as_they_are_asked_for(tmp_path: Path) -> None:
     assert [Path(item.source).name for item in items] == ["b", "c"]
 
 
+def test_a_file_that_goes_meanwhile_is_left_out(tmp_path: Path) -> None:
+    make(tmp_path, "in/a", "in/b", "in/c")
+    told: dict[str, str] = {}
+    items = bulk.encrypting(tmp_path / "in", on_left_out=lambda path, why: told.update({path.name: why}))
+
+    [first] = islice(items, 1)
+    (tmp_path / "in" / "b").unlink()
+
+    assert [Path(item.source).name for item in (first, *items)] == ["a", "c"]
+    assert told == {"b": "it is gone"}
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     make(tmp_path, "a")
 
@@ -102,7 +114,16 @@ def test_local_files_are_a_place(tmp_path: Path) -> None:
     assert place.entry("b") != entry
 
 
-@pytest.mark.parametrize("name", ["../b", "a/../../b", "/b", "..", "a\0b"])
+def test_links_that_lead_nowhere_are_no_files(tmp_path: Path) -> None:
+    make(tmp_path, "a")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "nothing").symlink_to("nowhere")
+    (tmp_path / "under").symlink_to("a/b")
+
+    assert [entry.name for entry in bulk.LocalFiles(str(tmp_path)).list()] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["../b", "a/../../b", "/b", "..", "a\0b", "a\ud800"])
 def test_names_of_others_do_not_lead_out_of_a_folder(tmp_path: Path, name: str) -> None:
     """Objects may be named by anybody who may write to their bucket."""
     make(tmp_path, "b", "in/a")

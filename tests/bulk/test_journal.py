@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +136,53 @@ def test_another_file_is_refused_and_left(path: Path, data: bytes) -> None:
 def test_a_folder_is_no_journal(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="folder"):
         Journal(tmp_path, PLAN)
+
+
+def test_what_is_no_regular_file_is_no_journal(path: Path) -> None:
+    os.mkfifo(path)
+
+    for name in (path, Path("/dev/null")):
+        with pytest.raises(UsageError, match="no regular file"):
+            Journal(name, PLAN)
+
+
+def test_a_journal_that_was_dropped_is_free(path: Path) -> None:
+    dropped = [Journal(path, PLAN)]
+    with pytest.warns(ResourceWarning):
+        dropped.clear()
+
+    Journal(path, PLAN).close()
+
+
+# --- full disks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", [0, 1, 40])
+def test_a_full_disk_keeps_whole_lines_alone(path: Path, room: int) -> None:
+    """Also where there is room again later: half a line in the middle would be damage."""
+    with Journal(path, PLAN) as journal:
+        journal.note_begun([A])
+        journal.sync()
+        before = path.read_bytes()
+        for limit in (len(before) + room, -1):
+            with disk_of(limit), pytest.raises(OSError, match=re.escape(f"File too large: '{path}'")):
+                journal.note_begun([B])
+            assert path.read_bytes() == before
+
+    with Journal(path, PLAN) as journal:
+        assert journal.begun(A)
+        assert not journal.begun(B)
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes; -1 for as large as they like."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 # --- kills and damage ------------------------------------------------------------------------------------------------

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from envelope_sdk import bulk
 from envelope_sdk.bulk import Progress
+from envelope_sdk.bulk.worker import Outcome, Report
 from envelope_sdk.cli.progress import described
+from envelope_sdk.cli.workers import most_in_flight
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +103,20 @@ def test_calls_of_kms_are_added_up(envelope: Any, kms_server: Any, tree: str) ->
     assert told["messages"] == 12
 
 
+def test_calls_that_keyrings_take_are_among_them(envelope: Any, kms_server: Any, tree: str) -> None:
+    envelope.env = dict(kms_server.environment())
+    key = kms_server.kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="KEY_AGREEMENT")["KeyMetadata"]["Arn"]
+    envelope.write("public", kms_server.kms.get_public_key(KeyId=key)["PublicKey"])
+    kms_server.asked.clear()
+
+    uri = f"aws-kms-ecdh://{key}?recipient=public"
+    ran = envelope.ok("encrypt", "-k", uri, "-r", tree, "-o", "out", "-j", "2", "--stats-json")
+
+    told = json.loads(ran.lines[-1])["kms_calls"]
+    assert told["DeriveSharedSecret"] == 12
+    assert sum(told.values()) == len(kms_server.asked)
+
+
 def test_a_key_that_cannot_be_had_ends_it_at_once(envelope: Any, tree: str) -> None:
     alone = envelope("encrypt", "-k", "no.key", "-r", tree, "-o", "out")
     shared = envelope("encrypt", "-k", "no.key", "-r", tree, "-o", "out", "-j", "2")
@@ -119,6 +137,49 @@ def test_one_file_is_worked_on_as_ever(envelope: Any) -> None:
     ran = envelope.ok("encrypt", "-k", envelope.key(), "-", "-j", "8", stdin=b"hello")
 
     assert envelope.ok("decrypt", "-k", "a.key", "-", "-j", "8", stdin=ran.out).out == b"hello"
+
+
+@pytest.mark.parametrize("options", [["-j", "2"], ["--journal", "journal"]], ids=lambda options: options[0])
+@pytest.mark.parametrize("kind", ["a pipe", "a descriptor", "a passphrase"])
+def test_keys_that_workers_could_not_read_again_are_refused(
+    envelope: Any, tree: str, kind: str, options: list[str]
+) -> None:
+    """A worker would wait for a pipe that nobody writes to any more."""
+    key = envelope.home / envelope.key()
+    descriptor = os.open(key, os.O_RDONLY)
+    os.mkfifo(envelope.home / "pipe")
+    if kind == "a passphrase":
+        envelope.env = {"ENVELOPE_KMS_ROOT_KEY_FROM": "passphrase-file:pipe"}
+    keys = {"a pipe": ["-k", "pipe"], "a descriptor": ["-k", f"/dev/fd/{descriptor}"], "a passphrase": []}[kind]
+
+    ran = envelope("encrypt", *keys, "-r", tree, "-o", "out", *options)
+
+    os.close(descriptor)
+    assert ran.code == 2
+    assert "can be read by this process alone, or once" in ran.lines[0]
+    assert envelope.names().isdisjoint({"out", "journal"})
+
+
+@pytest.mark.parametrize("names", ["- out", "a -", "a pipe", "pipe out"])
+def test_a_journal_is_for_files(envelope: Any, names: str) -> None:
+    source, target = names.split()
+    envelope.write("a", b"hello")
+    os.mkfifo(envelope.home / "pipe")
+
+    ran = envelope("encrypt", "-k", envelope.key(), source, "-o", target, "--journal", "journal")
+
+    assert ran.code == 2
+    assert ran.lines[0] == "envelope: --journal is for files, not for pipes, standard input or output"
+    assert envelope.names() == {"a", "pipe", "a.key"}
+
+
+def test_an_error_names_its_file_once(envelope: Any) -> None:
+    key = envelope.key()
+
+    alone = envelope("encrypt", "-k", key, "missing")
+    noted = envelope("encrypt", "-k", key, "missing", "--journal", "journal")
+
+    assert (noted.code, noted.err) == (alone.code, alone.err) == (1, "envelope: missing: no such file or directory\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
@@ -146,6 +207,28 @@ def test_a_signal_ends_all_of_it(envelope: Any, ended: Any, number: signal.Signa
         with pytest.raises(BrokenPipeError):
             os.write(pipe, b"x")
         os.close(pipe)
+
+
+@pytest.mark.parametrize(("jobs", "count"), [(2, 2), (2, 12), (4, 12), (4, 100), (16, 100), (4, 5000)])
+def test_few_files_are_shared_too(envelope: Any, jobs: int, count: int) -> None:
+    """One process got sixteen small files at once, and others none."""
+    taken = []
+
+    class Noting(Executor):
+        def submit(self, fn: Any, work: Any, tasks: Any) -> Future[Any]:  # type: ignore[override]
+            taken.append(len(tasks))
+            future: Future[Any] = Future()
+            future.set_result(Report("", tuple(Outcome(task, error=OSError()) for task in tasks), None))
+            return future
+
+    recipe = bulk.ClientRecipe([str(envelope.home / envelope.key())])
+    items = [bulk.Item(f"{number}", f"{number}.enc", 10) for number in range(count)]
+    list(bulk.run(items, bulk.Encrypt(), client=recipe, executor=Noting(), in_flight=most_in_flight(jobs, count)))
+
+    assert sum(taken) == count
+    assert len(taken) >= jobs
+    assert max(taken) <= 16
+    assert count < 5000 or min(taken[:-1]) == 16
 
 
 def test_progress_in_words() -> None:

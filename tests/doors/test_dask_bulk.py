@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +24,36 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dask")]
 NAMES = [f"file-{number}" for number in range(40)]
 
 
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "000000000000")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+@pytest.fixture(scope="module")
+def environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "000000000000")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield
 
 
-@pytest.fixture
-def dask(environment: None, tmp_path: Path) -> Iterator[Any]:
-    """A client of a cluster of two worker processes with two threads each."""
+@contextmanager
+def cluster(folder: Path, *, allowed_failures: int) -> Iterator[Any]:
+    """Lend a client of two worker processes with two threads each."""
     with (
         distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=2,
             processes=True,
-            dashboard_address=None,
-            scheduler_kwargs={"allowed_failures": 1},
-            local_directory=str(tmp_path / "dask"),
-        ) as cluster,
-        distributed.Client(cluster) as client,
+            dashboard_address=":0",
+            scheduler_kwargs={"allowed_failures": allowed_failures},
+            local_directory=str(folder),
+        ) as workers,
+        distributed.Client(workers) as client,
     ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def dask(environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A cluster whose workers live as long as the tests."""
+    with cluster(tmp_path_factory.mktemp("dask"), allowed_failures=1) as client:
         yield client
 
 
@@ -94,15 +104,19 @@ def test_without_a_cache_every_file_has_a_call(dask: Any, key: str, items: list[
     assert run.kms_calls == run.usage().kms_calls == {"GenerateDataKey": 40}
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before its target is there", "after its target is there"])
+@pytest.mark.parametrize(
+    ("after", "made"), [(False, False), (True, True)], ids=["before its target is there", "after its target is there"]
+)
 def test_a_worker_killed_in_the_middle_loses_nothing(
-    dask: Any, key: str, items: list[bulk.Item], tmp_path: Path, after: bool
+    key: str, items: list[bulk.Item], tmp_path: Path, after: bool, made: bool
 ) -> None:
     recipe = bulk.ClientRecipe([key])
     deadly = bulk.Item(str(tmp_path / "in" / "deadly"), str(tmp_path / "out" / "deadly.enc"))
     operation = Deadly(mark=str(tmp_path / "mark"), after=after)
 
-    results = list(bulk.run([deadly, *items], operation, client=recipe, executor=dask.get_executor()))
+    with cluster(tmp_path / "dask", allowed_failures=1) as dask:
+        executor = dask.get_executor if made else dask.get_executor()
+        results = list(bulk.run([deadly, *items], operation, client=recipe, executor=executor))
 
     assert (tmp_path / "mark").exists()
     assert [result.error for result in results] == [None] * 41
@@ -110,13 +124,13 @@ def test_a_worker_killed_in_the_middle_loses_nothing(
     assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
 
 
-def test_an_item_that_kills_every_worker_fails_alone(
-    dask: Any, key: str, items: list[bulk.Item], tmp_path: Path
-) -> None:
+def test_an_item_that_kills_every_worker_fails_alone(key: str, items: list[bulk.Item], tmp_path: Path) -> None:
     recipe = bulk.ClientRecipe([key])
     deadly = bulk.Item(str(tmp_path / "in" / "deadly"), str(tmp_path / "out" / "deadly.enc"))
 
-    results = {r.item: r for r in bulk.run([*items, deadly], Deadly(), client=recipe, executor=dask.get_executor())}
+    with cluster(tmp_path / "dask", allowed_failures=0) as dask:
+        run = bulk.run([*items, deadly], Deadly(), client=recipe, executor=dask.get_executor())
+        results = {result.item: result for result in run}
 
     assert isinstance(results.pop(deadly).error, WorkerLostError)
     assert {result.error for result in results.values()} == {None}

@@ -12,7 +12,7 @@ from envelope_sdk.cli.caching import Caching, caching_of, caching_options, mater
 from envelope_sdk.cli.guarded import Guarded
 from envelope_sdk.cli.keys import chosen_keys, decrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
-from envelope_sdk.cli.many import Many
+from envelope_sdk.cli.many import Many, check_keys
 from envelope_sdk.cli.options import context_pairs, many_options, transfer_options
 from envelope_sdk.cli.plan import Item, plan
 from envelope_sdk.cli.running import check_outputs, run_items
@@ -21,6 +21,7 @@ from envelope_sdk.cli.transfer import decrypt_item
 from envelope_sdk.cli.words import WordsCommand
 from envelope_sdk.cli.wrapping_keys import uris_of_wrapping_keys
 from envelope_sdk.client import Client
+from envelope_sdk.keyrings.kms.calls import CountedCalls, counted_calls
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.policy import CommitmentPolicy, Limits
 
@@ -86,9 +87,11 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     many = Many.of(options, items, caching)
     with closing(store):
         if many is not None:
+            check_keys(keys, store)
             # Here too, though workers make their own: it warns, and fails, once.
-            decrypting_keyring(keys, store)
-            code = _by_workers(many, items, keys, caching, (pairs, required_keys), options, settings)
+            with counted_calls() as making:
+                decrypting_keyring(keys, store)
+            code = _by_workers(many, making, items, keys, caching, (pairs, required_keys), options, settings)
         else:
             with materials_manager(lambda: decrypting_keyring(keys, store), caching) as manager:
                 client = Client(materials_manager=manager, threads=options["threads"], **settings)
@@ -111,6 +114,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
 
 def _by_workers(
     many: Many,
+    making: CountedCalls,
     items: Sequence[Item],
     keys: Sequence[KeyringUri],
     caching: Caching,
@@ -133,4 +137,4 @@ def _by_workers(
     operation = bulk.Decrypt(
         encryption_context=pairs, required_context_keys=tuple(required_keys), overwrite=options["force"]
     )
-    return run_many("decrypt", items, operation, recipe, many)
+    return run_many("decrypt", items, operation, recipe, many, making)

@@ -12,7 +12,7 @@ from envelope_sdk.cli.caching import Caching, caching_of, caching_options, mater
 from envelope_sdk.cli.guarded import Guarded
 from envelope_sdk.cli.keys import chosen_keys, encrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore
-from envelope_sdk.cli.many import Many
+from envelope_sdk.cli.many import Many, check_keys
 from envelope_sdk.cli.options import SUITES, context_pairs, many_options, transfer_options
 from envelope_sdk.cli.plan import Item, plan
 from envelope_sdk.cli.running import check_outputs, run_items
@@ -22,6 +22,7 @@ from envelope_sdk.cli.words import WordsCommand
 from envelope_sdk.cli.wrapping_keys import uris_of_wrapping_keys
 from envelope_sdk.client import DEFAULT_FRAME_LENGTH, Client
 from envelope_sdk.formats.header import MAX_FRAME_LENGTH
+from envelope_sdk.keyrings.kms.calls import CountedCalls, counted_calls
 from envelope_sdk.keyrings.uri import KeyringUri
 from envelope_sdk.materials import Keyring, MaterialsManager
 from envelope_sdk.policy import CommitmentPolicy, Limits
@@ -103,9 +104,11 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
     many = Many.of(options, items, caching)
     with closing(store):
         if many is not None:
+            check_keys(keys, store)
             # Here too, though workers make their own: it warns, fails, and makes the default key, once.
-            encrypting_keyring(keys, store)
-            code = _by_workers(many, items, keys, caching, pairs, options, settings)
+            with counted_calls() as making:
+                encrypting_keyring(keys, store)
+            code = _by_workers(many, making, items, keys, caching, pairs, options, settings)
         else:
             with materials_manager(
                 lambda: _requiring(encrypting_keyring(keys, store), options["required_keys"]), caching
@@ -125,6 +128,7 @@ def command(ctx: click.Context, /, inputs: tuple[str, ...], context: tuple[str, 
 
 def _by_workers(
     many: Many,
+    making: CountedCalls,
     items: Sequence[Item],
     keys: Sequence[KeyringUri],
     caching: Caching,
@@ -145,7 +149,7 @@ def _by_workers(
         **settings,
     )
     operation = bulk.Encrypt(encryption_context=context, overwrite=options["force"])
-    return run_many("encrypt", items, operation, recipe, many)
+    return run_many("encrypt", items, operation, recipe, many, making)
 
 
 def _requiring(keyring: Keyring, required_keys: tuple[str, ...]) -> Keyring | MaterialsManager:
