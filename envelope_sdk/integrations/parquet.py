@@ -29,8 +29,12 @@ if TYPE_CHECKING:
         """What pyarrow and its users call."""
 
         def __init__(self, kms_client_factory: Callable[[Any], KmsClient]) -> None: ...
-        def file_encryption_properties(self, kms_connection_config: Any, *args: Any, **kwargs: Any) -> Any: ...
-        def file_decryption_properties(self, kms_connection_config: Any, *args: Any, **kwargs: Any) -> Any: ...
+        def file_encryption_properties(self, kms_connection_config: Any, *args: Any, **kwargs: Any) -> Any:
+            """Return what files are written with."""
+
+        def file_decryption_properties(self, kms_connection_config: Any, *args: Any, **kwargs: Any) -> Any:
+            """Return what files are read with."""
+
 
 else:
     try:
