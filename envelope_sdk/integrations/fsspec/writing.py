@@ -179,6 +179,10 @@ class TextUpload(io.TextIOWrapper):
         self._below = below
         super().__init__(cast("Any", below), **options)
 
+    def discard(self) -> None:
+        """Give the message up."""
+        self._below.discard()
+
     def close(self) -> None:
         """Write what is left and end the message; discard it where that fails."""
         if self.closed:
