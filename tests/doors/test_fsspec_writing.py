@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from testkit.key_files import client_of_key, key_file
 
 from envelope_sdk import Client
@@ -126,6 +128,17 @@ def test_a_block_of_text_or_compression_that_fails_leaves_nothing(
         raise KeyError
 
     assert not fs.exists(path)
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("mode", ["wt", "wb"])
+def test_a_file_is_given_up_where_that_is_said(fs: EncryptedFileSystem, path: str, compression: str | None, mode: str):
+    with fs.open(path, mode, compression=compression) as file:
+        file.write("abc" if mode == "wt" else b"abc")
+        file.discard()
+
+    assert not fs.exists(path)
+    assert getattr(fs.target, "uploads", []) == []
 
 
 def test_closing_while_an_error_is_handled_is_a_decision(fs: EncryptedFileSystem, path: str):
@@ -308,6 +321,37 @@ def test_a_transaction_that_fails_shows_nothing(fs: EncryptedFileSystem, path: s
     assert not fs.exists(f"{path}-1")
     assert not fs.exists(f"{path}-2")
     assert getattr(fs.target, "uploads", []) == []
+
+
+@given(st.lists(st.sampled_from(["whole", "text", "failed", "discarded", "open"]), max_size=5), st.booleans())
+def test_a_transaction_is_all_that_was_written_whole_or_nothing(ends: list[str], fails: bool):
+    store = ObjectStore()
+    fs = EncryptedFileSystem(store, client=client_of_key(frame_length=1000))
+
+    def write(name: str, end: str) -> None:
+        file = fs.open(name, "wt" if end == "text" else "wb")
+        with contextlib.suppress(KeyError):
+            if end == "open":
+                file.write(b"content")
+                return
+            with file:
+                file.write("content" if end == "text" else b"content")
+                if end == "failed":
+                    raise KeyError
+                if end == "discarded":
+                    file.discard()
+
+    with contextlib.suppress(StreamError, ZeroDivisionError), fs.transaction:
+        for number, end in enumerate(ends):
+            write(f"{number}", end)
+        assert store.objects == {}
+        if fails:
+            raise ZeroDivisionError
+
+    whole = {f"{number}" for number, end in enumerate(ends) if end in ("whole", "text")}
+    assert set(store.objects) == (set() if fails or "open" in ends else whole)
+    assert store.uploads == []
+    assert not fs._intrans
 
 
 def test_a_file_that_is_not_whole_is_not_committed(fs: EncryptedFileSystem, path: str):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CompressedUpload", "StoredWriter", "TextUpload"]
 
-_CALLING_EXIT: Final = dis.opmap.get("WITH_EXCEPT_START", -1)
+_CALLING_EXIT: Final = bytes([dis.opmap.get("WITH_EXCEPT_START", 0)])
 """The instruction that tells a context manager of an error."""
 
 
@@ -116,7 +116,8 @@ class StoredWriter(EncryptingWriter):
 
 def _leaves_a_block(frame: FrameType) -> bool:
     """Return whether a frame is one of an ``__exit__``, or calls one, of whatever language, because of an error."""
-    return frame.f_code.co_name == "__exit__" or frame.f_code.co_code[frame.f_lasti] == _CALLING_EXIT
+    at = frame.f_lasti
+    return frame.f_code.co_name == "__exit__" or frame.f_code.co_code[at : at + 1] == _CALLING_EXIT
 
 
 class CompressedUpload(io.BufferedIOBase):
@@ -178,6 +179,10 @@ class TextUpload(io.TextIOWrapper):
         """Take what to write to; ``options`` are those of :class:`io.TextIOWrapper`."""
         self._below = below
         super().__init__(cast("Any", below), **options)
+
+    def discard(self) -> None:
+        """Give the message up."""
+        self._below.discard()
 
     def close(self) -> None:
         """Write what is left and end the message; discard it where that fails."""
