@@ -7,7 +7,7 @@ import io
 import os
 import stat
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from envelope_sdk.errors import StreamError
@@ -125,10 +125,9 @@ class ReplacingFile(AtomicFile):
 
     def _about_to_appear(self) -> None:
         # What the path led to at first counts as well: the link that it is may have led elsewhere for a moment.
-        try:
+        found: set[tuple[int, ...]] = set()
+        with suppress(FileNotFoundError):
             found = {_identity(os.stat(path)) for path in (self._path, self.target)}  # noqa: PTH116 - may be a text
-        except FileNotFoundError:
-            found = set()
         # Times alone do not tell what was written within the same instant, or by a program that sets them back.
         if found != {_identity(self._status)} or os.pread(self._source.fileno(), _BEGINNING, 0) != self._beginning:
             raise StreamError("another program changed or replaced the file meanwhile: it was left as it is now")

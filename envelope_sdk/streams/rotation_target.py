@@ -30,6 +30,7 @@ from envelope_sdk.formats.header import (
 )
 from envelope_sdk.formats.suites import AlgorithmSuite
 from envelope_sdk.keyrings.naming import WrappingKeyName, wrapping_key_material, wrapping_key_name
+from envelope_sdk.materials import DecryptionMaterials
 from envelope_sdk.message.authenticated import Header
 from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.message.encryptor import MessageEncryptor
@@ -257,7 +258,11 @@ def _open(machine: MessageDecryptor, old: UnverifiedHeader, key: EncryptedDataKe
     """
     if key is not None:
         materials_for, alone = machine.materials_for, old._replace(body=old.body._replace(encrypted_data_keys=(key,)))
-        machine.materials_for = lambda _: materials_for(alone)
+
+        def of_it_alone(_header: UnverifiedHeader) -> DecryptionMaterials:
+            return materials_for(alone)
+
+        machine.materials_for = of_it_alone
     machine.read_header(old.raw + encode_authentication(old.body.algorithm_suite, old.iv, old.tag))
 
 
