@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 try:
-    from sqlalchemy import Insert, Label, TypeCoerce, Update, event, inspect
-    from sqlalchemy.sql import functions, operators, visitors
+    from sqlalchemy import Insert, Label, TypeCoerce, Update, event
+    from sqlalchemy.sql import functions, visitors
     from sqlalchemy.sql.dml import UpdateBase
     from sqlalchemy.sql.elements import (
         BinaryExpression,
@@ -28,7 +28,6 @@ try:
         Grouping,
         Null,
         Over,
-        Tuple,
     )
     from sqlalchemy.sql.selectable import CompoundSelect, Exists, FromClause, ScalarSelect, Select, SelectBase
     from sqlalchemy.types import NullType
@@ -101,8 +100,8 @@ def _children(element: Any, passing: bool) -> Iterator[tuple[Any, bool]]:
     if _is(element, functions.FunctionElement):
         passing = _name(element) == "count" or (passing and _name(element) in _PASSING)
     elif _is(element, BinaryExpression):
-        passing = element.operator in (operators.is_, operators.is_not) and _is(element.right, Null)
-    elif _is(element, Tuple) or not (_is(element, _TRANSPARENT) or element.__visit_name__ in _UPSERTS):
+        passing = _is(element.right, Null)
+    elif not (_is(element, _TRANSPARENT) or element.__visit_name__ in _UPSERTS):
         passing = False
     if _is(element, Case) and element.value is not None:
         yield element.value, False
@@ -139,7 +138,7 @@ def _listed(element: Any) -> Iterable[Any]:
 
 def _check_values(dml: Any) -> None:
     for key, value in _values(dml):
-        column = _column(dml, key)
+        column = dml.table.columns.get(key) if isinstance(key, str) else key
         if _is_encrypted(column) and isinstance(value, ClauseElement) and not _is_message(value, column.type):
             raise UsageError(
                 f"what this expression makes would be stored in the encrypted column {column} as it is: say the value "
@@ -159,14 +158,6 @@ def _values(dml: Any) -> Iterator[tuple[Any, Any]]:
     otherwise = getattr(dml, "_post_values_clause", None)
     for option in ("update_values_to_set", "update"):  # PostgreSQL and SQLite, MySQL
         yield from dict(getattr(otherwise, option, None) or {}).items()
-
-
-def _column(dml: Any, key: Any) -> Any:
-    if not isinstance(key, str):
-        return key
-    mapper: Any = inspect(dml.entity_description.get("entity"), raiseerr=False)
-    named = getattr(mapper, "columns", None)
-    return dml.table.columns.get(key) if named is None or key not in named else named[key]
 
 
 def _is_message(value: Any, kind: Any) -> bool:

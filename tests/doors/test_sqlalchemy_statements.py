@@ -93,6 +93,7 @@ MEANINGLESS: dict[str, Callable[[], Any]] = {
     "the other side of a comparison": lambda: select(ID).where(NAME == MAIL),
     "a value on the other side": lambda: select(ID).where(literal(EMAIL) == MAIL),
     "a value of the type": lambda: select(ID).where(literal(EMAIL) == OURS),
+    "a value that it may be": lambda: select(ID).where(literal(EMAIL).is_(MAIL)),
     "among the values of a query": lambda: select(ID).where(NAME.in_(select(MAIL))),
     "in a tuple": lambda: select(ID).where(tuple_(ID, MAIL).in_([(1, EMAIL)])),
     "in a function": lambda: select(ID).where(func.lower(MAIL) == EMAIL),
@@ -175,6 +176,7 @@ IN_CLEAR: dict[str, Callable[[], Any]] = {
     "a case": lambda: update(customers).values(email=case((ID == 1, OURS), else_=literal("x"))),
     "the default of a coalesce": lambda: update(customers).values(email=func.coalesce(MAIL, "x")),
     "an inner query": lambda: update(customers).values(email=select(NAME).limit(1).scalar_subquery()),
+    "a count": lambda: update(customers).values(email=select(func.count(MAIL)).scalar_subquery()),
     "rows of a query": lambda: insert(customers).from_select(["email"], select(NAME)),
     "rows of another column": lambda: insert(customers).from_select(["email"], select(PHONE)),
     "an update instead": lambda: (
@@ -284,8 +286,13 @@ def test_what_a_model_means_is_executed(session: Session):
         lambda: update(Person).values(mail=literal("x")),
         lambda: update(Person).values({Person.mail: literal("x")}),
         lambda: update(Person).values({"mail": func.lower("X")}),
+        lambda: insert(Person).values(mail=literal("x")),
+        lambda: insert(Person).values([{"mail": literal("x")}]),
     ],
-    ids=["order", "distinct", "literal", "literal by attribute", "function by name"],
+    ids=[
+        *("order", "distinct", "literal", "literal by attribute", "function by name"),
+        *("a new row", "new rows"),
+    ],
 )
 def test_what_a_model_does_not_mean_is_refused(make: Callable[[], Any], session: Session):
     with pytest.raises(UsageError):

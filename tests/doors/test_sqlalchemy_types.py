@@ -210,23 +210,31 @@ TREES = st.recursive(
 )
 
 
-@given(text=st.text(), data=st.binary(max_size=5000), tree=TREES)
-def test_whatever_the_values_they_come_back(text: str, data: bytes, tree: Any):
-    client = Client(keyring(1))
-    made = Table(
-        "t",
-        MetaData(),
-        Column("text", EncryptedString("t", "text", client=client)),
-        Column("data", EncryptedBytes("t", "data", client=client)),
-        Column("tree", EncryptedJSON("t", "tree", client=client)),
-    )
-    engine = create_engine("sqlite://")
-    with engine.begin() as connection:
-        made.metadata.create_all(connection)
-        connection.execute(insert(made), {"text": text, "data": data, "tree": tree})
+CLIENT = Client(keyring(1))
 
-        assert tuple(connection.execute(select(made)).one()) == (text, data, tree)
+DRAWN = Table(
+    "t",
+    MetaData(),
+    Column("text", EncryptedString("t", "text", client=CLIENT)),
+    Column("data", EncryptedBytes("t", "data", client=CLIENT)),
+    Column("tree", EncryptedJSON("t", "tree", client=CLIENT)),
+)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Iterator[Engine]:
+    engine = create_engine("sqlite://")
+    DRAWN.metadata.create_all(engine)
+    yield engine
     engine.dispose()
+
+
+@given(text=st.text(), data=st.binary(max_size=5000), tree=TREES)
+def test_whatever_the_values_they_come_back(drawn: Engine, text: str, data: bytes, tree: Any):
+    with drawn.connect() as connection:  # which takes back what was not committed
+        connection.execute(insert(DRAWN), {"text": text, "data": data, "tree": tree})
+
+        assert tuple(connection.execute(select(DRAWN)).one()) == (text, data, tree)
 
 
 @pytest.mark.parametrize(
@@ -446,6 +454,13 @@ def declared(*parts: Any, **options: Any) -> Table:
 def test_a_column_that_would_need_comparing_is_refused_when_it_is_declared(option: str):
     with pytest.raises(UsageError, match=rf"customers\.email cannot be declared with {option}=True: .* differently"):
         declared(**{option: True})
+
+
+def test_a_column_that_refers_to_another_is_refused_when_it_is_declared():
+    referring = Column("phone", EncryptedString("customers", "phone"), sqlalchemy.ForeignKey("customers.id"))
+
+    with pytest.raises(UsageError, match=r"customers\.phone cannot refer to another"):
+        declared(referring)
 
 
 def test_a_model_is_refused_when_it_is_declared():
