@@ -511,6 +511,28 @@ def test_an_object_that_is_there_because_the_first_answer_was_lost_is_one_s_own(
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
 
 
+@pytest.mark.parametrize(("status", "code"), [(404, "NoSuchUpload"), (412, "PreconditionFailed")])
+def test_an_upload_that_is_gone_because_it_was_completed_is_one_s_own(
+    client: Client, config: TransferConfig, status: int, code: str, s3: Any
+):
+    """What S3 answers to who completes an upload a second time."""
+    objects, twice = asks_twice(client, config, "CompleteMultipartUpload")
+    wire = Wire(twice)
+    completed: list[int] = []
+
+    def second_time(number: int, operation: str) -> Any:
+        if operation == "CompleteMultipartUpload":
+            completed.append(number)
+            return answer(status, code) if len(completed) == 2 else None
+        return None
+
+    wire.faults = second_time
+    stored_as = objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key", {"IfNoneMatch": "*"})["ETag"]
+
+    assert len(completed) == 2
+    assert stored_as == s3.head_object(Bucket=BUCKET, Key="key")["ETag"]
+
+
 @pytest.mark.parametrize(("way", "operation", "size"), MAKING)
 def test_an_object_whose_only_answer_was_lost_is_known(
     objects: EncryptedS3, way: str, operation: str, size: int, s3: Any
