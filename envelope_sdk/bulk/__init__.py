@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from envelope_sdk.bulk.operations import Decrypt, Encrypt, Item, Operation, Written
-    from envelope_sdk.bulk.places import Entry, LocalFiles, Pending, Place
+    from envelope_sdk.bulk.places import Entry, LocalFiles, Pending, Place, Replacement, ReplacingPlace
     from envelope_sdk.bulk.processes import Processes
     from envelope_sdk.bulk.recipe import CacheLimits, ClientRecipe, OpenedClient
     from envelope_sdk.bulk.results import Progress, Result, Status
+    from envelope_sdk.bulk.rotation import Rotate
     from envelope_sdk.bulk.running import Run, run
-    from envelope_sdk.bulk.trees import decrypting, encrypting
+    from envelope_sdk.bulk.trees import decrypting, encrypting, rotating
 
 __all__ = [
     "CacheLimits",
@@ -35,23 +36,28 @@ __all__ = [
     "Place",
     "Processes",
     "Progress",
+    "Replacement",
+    "ReplacingPlace",
     "Result",
+    "Rotate",
     "Run",
     "Status",
     "Written",
     "decrypting",
     "encrypting",
+    "rotating",
     "run",
 ]
 
 _MODULES: Final = {
     "operations": ("Decrypt", "Encrypt", "Item", "Operation", "Written"),
-    "places": ("Entry", "LocalFiles", "Pending", "Place"),
+    "places": ("Entry", "LocalFiles", "Pending", "Place", "Replacement", "ReplacingPlace"),
     "processes": ("Processes",),
     "recipe": ("CacheLimits", "ClientRecipe", "OpenedClient"),
     "results": ("Progress", "Result", "Status"),
+    "rotation": ("Rotate",),
     "running": ("Run", "run"),
-    "trees": ("decrypting", "encrypting"),
+    "trees": ("decrypting", "encrypting", "rotating"),
 }
 _HOMES: Final = {name: module for module, names in _MODULES.items() for name in names}
 

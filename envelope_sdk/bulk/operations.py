@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from envelope_sdk.bulk.places import LocalFiles, Place
+from envelope_sdk.bulk.targets import Target
 from envelope_sdk.client import Client
 from envelope_sdk.errors import StreamError
 from envelope_sdk.message.authenticated import Header
 from envelope_sdk.streams.raw import regular_descriptor
 from envelope_sdk.streams.transfer import decrypt_stream, encrypt_stream, plaintext_bound
 
-__all__ = ["Decrypt", "Encrypt", "Item", "Operation", "Written"]
+if TYPE_CHECKING:
+    from envelope_sdk.bulk.recipe import ClientRecipe
+
+__all__ = ["Decrypt", "Encrypt", "Item", "Operation", "Preparing", "Written", "bound_of", "is_in_place", "sorted_pairs"]
 
 
 class Item(NamedTuple):
@@ -62,11 +65,13 @@ class Operation(Protocol):
         """Whether targets may replace what is there."""
         ...
 
-    def __call__(self, client: Client, item: Item, *, overwrite: bool, on_progress: Callable[[int], object]) -> Written:
-        """Do it: the target is whole in the end, or as it was.
+    def __call__(
+        self, client: Any, item: Item, *, overwrite: bool, on_progress: Callable[[int], object]
+    ) -> Written | None:
+        """Do it: the target is whole in the end, or as it was. ``None`` where there was nothing to do.
 
         Args:
-            client: the worker's.
+            client: the worker's; or what :meth:`Preparing.prepared` had made for it.
             item: what to do.
             overwrite: whether what is there may be replaced; also where this very run may have written it before.
             on_progress: to be called now and then with how many more bytes were read. What it raises ends the item.
@@ -78,7 +83,22 @@ class Operation(Protocol):
         ...
 
 
-def _pairs(context: Mapping[str, str] | tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+@runtime_checkable
+class Preparing(Protocol):
+    """An operation that needs more than one client, or something made of it that is kept as long."""
+
+    def prepared(self, client: ClientRecipe | Client) -> Any:
+        """Return what takes the place of a run's client: another recipe, or, for a client, what is made of it."""
+        ...
+
+
+def is_in_place(operation: Operation, item: Item) -> bool:
+    """Return whether an item replaces what it is read from."""
+    return item.source == item.target and operation.source == operation.target
+
+
+def sorted_pairs(context: Mapping[str, str] | tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of a context as they are pickled, compared and hashed."""
     return tuple(sorted(dict(context).items()))
 
 
@@ -99,14 +119,18 @@ class Encrypt:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "encryption_context", _pairs(self.encryption_context))
+        object.__setattr__(self, "encryption_context", sorted_pairs(self.encryption_context))
 
     def __call__(self, client: Client, item: Item, *, overwrite: bool, on_progress: Callable[[int], object]) -> Written:
         """Encrypt one item. Raises as :meth:`envelope_sdk.Client.encrypt_file`."""
-        with self.source.open(item.source) as source, _Target(self.target, item.target, overwrite=overwrite) as target:
+        with (
+            self.source.open(item.source) as source,
+            Target(self.target.create(item.target, overwrite=overwrite)) as target,
+        ):
             is_file = regular_descriptor(source) is not None
             encryptor = client.encryptor(
-                encryption_context=dict(self.encryption_context), plaintext_bound=_bound(source, item, is_file)
+                encryption_context=dict(self.encryption_context),
+                plaintext_bound=plaintext_bound(source) if is_file else bound_of(item),
             )
             header = encrypt_stream(source, target.file, encryptor, threads=client.threads, on_progress=on_progress)
             if not is_file and encryptor.room_left == 0 and source.read(1):
@@ -139,12 +163,15 @@ class Decrypt:
     def __post_init__(self) -> None:
         if isinstance(self.required_context_keys, str):
             raise TypeError("required_context_keys is a collection of texts, not one")
-        object.__setattr__(self, "encryption_context", _pairs(self.encryption_context))
+        object.__setattr__(self, "encryption_context", sorted_pairs(self.encryption_context))
         object.__setattr__(self, "required_context_keys", tuple(self.required_context_keys))
 
     def __call__(self, client: Client, item: Item, *, overwrite: bool, on_progress: Callable[[int], object]) -> Written:
         """Decrypt one item. Raises as :meth:`envelope_sdk.Client.decrypt_file`."""
-        with self.source.open(item.source) as source, _Target(self.target, item.target, overwrite=overwrite) as target:
+        with (
+            self.source.open(item.source) as source,
+            Target(self.target.create(item.target, overwrite=overwrite)) as target,
+        ):
             decryptor = client.decryptor(
                 encryption_context=dict(self.encryption_context), required_context_keys=self.required_context_keys
             )
@@ -157,40 +184,10 @@ class Decrypt:
         return {"do": "decrypt", **_place_words(self), **context}
 
 
-def _bound(source: Any, item: Item, is_file: bool) -> int | None:
+def bound_of(item: Item) -> int | None:
     """Return the most bytes to announce: a data key that is used again has to have room for all of them."""
-    if is_file or item.size is None:
-        return plaintext_bound(source)
-    return 2 * item.size + 2**16
+    return None if item.size is None else 2 * item.size + 2**16
 
 
 def _place_words(operation: Encrypt | Decrypt) -> dict[str, str]:
     return {"source": operation.source.words(), "target": operation.target.words()}
-
-
-class _Target:
-    """A target that knows how much was written to it, and is discarded unless it is committed."""
-
-    def __init__(self, place: Place, name: str, *, overwrite: bool) -> None:
-        self._pending: Any = place.create(name, overwrite=overwrite)
-        self._descriptor = regular_descriptor(self._pending)
-        self._size = 0
-        # Several threads write to a file at once, and past this object.
-        self.file: Any = self if self._descriptor is None else self._pending
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._pending.close()
-
-    def write(self, data: Any, /) -> int:
-        written: int | None = self._pending.write(data)
-        taken = memoryview(data).nbytes if written is None else written
-        self._size += taken
-        return taken
-
-    def commit(self) -> int:
-        size = self._size if self._descriptor is None else os.fstat(self._descriptor).st_size
-        self._pending.commit()
-        return size

@@ -13,11 +13,12 @@ from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 from envelope_sdk.bulk.folders import make_folders_for
 from envelope_sdk.errors import UsageError
 from envelope_sdk.streams.files import AtomicFile
+from envelope_sdk.streams.replacing import ReplacingFile, open_regular
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["Entry", "LocalFiles", "Place", "Pending"]
+__all__ = ["Entry", "FileReplacement", "LocalFiles", "Pending", "Place", "Replacement", "ReplacingPlace"]
 
 
 class Entry(NamedTuple):
@@ -81,6 +82,36 @@ class Place(Protocol):
         ...
 
 
+class Replacement(Protocol):
+    """What a name holds, open for reading, and what is to take its place."""
+
+    @property
+    def file(self) -> IO[bytes]:
+        """The bytes that are there, from their beginning."""
+        ...
+
+    def create(self) -> Pending:
+        """Begin to write what takes their place.
+
+        What can be kept is: who may read it, and how it is described. Its commit raises :class:`StreamError` where the
+        name holds something else by then than what was opened, which is left as it is.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+@runtime_checkable
+class ReplacingPlace(Place, Protocol):
+    """A place that can replace what it holds, and never another's change of it."""
+
+    def replacing(self, name: str) -> Replacement:
+        """Open what has that name, to replace it perhaps. Raises :class:`OSError` where that cannot be."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LocalFiles:
     """Files, by their paths.
@@ -133,6 +164,10 @@ class LocalFiles:
         make_folders_for(path)
         return AtomicFile(path, overwrite=overwrite)
 
+    def replacing(self, name: str) -> FileReplacement:
+        """Open a regular file. What replaces it has its owner, permissions and attributes (see docs/rotation.md)."""
+        return FileReplacement(self._path(name))
+
     def words(self) -> str:
         """Return the root."""
         return f"file:{self.root}"
@@ -151,6 +186,26 @@ class LocalFiles:
         if name and root not in path.parents:
             raise UsageError(f"the name {name!r} is none of a file in the folder {self.root}")
         return path
+
+
+class FileReplacement:
+    """A file, open for reading, and what is to take its place."""
+
+    __slots__ = ("_path", "_status", "file")
+
+    def __init__(self, path: Path) -> None:
+        """Open it."""
+        self._path = path
+        self.file = open_regular(path)
+        self._status = os.fstat(self.file.fileno())
+
+    def create(self) -> ReplacingFile:
+        """Begin to write beside it."""
+        return ReplacingFile(self._path, self.file, self._status)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
 
 
 def _is_encodable(name: str) -> bool:

@@ -18,7 +18,8 @@ class Status(StrEnum):
     DONE = "done"
     FAILED = "failed"
     SKIPPED = "skipped"
-    """An earlier run on the same journal has done it, and its target is still as that left it."""
+    """It was done before: by an earlier run on the same journal, and its target is still as that left it; or, where
+    messages are rotated in place, because it is as wanted."""
 
 
 class Result(NamedTuple):
@@ -29,7 +30,7 @@ class Result(NamedTuple):
         status: how it ended.
         header: of the message made or opened; ``None`` where it failed or was skipped.
         error: what went wrong, without a traceback; ``None`` where nothing did.
-        bytes_in: bytes that were read.
+        bytes_in: bytes that were read; of what was skipped, bytes that need not be.
         bytes_out: bytes that were written.
         seconds: how long a worker took.
         kms_calls: calls of KMS that it made, by operation, those that failed included.

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from envelope_sdk.bulk.dispatch import Dispatcher, ExecutorMaker, runs_here
 from envelope_sdk.bulk.figures import summed
 from envelope_sdk.bulk.journal import Journal, Noted
-from envelope_sdk.bulk.operations import Item, Operation
+from envelope_sdk.bulk.operations import Item, Operation, Preparing, is_in_place
 from envelope_sdk.bulk.places import Entry, Place
 from envelope_sdk.bulk.recipe import ClientRecipe, OpenedClient
 from envelope_sdk.bulk.results import Progress, Result, Status
@@ -55,7 +55,8 @@ def run(
     Args:
         items: what to do; an iterator may be without end. No two may have one target. What it raises is raised when all
             items before it have been told.
-        operation: :class:`~envelope_sdk.bulk.Encrypt`, :class:`~envelope_sdk.bulk.Decrypt`, or another.
+        operation: :class:`~envelope_sdk.bulk.Encrypt`, :class:`~envelope_sdk.bulk.Decrypt`,
+            :class:`~envelope_sdk.bulk.Rotate`, or another.
         client: a recipe, of which each worker makes its client; or, in this process, a client.
         executor: who does the work: an executor, which is left open; what makes one, such as
             ``lambda: Processes(4)``, which replaces it where a worker is lost; or ``None`` for this thread.
@@ -77,7 +78,8 @@ def run(
     items = iter(items)
     if not runs_here(executor):
         _check_sendable(client, operation)
-    opened = client.open() if isinstance(client, ClientRecipe) and runs_here(executor) else None
+    worker = operation.prepared(client) if isinstance(operation, Preparing) else client
+    opened = worker.open() if isinstance(worker, ClientRecipe) and runs_here(executor) else None
     try:
         noting = None if journal is None else Journal(journal, _plan(client, operation))
     except BaseException:
@@ -87,7 +89,7 @@ def run(
     totals = Progress(items=items_total, bytes=bytes_total)
     return Run(
         items,
-        Work(os.urandom(8).hex(), client if opened is None else opened.client, operation, noting is not None),
+        Work(os.urandom(8).hex(), worker if opened is None else opened.client, operation, noting is not None),
         executor,
         opened,
         noting,
@@ -282,7 +284,8 @@ class Run:
                 return None
             if self._journal.begun(item):
                 return Task(item, True, True)
-        free = not overwrite and self._checks_targets and self._operation.target.entry(item.target) is None
+        looks = self._checks_targets and not overwrite and not is_in_place(self._operation, item)
+        free = looks and self._operation.target.entry(item.target) is None
         return Task(item, overwrite, free)
 
     def _is_as_noted(self, item: Item, noted: Noted) -> bool:
@@ -312,10 +315,11 @@ class Run:
         self._calls.update(outcome.kms_calls)
         facts = (outcome.bytes_in, outcome.bytes_out, outcome.seconds, outcome.kms_calls)
         if error is None:
+            status = Status.DONE if outcome.header is not None else Status.SKIPPED
             # Without its target's state it would never be found done: begun, it is done again.
             if self._journal is not None and outcome.target is not None:
                 self._journal.note_done(item, outcome.source, outcome.target)
-            return Result(item, Status.DONE, outcome.header, None, *facts)
+            return Result(item, status, outcome.header, None, *facts)
         for note in outcome.notes:
             if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)

@@ -9,7 +9,7 @@ from pathlib import Path
 from envelope_sdk.bulk.operations import Item
 from envelope_sdk.errors import UsageError
 
-__all__ = ["SUFFIX", "Found", "decrypting", "encrypting", "files_below", "renamed"]
+__all__ = ["SUFFIX", "Found", "decrypting", "encrypting", "files_below", "renamed", "rotating"]
 
 SUFFIX = ".enc"
 """What the names of encrypted files end with, where the caller says nothing."""
@@ -59,6 +59,33 @@ def decrypting(
     yield from _items(folder, output, suffix, encrypting=False, on_left_out=on_left_out)
 
 
+def rotating(
+    folder: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    suffix: str = SUFFIX,
+    on_left_out: OnLeftOut | None = None,
+) -> Iterator[Item]:
+    """Yield an item for each file in a folder whose name ends in ``suffix``: in place, where there is no ``output``.
+
+    Left out are links too: what they lead to may not be meant. Arguments and errors as of :func:`encrypting`.
+    """
+    root, to = _ends(folder, output)
+    for path, below in files_below(root, to, suffix, encrypting=False, on_left_out=on_left_out):
+        if not path.is_symlink():
+            yield Item(str(path), str(path if to is None else to / below), path.stat().st_size)
+        elif on_left_out is not None:
+            on_left_out(path, "it is a link")
+
+
+def _ends(folder: str | os.PathLike[str], output: str | os.PathLike[str] | None) -> tuple[Path, Path | None]:
+    # Workers may stand elsewhere.
+    root = Path(folder).absolute()
+    if not root.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder")
+    return root, None if output is None else Path(output).absolute()
+
+
 def _items(
     folder: str | os.PathLike[str],
     output: str | os.PathLike[str] | None,
@@ -67,11 +94,7 @@ def _items(
     encrypting: bool,
     on_left_out: OnLeftOut | None,
 ) -> Iterator[Item]:
-    # Workers may stand elsewhere.
-    root = Path(folder).absolute()
-    if not root.is_dir():
-        raise NotADirectoryError(f"{folder} is not a folder")
-    to = None if output is None else Path(output).absolute()
+    root, to = _ends(folder, output)
     for path, below in files_below(root, to, suffix, encrypting=encrypting, on_left_out=on_left_out):
         target = renamed(path if to is None else to / below, suffix, encrypting=encrypting)
         yield Item(str(path), str(target), _size(path))

@@ -9,14 +9,13 @@ import time
 from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from envelope_sdk.bulk.clients import borrowed_client
 from envelope_sdk.bulk.figures import Figures, figures_of
-from envelope_sdk.bulk.operations import Item, Operation
+from envelope_sdk.bulk.operations import Item, Operation, is_in_place
 from envelope_sdk.bulk.places import Entry
 from envelope_sdk.bulk.recipe import ClientRecipe, OpenedClient
-from envelope_sdk.client import Client
 from envelope_sdk.errors import EnvelopeError, WorkerLostError
 from envelope_sdk.keyrings.kms.calls import counted_calls
 from envelope_sdk.message.authenticated import Header
@@ -55,13 +54,13 @@ class Work:
 
     Attributes:
         run: names the run.
-        client: a recipe; or, for threads of one process, a client.
+        client: a recipe; or, for threads of one process, a client, or what an operation has in its stead.
         operation: what is done.
         noted: whether outcomes tell what the places hold afterwards, for a journal.
     """
 
     run: str
-    client: ClientRecipe | Client
+    client: Any
     operation: Operation
     noted: bool
 
@@ -71,7 +70,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         task: the task.
-        header: of the message; ``None`` where it failed or was stopped.
+        header: of the message; ``None`` where it failed or was stopped, or where there was nothing to do.
         error: what went wrong; ``None`` where nothing did.
         notes: what was added to the error, which pickling may lose.
         bytes_in: bytes that were read.
@@ -80,6 +79,7 @@ class Outcome(NamedTuple):
         kms_calls: calls of KMS that it made, by operation.
         source: what was read, for a journal.
         target: what was written, for a journal.
+        stopped: whether the run was ended before the item was done.
     """
 
     task: Task
@@ -92,11 +92,7 @@ class Outcome(NamedTuple):
     kms_calls: Mapping[str, int] = {}
     source: Entry | None = None
     target: Entry | None = None
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the run was ended before the item was done."""
-        return self.header is None and self.error is None
+    stopped: bool = False
 
 
 class Report(NamedTuple):
@@ -164,7 +160,7 @@ def _do_tasks(work: Work, tasks: tuple[Task, ...]) -> Report:
 
 
 @contextmanager
-def _opened(work: Work) -> Generator[tuple[Client, OpenedClient | None]]:
+def _opened(work: Work) -> Generator[tuple[Any, OpenedClient | None]]:
     if isinstance(work.client, ClientRecipe):
         with borrowed_client(work.client) as opened:
             yield opened.client, opened
@@ -187,7 +183,7 @@ def _usage_before(work: Work, opened: OpenedClient | None) -> Figures | None:
         return _first[key]
 
 
-def _do(work: Work, client: Client, task: Task) -> Outcome:
+def _do(work: Work, client: Any, task: Task) -> Outcome:
     count = 0
 
     def on_progress(more: int) -> None:
@@ -199,16 +195,19 @@ def _do(work: Work, client: Client, task: Task) -> Outcome:
     with counted_calls() as calls:
         try:
             _raise_if_stopped(work.run)
-            source = work.operation.source.entry(task.item.source) if work.noted else None
-            header, size = work.operation(client, task.item, overwrite=task.overwrite, on_progress=on_progress)
+            in_place = is_in_place(work.operation, task.item)
+            source = work.operation.source.entry(task.item.source) if work.noted and not in_place else None
+            written = work.operation(client, task.item, overwrite=task.overwrite, on_progress=on_progress)
             target = _written(work, task.item) if work.noted else None
         except _Stopped:
-            return Outcome(task)
+            return Outcome(task, stopped=True)
         except Exception as error:  # noqa: BLE001 - an item that fails stops no other
             seconds = time.perf_counter() - begun
             return _failed(task, error)._replace(bytes_in=count, seconds=seconds, kms_calls=dict(calls))
     seconds = time.perf_counter() - begun
-    return Outcome(task, header, None, (), count, size, seconds, dict(calls), source, target)
+    header, size = (None, 0) if written is None else written
+    count = task.item.size or 0 if written is None else count
+    return Outcome(task, header, None, (), count, size, seconds, dict(calls), target if in_place else source, target)
 
 
 def _written(work: Work, item: Item) -> Entry | None:

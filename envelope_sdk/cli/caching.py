@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -21,7 +21,16 @@ from envelope_sdk.materials import Keyring, MaterialsManager
 if TYPE_CHECKING:
     from envelope_sdk.managers.usage import MaterialsUsage
 
-__all__ = ["Caching", "caching_of", "caching_options", "materials_manager", "tell_usage"]
+__all__ = [
+    "Caching",
+    "caching_of",
+    "caching_options",
+    "materials_manager",
+    "stats_of",
+    "stats_options",
+    "tell_calls",
+    "tell_usage",
+]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _MAX_MESSAGES = 2**32
@@ -47,6 +56,19 @@ class Caching:
     stats: str | None = None
 
 
+_STATS: Final = (
+    click.option("--stats", is_flag=True, help="Print to standard error what was asked of keys, and its price."),
+    click.option("--stats-json", is_flag=True, help="Print that as a line of JSON."),
+)
+
+
+def stats_options(command: _Command) -> _Command:
+    """Add ``--stats`` and ``--stats-json``."""
+    for option in reversed(_STATS):
+        command = option(command)
+    return command
+
+
 def caching_options(*, encrypting: bool) -> Callable[[_Command], _Command]:
     """Return what adds the options to a command."""
     options = [
@@ -64,8 +86,7 @@ def caching_options(*, encrypting: bool) -> Callable[[_Command], _Command]:
             metavar="WORD=VALUE...",
             help="The same as aws-encryption-cli takes it: capacity=N max_age=SECONDS max_messages_encrypted=N ...",
         ),
-        click.option("--stats", is_flag=True, help="Print to standard error what was asked of keys, and its price."),
-        click.option("--stats-json", is_flag=True, help="Print that as a line of JSON."),
+        *_STATS,
     ]
     if encrypting:
         options[1:1] = [
@@ -91,13 +112,18 @@ def caching_options(*, encrypting: bool) -> Callable[[_Command], _Command]:
     return add
 
 
+def stats_of(options: Mapping[str, Any]) -> str | None:
+    """Return how figures are printed: ``"text"``, ``"json"`` or ``None``."""
+    return "json" if options["stats_json"] else "text" if options["stats"] else None
+
+
 def caching_of(options: Mapping[str, Any]) -> Caching:
     """Return what a command's options say.
 
     Raises:
         click.UsageError: they do not go together, or a value cannot be one.
     """
-    stats = "json" if options["stats_json"] else "text" if options["stats"] else None
+    stats = stats_of(options)
     own = {name: options.get(f"cache_{name}") for name in ("seconds", "messages", "bytes")}
     given = {name: value for name, value in own.items() if value is not None}
     if len(options["caching"]) > 1:
@@ -208,8 +234,31 @@ def tell_usage(usage: MaterialsUsage, stats: str | None, making: CountedCalls | 
         return
     for name, count in figures.items():
         say(f"{name.replace('_', ' '):<17}{count:>11}")
-    for name, by_operation in (("KMS calls", usage.kms_calls), ("KMS calls saved", usage.kms_calls_saved)):
-        parts = ", ".join(f"{count} {operation}" for operation, count in by_operation.items())
-        say(f"{name:<17}{sum(by_operation.values()):>11}" + (f"  ({parts})" if parts else ""))
-    say(f"{'price on AWS':<17}{money['dollars']:>11} USD")
-    say(f"{'saved on AWS':<17}{money['dollars_saved']:>11} USD")
+    _say_calls("KMS calls", usage.kms_calls)
+    _say_calls("KMS calls saved", usage.kms_calls_saved)
+    _say_price("price on AWS", money["dollars"])
+    _say_price("saved on AWS", money["dollars_saved"])
+
+
+def tell_calls(calls: Mapping[str, int], by_price: Mapping[str, int], stats: str | None) -> None:
+    """Print how many calls of KMS there were, and their price: as ``"text"``, as ``"json"``, or for ``None`` not."""
+    if stats is None:
+        return
+    from envelope_sdk.managers.usage import MaterialsUsage
+
+    dollars = f"{MaterialsUsage(kms_calls_by_price=by_price).dollars():.6f}"
+    made = dict(sorted(calls.items()))
+    if stats == "json":
+        say(json.dumps({"kms_calls": made, "dollars": dollars}))
+        return
+    _say_calls("KMS calls", made)
+    _say_price("price on AWS", dollars)
+
+
+def _say_calls(name: str, by_operation: Mapping[str, int]) -> None:
+    parts = ", ".join(f"{count} {operation}" for operation, count in by_operation.items())
+    say(f"{name:<17}{sum(by_operation.values()):>11}" + (f"  ({parts})" if parts else ""))
+
+
+def _say_price(name: str, dollars: str) -> None:
+    say(f"{name:<17}{dollars:>11} USD")

@@ -22,7 +22,7 @@ from envelope_sdk.materials import Keyring
 if TYPE_CHECKING:
     from envelope_sdk.local_kms import LocalKms
 
-__all__ = ["chosen_keys", "decrypting_keyring", "encrypting_keyring", "verifying_keyring"]
+__all__ = ["chosen_keys", "decrypting_keyring", "encrypting_keyring", "verifying_keys"]
 
 
 def chosen_keys(keys: Iterable[str], wrapping_keys: Iterable[KeyringUri] = ()) -> tuple[KeyringUri, ...]:
@@ -72,14 +72,14 @@ def decrypting_keyring(uris: Sequence[KeyringUri], store: LocalStore) -> Keyring
     return LocalKmsDiscoveryKeyring(kms, store.name)
 
 
-def verifying_keyring(uris: Sequence[KeyringUri], store: LocalStore) -> Keyring | None:
-    """Return the keyring that opens what ``uris`` have just wrapped, where they themselves cannot; otherwise ``None``.
+def verifying_keys(uris: Sequence[KeyringUri]) -> tuple[KeyringUri, ...] | None:
+    """Return the keys that open what ``uris`` have just wrapped, where they themselves cannot; otherwise ``None``.
 
     Messages name the keys of AWS KMS by ARN, so one that is named by an alias or id is found by what the message says.
     """
     if not any(_is_no_arn(uri) for uri in uris):
         return None
-    return _keyring([_by_discovery(uri) if _is_no_arn(uri) else uri for uri in uris], store)
+    return tuple(_by_discovery(uri) if _is_no_arn(uri) else uri for uri in uris)
 
 
 def _is_no_arn(uri: KeyringUri) -> bool:

@@ -13,20 +13,72 @@ from envelope_sdk.cli.guarded import FileIdentity, identity_of
 from envelope_sdk.cli.metadata import MetadataLog, opened_metadata
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.progress import Progress, shown_progress
+from envelope_sdk.cli.running import code_of
 from envelope_sdk.cli.signals import raise_if_stopped
 from envelope_sdk.cli.terminal import ExitCode, printable_name, report, say
 from envelope_sdk.cli.transfer import told_to
 from envelope_sdk.errors import EnvelopeError
+from envelope_sdk.message.authenticated import Header
 from envelope_sdk.streams.rotation import Rotation
 
-__all__ = ["run_rotation"]
+__all__ = ["Tally", "is_in_place", "run_rotation"]
 
 
 @dataclass
-class _Tally:
+class Tally:
+    """How messages ended.
+
+    Attributes:
+        rotated: those that were rotated, or would be.
+        kept: those that are as wanted already.
+        before: those that an earlier run has rotated to their target.
+        failed: the codes of those that failed.
+    """
+
     rotated: list[Item] = field(default_factory=list[Item])
     kept: list[Item] = field(default_factory=list[Item])
+    before: list[Item] = field(default_factory=list[Item])
     failed: list[ExitCode] = field(default_factory=list[ExitCode])
+
+    def note_failure(self, item: Item, error: Exception, log: MetadataLog) -> None:
+        """Say and note that an item failed."""
+        if isinstance(error, OSError) and error.filename == item.name:
+            # It is named once in any case.
+            error.filename = None
+        self.failed.append(report(error, item.name))
+        log.failed(item, error, self.failed[-1])
+
+    def note_rotated(self, item: Item, header: Header, log: MetadataLog, *, other_names: bool) -> None:
+        """Note an item that was rotated, and warn where other names of its file keep the old message."""
+        if other_names and is_in_place(item):
+            say(f"warning: {printable_name(item.name)}: other names of this file (hard links) keep the old message")
+        log.done(item, header)
+        self.rotated.append(item)
+
+    def note_kept(self, item: Item, log: MetadataLog) -> None:
+        """Note an item that had to be left alone."""
+        log.left(item, "kept")
+        self.kept.append(item)
+
+    def code(self, total: int) -> ExitCode:
+        """Return the code to end with."""
+        return code_of(self.failed, total)
+
+    def tell(self, total: int, *, would: str = "rotated") -> None:
+        """Say how many of ``total`` items ended how."""
+        if total == 0:
+            say("there is nothing to rotate")
+        elif total == 1 and not self.before:
+            for item in self.rotated:
+                beside = "" if is_in_place(item) else f" to {printable_name(str(item.target))}"
+                say(f"{would} {printable_name(item.name)}{beside}")
+            for item in self.kept:
+                say(f"{printable_name(item.name)} is as wanted already")
+        else:
+            kept = f", {len(self.kept)} {'is' if len(self.kept) == 1 else 'are'} as wanted already" * bool(self.kept)
+            before = f", {len(self.before)} done before" * bool(self.before)
+            failed = f", {len(self.failed)} failed" * bool(self.failed)
+            say(f"{would} {len(self.rotated)} of {total} files{kept}{before}{failed}")
 
 
 def run_rotation(
@@ -50,7 +102,7 @@ def run_rotation(
         metadata: where the log goes.
         quiet: whether nothing is told but errors.
     """
-    tally = _Tally()
+    tally = Tally()
     names: Counter[FileIdentity] = Counter(identity_of(item.name) for item in items)
     with opened_metadata(metadata, "rotate") as log, shown_progress(quiet=quiet) as progress:
         for item in items:
@@ -63,27 +115,21 @@ def run_rotation(
             except BrokenPipeError:
                 raise
             except (EnvelopeError, OSError) as error:
-                if isinstance(error, OSError) and error.filename == item.name:
-                    # It is named once in any case.
-                    error.filename = None
-                tally.failed.append(report(error, item.name))
-                log.failed(item, error, tally.failed[-1])
+                tally.note_failure(item, error, log)
     if not quiet:
-        _tell(tally, len(items), would="would rotate" if dry_run else "rotated")
-    if not tally.failed:
-        return ExitCode.DONE
-    return tally.failed[0] if len(items) == 1 else ExitCode.SOME_FAILED
+        tally.tell(len(items), would="would rotate" if dry_run else "rotated")
+    return tally.code(len(items))
 
 
-def _in_place(item: Item) -> bool:
+def is_in_place(item: Item) -> bool:
+    """Return whether an item is replaced."""
     return item.target == item.source
 
 
-def _look(rotation: Rotation, item: Item, log: MetadataLog, tally: _Tally, *, again: bool) -> None:
+def _look(rotation: Rotation, item: Item, log: MetadataLog, tally: Tally, *, again: bool) -> None:
     done = rotation.is_done(item.name)
-    if done and _in_place(item) and not again:
-        log.left(item, "kept")
-        tally.kept.append(item)
+    if done and is_in_place(item) and not again:
+        tally.note_kept(item, log)
         return
     click.echo(printable_name(item.name))
     log.left(item, "due")
@@ -95,7 +141,7 @@ def _rotate(
     item: Item,
     progress: Progress,
     log: MetadataLog,
-    tally: _Tally,
+    tally: Tally,
     names: Counter[FileIdentity],
     *,
     again: bool,
@@ -109,31 +155,12 @@ def _rotate(
         make_folders_for(item.target)
     header = rotation.rotate_file(
         item.source,
-        None if _in_place(item) else item.target,
+        None if is_in_place(item) else item.target,
         again=again,
         overwrite=overwrite,
         on_progress=told_to(progress),
     )
     if header is None:
-        log.left(item, "kept")
-        tally.kept.append(item)
-        return
-    if _in_place(item) and status.st_nlink > known:
-        say(f"warning: {printable_name(item.name)}: other names of this file (hard links) keep the old message")
-    log.done(item, header)
-    tally.rotated.append(item)
-
-
-def _tell(tally: _Tally, total: int, *, would: str) -> None:
-    if total == 0:
-        say("there is nothing to rotate")
-    elif total == 1:
-        for item in tally.rotated:
-            beside = "" if _in_place(item) else f" to {printable_name(str(item.target))}"
-            say(f"{would} {printable_name(item.name)}{beside}")
-        for item in tally.kept:
-            say(f"{printable_name(item.name)} is as wanted already")
+        tally.note_kept(item, log)
     else:
-        kept = f", {len(tally.kept)} {'is' if len(tally.kept) == 1 else 'are'} as wanted already" if tally.kept else ""
-        failed = f", {len(tally.failed)} failed" if tally.failed else ""
-        say(f"{would} {len(tally.rotated)} of {total} files{kept}{failed}")
+        tally.note_rotated(item, header, log, other_names=status.st_nlink > known)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,21 +15,23 @@ from typing import Any, Final
 
 from envelope_sdk import bulk
 from envelope_sdk.bulk.running import IN_FLIGHT
-from envelope_sdk.cli.caching import Caching, tell_usage
+from envelope_sdk.cli.caching import Caching, tell_calls, tell_usage
+from envelope_sdk.cli.guarded import identity_of
 from envelope_sdk.cli.keys import decrypting_keyring, encrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore, StoreDoor
 from envelope_sdk.cli.many import Many
 from envelope_sdk.cli.metadata import opened_metadata
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.progress import shown_totals
+from envelope_sdk.cli.rotating import Tally, is_in_place
 from envelope_sdk.cli.running import code_of, tell_end
 from envelope_sdk.cli.signals import raise_if_stopped
 from envelope_sdk.cli.terminal import ExitCode, report
-from envelope_sdk.keyrings.kms.calls import CountedCalls, counted_calls
+from envelope_sdk.keyrings.kms.calls import CountedCalls, KmsCalls, counted_calls
 from envelope_sdk.keyrings.registry import keyrings_from_uris
 from envelope_sdk.keyrings.uri import KeyringUri
 
-__all__ = ["CommandRecipe", "most_in_flight", "recipe_of", "run_many", "threads_each"]
+__all__ = ["CommandRecipe", "most_in_flight", "recipe_of", "rotate_many", "run_many", "threads_each"]
 
 _MOST_THREADS: Final = 4
 
@@ -137,24 +141,9 @@ def run_many(
     """
     failures: list[ExitCode] = []
     done: list[Item] = []
-    by_name = {(str(item.source), str(item.target)): item for item in items}
-    sizes = [_size(item) for item in items]
-    known = [size for size in sizes if size is not None]
-    run = bulk.run(
-        _bulk_items(items, sizes),
-        operation,
-        client=recipe,
-        executor=None if many.jobs == 1 else partial(bulk.Processes, many.jobs),
-        in_flight=most_in_flight(many.jobs, len(items)),
-        journal=many.journal,
-        items_total=len(items),
-        bytes_total=sum(known),
-    )
+    run = _begun(items, operation, recipe, many)
     with run, opened_metadata(many.metadata, mode) as log, shown_totals(quiet=many.quiet) as show:
-        show(run.progress)
-        for result in run:
-            raise_if_stopped()
-            item = by_name[result.item.source, result.item.target]
+        for item, result in _results(run, items, show):
             if result.error is not None:
                 if isinstance(result.error, OSError) and result.error.filename == item.name:
                     # It is named once in any case.
@@ -164,12 +153,86 @@ def run_many(
             elif result.header is not None:
                 log.done(item, result.header)
                 done.append(item)
-            show(run.progress)
     raise_if_stopped()
     if not many.quiet:
         tell_end(mode, done, failed=len(failures), total=len(items), before=run.progress.skipped)
     tell_usage(run.usage(), many.stats, making)
     return code_of(failures, len(items))
+
+
+def rotate_many(
+    items: Sequence[Item], operation: bulk.Rotate, recipe: CommandRecipe, many: Many, making: KmsCalls
+) -> ExitCode:
+    """Rotate each item and return the code to end with, as :func:`~envelope_sdk.cli.rotating.run_rotation` does.
+
+    Args:
+        items: what to do.
+        operation: what is done.
+        recipe: what workers make the clients of new messages of.
+        many: what the options say.
+        making: calls of KMS that were made beforehand.
+
+    Raises:
+        JournalError, WorkerLostError: as :func:`run_many`.
+    """
+    tally = Tally()
+    others = _other_names(items)
+    run = _begun(items, operation, recipe, many)
+    with run, opened_metadata(many.metadata, "rotate") as log, shown_totals(quiet=many.quiet) as show:
+        for item, result in _results(run, items, show):
+            if result.error is not None:
+                tally.note_failure(item, result.error, log)
+            elif result.header is not None:
+                tally.note_rotated(item, result.header, log, other_names=item in others)
+            elif is_in_place(item):
+                tally.note_kept(item, log)
+            else:
+                tally.before.append(item)
+    raise_if_stopped()
+    if not many.quiet:
+        tally.tell(len(items))
+    usage = run.usage()
+    calls, by_price = Counter(dict(making.by_operation)), Counter(dict(making.by_price))
+    calls.update(usage.kms_calls)
+    by_price.update(usage.kms_calls_by_price)
+    tell_calls(calls, by_price, many.stats)
+    return tally.code(len(items))
+
+
+def _begun(items: Sequence[Item], operation: bulk.Operation, recipe: CommandRecipe, many: Many) -> bulk.Run:
+    sizes = [_size(item) for item in items]
+    return bulk.run(
+        _bulk_items(items, sizes),
+        operation,
+        client=recipe,
+        executor=None if many.jobs == 1 else partial(bulk.Processes, many.jobs),
+        in_flight=most_in_flight(many.jobs, len(items)),
+        journal=many.journal,
+        items_total=len(items),
+        bytes_total=sum(size for size in sizes if size is not None),
+    )
+
+
+def _results(
+    run: bulk.Run, items: Sequence[Item], show: Callable[[bulk.Progress], object]
+) -> Iterator[tuple[Item, bulk.Result]]:
+    by_name = {(str(item.source), str(item.target)): item for item in items}
+    show(run.progress)
+    for result in run:
+        raise_if_stopped()
+        yield by_name[result.item.source, result.item.target], result
+        show(run.progress)
+
+
+def _other_names(items: Sequence[Item]) -> set[Item]:
+    """Return the items whose files have names beside those that are among them."""
+    known = Counter(identity_of(item.name) for item in items)
+    found: set[Item] = set()
+    for item in items:
+        with suppress(OSError):
+            if os.stat(item.name).st_nlink > known[identity_of(item.name)]:  # noqa: PTH116 - a text
+                found.add(item)
+    return found
 
 
 def _bulk_items(items: Sequence[Item], sizes: Sequence[int | None]) -> Iterable[bulk.Item]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from envelope_sdk.errors import AuthenticationError, KeyringError, NoMatchingKeyError, PolicyError, StreamError
@@ -22,7 +22,7 @@ from envelope_sdk.streams.contract import MachineSource
 from envelope_sdk.streams.decrypted_source import DecryptedSource
 from envelope_sdk.streams.files import AtomicFile
 from envelope_sdk.streams.pieces import OnProgress
-from envelope_sdk.streams.raw import read_at, read_some
+from envelope_sdk.streams.raw import read_at, read_some, regular_descriptor
 from envelope_sdk.streams.replacing import ReplacingFile, open_regular
 from envelope_sdk.streams.rotation_target import MessageWriter, RotationTarget, plaintext_length
 from envelope_sdk.streams.transfer import encrypt_stream
@@ -159,7 +159,7 @@ class Rotation:
                 source.seek(header.length if header is not None else 0)
                 made = self._rotate(beginning, header, source, written, on_progress)
                 if self._verify:
-                    self._check_opens(written, made)
+                    self._check_opens(_read_back(written, made), made)
             return made
 
     def rotate_stream(self, source: Any, target: Any, *, on_progress: OnProgress | None = None) -> Header:
@@ -180,6 +180,51 @@ class Rotation:
         rest = beginning[header.length :] if header is not None else b""
         return self._rotate(beginning, header, _Rejoined(rest, source), target, on_progress)
 
+    def rotate_to(
+        self,
+        source: Any,
+        create: Callable[[], Any],
+        *,
+        again: bool = True,
+        plaintext_bound: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Header | None:
+        """Rotate the message that ``source`` holds to what ``create`` returns, and return the new one's header.
+
+        When this returns, the old message is known to be authentic and the new one to open, and what was created is to
+        be committed. Until then it must be something that can still be discarded.
+
+        Args:
+            source: a binary file object at its beginning, read to its end.
+            create: returns a binary file object to write to; called once it is known that there is something to write.
+            again: whether a message that is as wanted is rotated too; ``None`` is returned for it otherwise.
+            plaintext_bound: the most bytes of plaintext that the writer is to announce where the length is not known
+                beforehand; that of the message is enough. More are an error.
+            on_progress: as in :meth:`rotate_file`.
+
+        Raises:
+            As :meth:`rotate_file`.
+        """
+        beginning, header = _read_header(source)
+        if not again and header is not None and self._target.has(header, ask_less=True):
+            return None
+        known = 0 if header is None else header.length
+        if regular_descriptor(source) is None:
+            source = _Rejoined(beginning[known:], source)
+        else:
+            source.seek(known)
+        target = create()
+        if regular_descriptor(target) is not None:
+            made = self._rotate(beginning, header, source, target, on_progress, plaintext_bound)
+            start = _read_back(target, made) if self._verify else b""
+        else:
+            kept = _Kept(target)
+            made = self._rotate(beginning, header, source, kept, on_progress, plaintext_bound)
+            start = bytes(kept.start)
+        if self._verify:
+            self._check_opens(start, made)
+        return made
+
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _decryptor(self) -> MessageDecryptor:
@@ -192,6 +237,7 @@ class Rotation:
         rest: Any,
         target: Any,
         on_progress: OnProgress | None,
+        bound: int | None = None,
     ) -> Header:
         """Rotate the message whose header ``beginning`` begins with, and which goes on in ``rest`` behind that."""
         decryptor = self._decryptor()
@@ -200,7 +246,7 @@ class Rotation:
         assert unverified is not None
         assert decryptor.header is not None
         context, plaintext = decryptor.header.encryption_context, plaintext_length(rest, unverified)
-        encryptor = self._target.encryptor_for(unverified, context, plaintext)
+        encryptor = self._target.encryptor_for(unverified, context, plaintext, bound)
         with DecryptedSource(rest, decryptor, threads=self._threads) as decrypted:
             made = encrypt_stream(decrypted, target, encryptor, threads=self._threads, on_progress=on_progress)
             # Only here is the old message known to be whole and authentic, whoever believed to know its length.
@@ -208,17 +254,15 @@ class Rotation:
                 raise StreamError("the message holds more than its length says: another program writes to the file")
         return made
 
-    def _check_opens(self, written: AtomicFile, made: Header) -> None:
-        """Read the header back and open it.
+    def _check_opens(self, start: bytes, made: Header) -> None:
+        """Open the header that was written.
 
         Raises:
             KeyringError: it does not open.
             KmsUnavailableError: nobody can tell for now.
         """
-        data = memoryview(bytearray(made.length))
-        read_at(written.fileno(), data, 0)
         try:
-            self._target.check_opens(bytes(data), made.encryption_context)
+            self._target.check_opens(start, made.encryption_context)
         except (AuthenticationError, NoMatchingKeyError, PolicyError) as error:
             refused = KeyringError(f"the new keys do not open the new message, so the old one was kept: {error}")
             refused.add_note("keys that only encrypt cannot show that it opens: --no-verify (verify=False) trusts them")
@@ -243,6 +287,29 @@ class _Rejoined(io.RawIOBase):
         buffer[:count] = self._beginning[:count]
         self._beginning = self._beginning[count:]
         return count
+
+
+class _Kept:
+    """A target of which what is written first, a message's header, is kept."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+        self._missing: int | None = None
+        self.start = bytearray()
+
+    def write(self, data: Any, /) -> int | None:
+        written: int | None = self._target.write(data)
+        missing = len(data) if self._missing is None else self._missing
+        piece = data[: min(missing, written or 0)]
+        self.start += piece
+        self._missing = missing - len(piece)
+        return written
+
+
+def _read_back(written: Any, made: Header) -> bytes:
+    data = memoryview(bytearray(made.length))
+    read_at(written.fileno(), data, 0)
+    return bytes(data)
 
 
 def _read_header(source: Any) -> tuple[bytes, UnverifiedHeader | None]:

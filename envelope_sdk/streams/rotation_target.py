@@ -107,18 +107,22 @@ class RotationTarget:
         self._others: set[WrappingKeyName] = set()
         self._lock = threading.Lock()
 
-    def encryptor_for(self, old: UnverifiedHeader, context: EncryptionContext, length: int | None) -> MessageEncryptor:
+    def encryptor_for(
+        self, old: UnverifiedHeader, context: EncryptionContext, length: int | None, bound: int | None = None
+    ) -> MessageEncryptor:
         """Return a machine for the new message.
 
         Args:
             old: the old one's header as it stands there.
             context: every pair that the old one authenticates.
             length: bytes of plaintext, where known.
+            bound: the most bytes of plaintext, where only that is known.
         """
         pairs, unstored = self._context(old, context)
         machine = self._writers[old.body.algorithm_suite.signed].encryptor(
             encryption_context=pairs,
             plaintext_length=length,
+            **({} if length is not None or bound is None else {"plaintext_bound": bound}),
             frame_length=self._frame_length or old.body.frame_length or None,
             required_context_keys=unstored,
         )

@@ -304,14 +304,6 @@ def test_the_files_of_the_local_kms_are_left_out(envelope: Any, message: bytes) 
     assert envelope.read("t/kms.enc") == before
 
 
-@pytest.mark.parametrize("option", ["--jobs=2", "--journal=log"])
-def test_what_only_encrypt_and_decrypt_can_do_is_not_taken_for_done(envelope: Any, message: bytes, option: str) -> None:
-    ran = envelope("rotate", *OPTIONS, option, "t/a.enc")
-
-    assert ran.code == 2
-    assert envelope.read("t/a.enc") == message
-
-
 @pytest.mark.parametrize("option", ["--dry-run", "-n"])
 def test_a_dry_run_changes_nothing_and_prints_what_it_would_rotate(envelope: Any, message: bytes, option: str) -> None:
     envelope.ok("rotate", *OPTIONS, "t/a.enc", "-o", "t/b.enc")

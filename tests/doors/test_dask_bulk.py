@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testkit.bulk import Deadly
+from testkit.bulk import Deadly, DeadlyRotate
 from testkit.guides import example
 
 from envelope_sdk import bulk
 from envelope_sdk.errors import UsageError, WorkerLostError
 from envelope_sdk.keyrings import RawAesKeyring
+from envelope_sdk.keyrings.key_files import encode_aes_key_file
 from envelope_sdk.local_kms.server.background import BackgroundServer
 
 distributed = pytest.importorskip("distributed")
@@ -150,6 +151,32 @@ def test_a_run_on_a_cluster_is_resumed(dask: Any, key: str, items: list[bulk.Ite
     assert resumed.progress.skipped >= 5
     assert resumed.progress.done + resumed.progress.skipped == 40
     assert opens(options["client"], items)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before its message is replaced", "after it is replaced"])
+def test_messages_are_rotated_and_a_worker_killed_in_the_middle_loses_nothing(
+    dask: Any, key: str, tmp_path: Path, after: bool
+) -> None:
+    path = tmp_path / "old.key"
+    path.write_bytes(encode_aes_key_file("test", "old", bytes(32)))
+    path.chmod(0o600)
+    old, new = bulk.ClientRecipe([str(path)]), bulk.ClientRecipe([key])
+    (tmp_path / "t").mkdir()
+    contents = {f"{name}.enc": name.encode() * 100 for name in [*NAMES, "deadly"]}
+    for name, data in contents.items():
+        (tmp_path / "t" / name).write_bytes(old.open().client.encrypt(data).ciphertext)
+    operation = DeadlyRotate(old, mark=str(tmp_path / "mark"), after=after)
+
+    run = bulk.run(bulk.rotating(tmp_path / "t"), operation, client=new, executor=dask.get_executor())
+    results = {Path(result.item.source).name: result for result in run}
+
+    assert (tmp_path / "mark").exists()
+    assert {name: result.error for name, result in results.items()} == dict.fromkeys(contents)
+    assert (results["deadly.enc"].status is bulk.Status.SKIPPED) is after
+    reader = new.open().client
+    found = {path.name: reader.decrypt(path.read_bytes()).plaintext for path in (tmp_path / "t").iterdir()}
+    assert found == contents
+    assert run.kms_calls["Decrypt"] == run.progress.done
 
 
 def test_a_live_client_does_not_travel(dask: Any) -> None:

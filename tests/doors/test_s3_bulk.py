@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testkit.bulk import Deadly
+from testkit.bulk import Deadly, DeadlyRotate
 
 from envelope_sdk import bulk
 from envelope_sdk.keyrings.key_files import encode_aes_key_file
@@ -143,6 +143,30 @@ def test_a_worker_killed_in_the_middle_loses_nothing(
     assert [result.error for result in results] == [None] * 14
     back = bulk.LocalFiles(str(tmp_path / "back"))
     assert {r.error for r in bulk.run(same(place), bulk.Decrypt(place, back), client=recipe)} == {None}
+    assert contents(back) == contents(folder)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before its object is replaced", "after it is replaced"])
+def test_objects_are_rotated_in_place_whoever_is_killed(
+    folder: bulk.LocalFiles, place: S3Place, recipe: bulk.ClientRecipe, tmp_path: Path, after: bool, s3: Any
+) -> None:
+    path = tmp_path / "b.key"
+    path.write_bytes(encode_aes_key_file("test", "key-2", bytes(range(32))))
+    path.chmod(0o600)
+    new = bulk.ClientRecipe([str(path)])
+    items = [item._replace(target=f"{item.target}.enc") for item in same(folder)]
+    assert {r.error for r in bulk.run(items, bulk.Encrypt(folder, place), client=recipe)} == {None}
+    operation = DeadlyRotate(recipe, place, mark=str(tmp_path / "mark"), after=after)
+
+    with bulk.run(same(place), operation, client=new, executor=lambda: bulk.Processes(2)) as run:
+        results = {result.item.source: result for result in run}
+
+    assert (tmp_path / "mark").exists()
+    assert {result.error for result in results.values()} == {None}
+    assert (results["deadly.enc"].status is bulk.Status.SKIPPED) is after
+    back = bulk.LocalFiles(str(tmp_path / "back"))
+    again = [bulk.Item(entry.name, entry.name.removesuffix(".enc")) for entry in place.list()]
+    assert {r.error for r in bulk.run(again, bulk.Decrypt(place, back), client=new)} == {None}
     assert contents(back) == contents(folder)
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from envelope_sdk import Client
-from envelope_sdk.bulk import Encrypt, Entry, Item, Written
-from envelope_sdk.errors import KmsUnavailableError
+from envelope_sdk.bulk import Encrypt, Entry, Item, Rotate, Written
+from envelope_sdk.errors import KmsUnavailableError, StreamError
 
-__all__ = ["Deadly", "Refusing", "Shelf", "Unsendable", "Waiting"]
+__all__ = ["Deadly", "DeadlyRotate", "Refusing", "Shelf", "Unsendable", "Waiting"]
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,11 @@ class Shelf:
     def create(self, name: str, *, overwrite: bool) -> _Parcel:
         return _Parcel(self, name, overwrite)
 
+    def replacing(self, name: str) -> _Exchange:
+        return _Exchange(self, name)
+
     def words(self) -> str:
-        return "shelf"
+        return f"shelf {id(self)}: "
 
 
 class _Parcel:
@@ -137,3 +140,57 @@ class _Parcel:
 
     def close(self) -> None:
         self._data.clear()
+
+
+class _Exchange:
+    """An object, and the parcel that is to take its place."""
+
+    def __init__(self, shelf: Shelf, name: str) -> None:
+        self._shelf, self._name = shelf, name
+        self.file = shelf.open(name)
+        self._old = shelf.objects[name]
+
+    def create(self) -> _Parcel:
+        return _Swap(self._shelf, self._name, self._old)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class _Swap(_Parcel):
+    def __init__(self, shelf: Shelf, name: str, old: bytes) -> None:
+        super().__init__(shelf, name, True)
+        self._old = old
+
+    def commit(self) -> None:
+        if self._shelf.objects.get(self._name) != self._old:
+            raise StreamError("somebody else has changed it")
+        super().commit()
+
+
+@dataclass(frozen=True)
+class DeadlyRotate(Rotate):
+    """Kills its worker once at sources named ``deadly.enc``: before the target is there, or right after.
+
+    Attributes:
+        mark: a file that is made at the kill.
+        after: whether the item is done first.
+    """
+
+    mark: str = field(kw_only=True)
+    after: bool = field(default=False, kw_only=True)
+
+    def __call__(
+        self, client: Any, item: Item, *, overwrite: bool, on_progress: Callable[[int], object]
+    ) -> Written | None:
+        fatal = item.source.endswith("deadly.enc") and not Path(self.mark).exists()
+        if fatal and not self.after:
+            self._die()
+        written = super().__call__(client, item, overwrite=overwrite, on_progress=on_progress)
+        if fatal:
+            self._die()
+        return written
+
+    def _die(self) -> None:
+        Path(self.mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)

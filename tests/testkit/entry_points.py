@@ -307,6 +307,19 @@ def rotated(client: Client, message: bytes, context: Mapping[str, str] | None = 
     return Outcome(found.released, error)
 
 
+def rotated_in_place(client: Client, message: bytes, context: Mapping[str, str] | None = None) -> Outcome:
+    """What the new message holds; where there is none, the old one is left as it was."""
+    writer = Client(RawAesKeyring("rotated", "key", bytes(32)), frame_length=8)
+    shelf = Shelf(message=message)
+    rotate = bulk.Rotate(client, shelf, encryption_context=context or {})
+    [result] = bulk.run([bulk.Item("message", "message")], rotate, client=writer)
+    if result.error is not None:
+        assert isinstance(result.error, EnvelopeError)
+        assert shelf.objects == {"message": message}
+        return Outcome(b"", result.error)
+    return feed(writer, [shelf.objects["message"]], context)
+
+
 EntryPoint = Callable[..., Outcome]
 
 ENTRY_POINTS: dict[str, EntryPoint] = {
@@ -330,4 +343,5 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     "chunks under trio": asynchronous("trio"),
     "asynchronous file": asynchronous_file,
     "rotation": rotated,
+    "bulk rotation": rotated_in_place,
 }

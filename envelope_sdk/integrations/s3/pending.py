@@ -49,7 +49,7 @@ class PendingObject:
         self._part_size = part_size
         # By it, an object whose making was answered by an error is known for one's own.
         self._token = os.urandom(16).hex()
-        self._parameters = {**parameters, "Metadata": {_MARK: self._token}}
+        self._parameters = {**parameters, "Metadata": {**parameters.get("Metadata", {}), _MARK: self._token}}
         if not overwrite:
             self._parameters["IfNoneMatch"] = "*"
         self._buffer = io.BytesIO()
@@ -163,7 +163,8 @@ class PendingObject:
             self._s3.complete_multipart_upload(**self._upload, MultipartUpload={"Parts": self._parts}, **known)
 
     def _head(self) -> dict[str, Any] | None:
-        parameters = {name: value for name, value in self._known("HeadObject").items() if name != "IfNoneMatch"}
+        known = self._known("HeadObject").items()
+        parameters = {name: value for name, value in known if name not in ("IfMatch", "IfNoneMatch")}
         try:
             return dict(self._s3.head_object(**self._object, **parameters))
         except ClientError as error:

@@ -55,6 +55,11 @@ class PinnedObject:
         self.size = 0
 
     @property
+    def s3(self) -> S3Api:
+        """The client that asks for it."""
+        return self._s3
+
+    @property
     def name(self) -> str:
         """What people call it."""
         return f"s3://{self.bucket}/{self.key}"

@@ -21,6 +21,7 @@ from envelope_sdk.integrations.s3.bodies import StoredBytes
 from envelope_sdk.integrations.s3.errors import os_errors
 from envelope_sdk.integrations.s3.pending import LONGEST_PART, SHORTEST_PART, PendingObject
 from envelope_sdk.integrations.s3.pinned import ATTEMPTS, PinnedObject, S3Api, error_status
+from envelope_sdk.integrations.s3.replacing import ObjectReplacement
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -137,12 +138,7 @@ class S3Place:
             StreamError: while reading: it was replaced or deleted meanwhile.
             OSError: S3 refuses or cannot be reached, now or while reading.
         """
-        with os_errors(self._path(name)):
-            s3 = self._client()
-            parameters = self._known(s3, "GetObject")
-            key = self.prefix + name
-            stored = StoredBytes(PinnedObject(s3, self.bucket, key, attempts=ATTEMPTS, parameters=parameters))
-        return cast("IO[bytes]", _Opened(stored, self._path(name)))
+        return cast("IO[bytes]", self._opened(name)[1])
 
     def create(self, name: str, *, overwrite: bool) -> PendingObject:
         """Begin to write an object. Nothing is asked for before there is a part, or it is committed."""
@@ -157,6 +153,18 @@ class S3Place:
             parameters=dict(self.parameters),
         )
 
+    def replacing(self, name: str) -> ObjectReplacement:
+        """Open an object. What replaces it is described as it was, and stored as it was unless ``parameters`` differ.
+
+        Kept are its metadata, tags, storage class and server-side encryption; not its ACL, nor locks of its version.
+        It is written on the condition that the object has the ETag of what was read (``If-Match``).
+
+        Raises:
+            OSError: S3 refuses or cannot be reached, now or while reading.
+        """
+        stored, file = self._opened(name)
+        return ObjectReplacement(stored, cast("IO[bytes]", file), self.part_size, dict(self.parameters))
+
     def words(self) -> str:
         """Return bucket and prefix, and the endpoint where it is not Amazon's."""
         endpoint = self.endpoint_url if self.s3 is None else self.s3.meta.endpoint_url
@@ -165,6 +173,13 @@ class S3Place:
         return self._path("") if amazon else f"{self._path('')} at {endpoint}"
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _opened(self, name: str) -> tuple[PinnedObject, _Opened]:
+        with os_errors(self._path(name)):
+            s3 = self._client()
+            given = self._known(s3, "GetObject")
+            pinned = PinnedObject(s3, self.bucket, self.prefix + name, attempts=ATTEMPTS, parameters=given)
+            return pinned, _Opened(StoredBytes(pinned), self._path(name))
 
     def _client(self) -> S3Api:
         if self.s3 is not None:
