@@ -170,14 +170,12 @@ class Dispatcher:
 
     def _end(self, future: Future[Report]) -> list[Outcome]:
         flight = self._flights.pop(future)
-        try:
-            report = future.result()
-        except CancelledError as error:
-            return self._lost(flight, error)
-        except Exception as error:  # noqa: BLE001 - whatever executors raise, the worker has not told
+        error = CancelledError() if future.cancelled() else future.exception()
+        if error is not None:
+            # Whatever it is: what ends a worker, as SystemExit does, is not to end who waits for it.
             return self._lost(flight, error)
         self._breaks = 0
-        return self._taken(report)
+        return self._taken(future.result())
 
     def _taken(self, report: Report) -> list[Outcome]:
         if report.usage is not None:

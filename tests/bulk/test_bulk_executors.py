@@ -14,6 +14,7 @@ import pytest
 
 from envelope_sdk import Client, bulk
 from envelope_sdk.bulk.processes import signals_later
+from envelope_sdk.errors import WorkerLostError
 from envelope_sdk.keyrings.kms.calls import note_call
 from envelope_sdk.materials import Keyring
 
@@ -125,6 +126,25 @@ def test_a_task_that_nobody_knows_to_be_begun_is_ended_all_the_same(
         list(bulk.run(files(["a"]), Patient(), client=recipe, executor=lambda: Interrupted(1)))
 
     assert not (tmp_path / "out").exists()
+
+
+@dataclass(frozen=True)
+class Leaving(bulk.Encrypt):
+    """Ends the thread that works on what is named ``bad``."""
+
+    def __call__(self, client: Client, item: bulk.Item, **options: Any) -> bulk.Written:
+        if item.source.endswith("bad"):
+            raise SystemExit(0)
+        return super().__call__(client, item, **options)
+
+
+def test_an_item_that_ends_its_worker_does_not_end_who_waits(recipe: bulk.ClientRecipe, files: Files) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        run = bulk.run(files(["a", "bad", "b"]), Leaving(), client=recipe, executor=pool)
+        errors = {Path(result.item.source).name: result.error for result in run}
+
+    assert isinstance(errors.pop("bad"), WorkerLostError)
+    assert errors == {"a": None, "b": None}
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
