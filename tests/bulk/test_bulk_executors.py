@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,39 @@ def test_an_item_that_ends_its_worker_does_not_end_who_waits(recipe: bulk.Client
 
     assert isinstance(errors.pop("bad"), WorkerLostError)
     assert errors == {"a": None, "b": None}
+
+
+class Doomed(bulk.Processes):
+    """Loses its worker with every task."""
+
+    began = True
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        raise BrokenExecutor
+
+
+class Stillborn(Doomed):
+    """Has workers that do not get as far as to begin."""
+
+    began = False
+
+
+def test_many_items_that_kill_their_workers_one_after_the_other_fail_alone(
+    recipe: bulk.ClientRecipe, files: Files
+) -> None:
+    items = files(f"{number}" for number in range(12))
+
+    results = list(bulk.run(items, bulk.Encrypt(), client=recipe, executor=lambda: Doomed(1)))
+
+    assert {result.item for result in results} == set(items)
+    assert {type(result.error) for result in results} == {WorkerLostError}
+
+
+def test_workers_that_do_not_begin_end_the_run(recipe: bulk.ClientRecipe, files: Files) -> None:
+    with pytest.raises(WorkerLostError, match="before they begin") as raised:
+        list(bulk.run(files(["a"]), bulk.Encrypt(), client=recipe, executor=lambda: Stillborn(1)))
+
+    assert "__main__" in raised.value.__notes__[0]
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
