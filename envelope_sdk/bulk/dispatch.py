@@ -27,8 +27,14 @@ __all__ = ["Dispatcher", "ExecutorMaker", "runs_here"]
 ExecutorMaker = Callable[[], Executor]
 """Makes an executor, again where the one before has broken."""
 
+_MOST_STILLBORN: Final = 3
+"""Pools in a row of which no worker may get as far as to begin."""
+
 _MOST_BREAKS: Final = 10
-"""Executors in a row that may break before any of their workers has done anything."""
+"""Executors in a row that may break before any of their workers has done anything, where more is not known."""
+
+_MOST_BREAKS_BEGUN: Final = 100
+"""Those whose workers begin: several items that take their workers with them may follow one another."""
 
 _TRIES: Final = 2
 """How often an item may be alone with a worker that is lost."""
@@ -80,7 +86,7 @@ class Dispatcher:
         self._suspects: deque[tuple[Task, int]] = deque()
         self._flights: dict[Future[Report], _Flight] = {}
         self._ended: SimpleQueue[Future[Report]] = SimpleQueue()
-        self._breaks = 0
+        self._breaks = self._stillborn = 0
         self.figures: dict[str, Figures] = {}
         self.resends = _resends(self._executor)
         self.broken: WorkerLostError | None = None
@@ -170,14 +176,12 @@ class Dispatcher:
 
     def _end(self, future: Future[Report]) -> list[Outcome]:
         flight = self._flights.pop(future)
-        try:
-            report = future.result()
-        except CancelledError as error:
+        error = CancelledError() if future.cancelled() else future.exception()
+        if error is not None:
+            # Whatever it is: what ends a worker, as SystemExit does, is not to end who waits for it.
             return self._lost(flight, error)
-        except Exception as error:  # noqa: BLE001 - whatever executors raise, the worker has not told
-            return self._lost(flight, error)
-        self._breaks = 0
-        return self._taken(report)
+        self._breaks = self._stillborn = 0
+        return self._taken(future.result())
 
     def _taken(self, report: Report) -> list[Outcome]:
         if report.usage is not None:
@@ -200,9 +204,16 @@ class Dispatcher:
 
     def _replace(self, error: BrokenExecutor) -> None:
         self._breaks += 1
+        most = _MOST_BREAKS
+        if isinstance(self._executor, Processes):
+            most = _MOST_BREAKS_BEGUN
+            self._stillborn = 0 if self._executor.began else self._stillborn + 1
         if self._make is None:
             self.broken = WorkerLostError("a worker was lost, and with it the executor: give what makes one instead")
-        elif self._breaks >= _MOST_BREAKS:
+        elif self._stillborn >= _MOST_STILLBORN:
+            self.broken = WorkerLostError("workers end before they begin")
+            self.broken.add_note("a script of one's own that starts them needs if __name__ == '__main__'")
+        elif self._breaks >= most:
             self.broken = WorkerLostError("workers end as soon as they begin, or whatever they are given to do")
         else:
             # Its other futures end now, and come with an executor that is not the present one.

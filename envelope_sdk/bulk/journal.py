@@ -160,7 +160,7 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise
+                raise OSError(error.errno, error.strerror, str(self._path)) from None
             raise JournalError(f"another run is using the journal {self._path}") from None
 
     def _append(self, lines: str) -> None:

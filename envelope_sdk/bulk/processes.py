@@ -43,11 +43,17 @@ class Processes(ProcessPoolExecutor):
         """
         context = get_context("spawn")
         lifeline, self._held = context.Pipe(duplex=False)
-        self._lifeline = lifeline
+        self._begun, begun = context.Pipe(duplex=False)
+        self._theirs = (lifeline, begun)
         count = max_workers or _processors()
         # A process that sees to what is left behind starts here, and has to outlive the others.
         with signals_later(), _without_interrupts():
-            super().__init__(count, mp_context=context, initializer=_begin_worker, initargs=(lifeline,))
+            super().__init__(count, mp_context=context, initializer=_begin_worker, initargs=self._theirs)
+
+    @property
+    def began(self) -> bool:
+        """Whether a worker got as far as to do something, before the pool was shut down."""
+        return self._begun.poll()
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Have a worker call ``fn``; as of :class:`concurrent.futures.Executor`."""
@@ -64,8 +70,8 @@ class Processes(ProcessPoolExecutor):
         """Let the workers finish, and end them; as of :class:`concurrent.futures.Executor`."""
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
         if wait:
-            self._held.close()
-            self._lifeline.close()
+            for end in (self._held, self._begun, *self._theirs):
+                end.close()
 
 
 def _processors() -> int:
@@ -116,7 +122,10 @@ def _without_interrupts() -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin_worker(lifeline: Connection) -> None:
+def _begin_worker(lifeline: Connection, begun: Connection) -> None:
+    with contextlib.suppress(OSError):
+        begun.send_bytes(b"!")
+    begun.close()
     threading.Thread(target=_watch, args=(lifeline,), daemon=True, name="lifeline").start()
 
 

@@ -150,7 +150,7 @@ def _do_tasks(work: Work, tasks: tuple[Task, ...]) -> Report:
     try:
         with _opened(work) as (client, opened):
             before = _usage_before(work, opened)
-            outcomes = tuple(_do(work, client, task) for task in tasks)
+            outcomes = tuple(_ended(work, client, task) for task in tasks)
             usage = None if opened is None or before is None else figures_of(opened.usage())
     except Exception as error:  # noqa: BLE001 - whatever keeps a client from being made is told of each item
         return Report(worker, tuple(_failed(task, error) for task in tasks), None)
@@ -181,6 +181,16 @@ def _usage_before(work: Work, opened: OpenedClient | None) -> Figures | None:
             before = opened.usage_before()
             _first[key] = Figures() if before is None else figures_of(before)
         return _first[key]
+
+
+def _ended(work: Work, client: Any, task: Task) -> Outcome:
+    try:
+        return _do(work, client, task)
+    except SystemExit:
+        if threading.current_thread() is threading.main_thread():
+            # A signal may be what raises it.
+            raise
+        return Outcome(task, error=WorkerLostError("the item ended the thread that worked on it (SystemExit)"))
 
 
 def _do(work: Work, client: Any, task: Task) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 
 from envelope_sdk import Client, bulk
 from envelope_sdk.bulk.processes import signals_later
+from envelope_sdk.errors import WorkerLostError
 from envelope_sdk.keyrings.kms.calls import note_call
 from envelope_sdk.materials import Keyring
 
@@ -125,6 +126,58 @@ def test_a_task_that_nobody_knows_to_be_begun_is_ended_all_the_same(
         list(bulk.run(files(["a"]), Patient(), client=recipe, executor=lambda: Interrupted(1)))
 
     assert not (tmp_path / "out").exists()
+
+
+@dataclass(frozen=True)
+class Leaving(bulk.Encrypt):
+    """Ends the thread that works on what is named ``bad``."""
+
+    def __call__(self, client: Client, item: bulk.Item, **options: Any) -> bulk.Written:
+        if item.source.endswith("bad"):
+            raise SystemExit(0)
+        return super().__call__(client, item, **options)
+
+
+def test_an_item_that_ends_its_worker_does_not_end_who_waits(recipe: bulk.ClientRecipe, files: Files) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        run = bulk.run(files(["a", "bad", "b"]), Leaving(), client=recipe, executor=pool)
+        errors = {Path(result.item.source).name: result.error for result in run}
+
+    assert isinstance(errors.pop("bad"), WorkerLostError)
+    assert errors == {"a": None, "b": None}
+
+
+class Doomed(bulk.Processes):
+    """Loses its worker with every task."""
+
+    began = True
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        raise BrokenExecutor
+
+
+class Stillborn(Doomed):
+    """Has workers that do not get as far as to begin."""
+
+    began = False
+
+
+def test_many_items_that_kill_their_workers_one_after_the_other_fail_alone(
+    recipe: bulk.ClientRecipe, files: Files
+) -> None:
+    items = files(f"{number}" for number in range(12))
+
+    results = list(bulk.run(items, bulk.Encrypt(), client=recipe, executor=lambda: Doomed(1)))
+
+    assert {result.item for result in results} == set(items)
+    assert {type(result.error) for result in results} == {WorkerLostError}
+
+
+def test_workers_that_do_not_begin_end_the_run(recipe: bulk.ClientRecipe, files: Files) -> None:
+    with pytest.raises(WorkerLostError, match="before they begin") as raised:
+        list(bulk.run(files(["a"]), bulk.Encrypt(), client=recipe, executor=lambda: Stillborn(1)))
+
+    assert "__main__" in raised.value.__notes__[0]
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
