@@ -29,7 +29,7 @@ from envelope_sdk.streams.raw import view_to_fill
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["CACHE_SIZE", "RandomAccessReader", "open_random_access"]
+__all__ = ["CACHE_SIZE", "RandomAccessReader", "frames_at_once", "open_random_access"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class RandomAccessReader(io.BufferedIOBase):
         self._cache.put(self._layout.regular_frames + 1, final)
         self._size = self._layout.plaintext_length
         self._read_ahead = source.read_ahead if read_ahead is None else read_ahead
-        self._run = _frames_at_once(self._layout, max(_PIECE, source.read_ahead))
+        self._run = frames_at_once(self._layout, max(_PIECE, source.read_ahead))
         self._position = 0
         self._window = b""
         self._window_start = 0
@@ -424,7 +424,7 @@ class RandomAccessReader(io.BufferedIOBase):
             self._buffers.append(buffer)
 
 
-def _frames_at_once(layout: FramedLayout, piece: int) -> int:
+def frames_at_once(layout: FramedLayout, piece: int) -> int:
     """Return how many frames to read and open at a time, for ``piece`` bytes of plaintext or somewhat more."""
     # One more than that much takes up, since a read rarely begins where a frame does. But frames of a few bytes take
     # many times what is in them.
