@@ -133,6 +133,8 @@ def open(  # noqa: A001 - the name that gzip and its like use
     if not text:
         return stream
     wrapped = _EncryptedText(cast("Any", stream), encoding, errors, newline)
+    if isinstance(stream, SeekableDecryptingReader):
+        stream.stay_failed()
     if isinstance(stream, EncryptingWriter):
         # TextIOWrapper leaves the mark out where it cannot seek, as if it stood in the middle of a file.
         stream.write(_BYTE_ORDER_MARKS.get(codecs.lookup(wrapped.encoding).name, b""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 import sys
 import threading
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import IO, TYPE_CHECKING, ClassVar, Final, NoReturn
 
 from envelope_sdk.errors import StreamError
 from envelope_sdk.message.machine import again
-from envelope_sdk.streams.raw import read_some
+from envelope_sdk.streams.raw import read_some, view_to_fill
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -86,26 +87,37 @@ class PullingReader(io.BufferedIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return ``size`` bytes, fewer only at the end, or all that is left."""
+        size = -1 if size is None else operator.index(size)
         pieces = io.BytesIO()
         with self._turn:
-            self._collect(None if size is None or size < 0 else size, pieces.write)
-        return pieces.getvalue()
+            self._collect(None if size < 0 else size, pieces.write)
+            return pieces.getvalue()
 
     def read1(self, size: int = -1, /) -> bytes:
         """Return some bytes, at most ``size``; empty at the end."""
+        size = operator.index(size)
         with self._turn:
-            return bytes(self.read_view(size))
+            try:
+                return bytes(self.read_view(size))
+            except BaseException as error:
+                self._fail(error)
+                raise
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return all to the end of the line, at most ``size`` bytes; empty at the end."""
+        size = -1 if size is None else operator.index(size)
         with self._turn:
-            # Most lines are at hand.
-            index = self._position - self._lines_start
-            end = self._lines.find(b"\n", index) + 1 if size is None or size < 0 else 0
-            if end:
-                self._advance(end - index)
-                return self._lines[index:end]
-            return self._read_line(sys.maxsize if size is None or size < 0 else size)
+            try:
+                # Most lines are at hand.
+                index = self._position - self._lines_start
+                end = self._lines.find(b"\n", index) + 1 if size < 0 else 0
+                if end:
+                    self._advance(end - index)
+                    return self._lines[index:end]
+                return self._read_line(sys.maxsize if size < 0 else size)
+            except BaseException as error:
+                self._fail(error)
+                raise
 
     def _read_line(self, left: int) -> bytes:
         pieces: list[bytes] = []
@@ -123,12 +135,17 @@ class PullingReader(io.BufferedIOBase):
 
     def peek(self, size: int = 0, /) -> bytes:
         """Return some bytes without moving on: at most ``size``, at least one unless at the end."""
+        size = operator.index(size)
         with self._turn:
-            return bytes(self._at_hand()[: size if size > 0 else io.DEFAULT_BUFFER_SIZE])
+            try:
+                return bytes(self._at_hand()[: size if size > 0 else io.DEFAULT_BUFFER_SIZE])
+            except BaseException as error:
+                self._fail(error)
+                raise
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer`` and return how many bytes that took; fewer than it holds only at the end."""
-        target = memoryview(buffer).cast("B")
+        target = view_to_fill(buffer)
         filled = 0
 
         def put(view: memoryview) -> None:
@@ -138,15 +155,19 @@ class PullingReader(io.BufferedIOBase):
 
         with self._turn:
             self._collect(len(target), put)
-        return filled
+            return filled
 
     def readinto1(self, buffer: Buffer, /) -> int:
         """Write some bytes to ``buffer`` and return how many; 0 at the end."""
-        target = memoryview(buffer).cast("B")
+        target = view_to_fill(buffer)
         with self._turn:
-            view = self.read_view(len(target))
-            target[: len(view)] = view
-            return len(view)
+            try:
+                view = self.read_view(len(target))
+                target[: len(view)] = view
+                return len(view)
+            except BaseException as error:
+                self._fail(error)
+                raise
 
     def read_view(self, size: int | None = None) -> memoryview:
         """Return some bytes without a copy, valid until the next call; empty at the end.
@@ -159,14 +180,23 @@ class PullingReader(io.BufferedIOBase):
             OSError: the stream below cannot be read.
             ValueError: the reader is closed.
         """
+        size = -1 if size is None else operator.index(size)
         with self._turn:
-            view = self._at_hand() if size != 0 else self._made[:0]
-            view = view if size is None or size < 0 else view[:size]
-            self._advance(len(view))
+            try:
+                view = self._at_hand() if size else self._made[:0]
+                view = view if size < 0 else view[:size]
+                self._advance(len(view))
+            except BaseException as error:
+                self._fail(error)
+                raise
             return view
 
     def _collect(self, size: int | None, put: Callable[[memoryview], object]) -> None:
-        """Hand ``size`` bytes to ``put``; where that fails, what was handed over is lost, so the stream is failed."""
+        """Hand ``size`` bytes to ``put``.
+
+        Where that fails, what was handed over is lost, as what was about to be returned is by any other method, so the
+        stream is failed.
+        """
         try:
             while size is None or size > 0:
                 view = self.read_view(size)
@@ -185,11 +215,7 @@ class PullingReader(io.BufferedIOBase):
         if self._failure is not None:
             raise again(self._failure)
         while not self._made and not self._at_end:
-            try:
-                self._fill()
-            except BaseException as error:
-                self._fail(error)
-                raise
+            self._fill()
         return self._made
 
     def _advance(self, count: int) -> None:

@@ -8,9 +8,9 @@ import operator
 import os
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from envelope_sdk.errors import UsageError
 from envelope_sdk.formats.geometry import FramedLayout
@@ -24,11 +24,15 @@ from envelope_sdk.streams.contract import MachineSource
 from envelope_sdk.streams.ends import first_bytes_of, read_beginning, read_end, read_through
 from envelope_sdk.streams.frame_cache import FrameCache
 from envelope_sdk.streams.positional import PositionalSource, Readable, fetch, positional
+from envelope_sdk.streams.raw import view_to_fill
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["CACHE_SIZE", "RandomAccessReader", "open_random_access"]
+__all__ = ["CACHE_SIZE", "RandomAccessReader", "frames_at_once", "open_random_access"]
+
+R = TypeVar("R")
+T = TypeVar("T")
 
 CACHE_SIZE: Final = 2**20
 """Bytes of frames that a reader keeps where nothing else is said."""
@@ -102,7 +106,7 @@ class RandomAccessReader(io.BufferedIOBase):
         self._cache.put(self._layout.regular_frames + 1, final)
         self._size = self._layout.plaintext_length
         self._read_ahead = source.read_ahead if read_ahead is None else read_ahead
-        self._run = _frames_at_once(self._layout, max(_PIECE, source.read_ahead))
+        self._run = frames_at_once(self._layout, max(_PIECE, source.read_ahead))
         self._position = 0
         self._window = b""
         self._window_start = 0
@@ -142,7 +146,7 @@ class RandomAccessReader(io.BufferedIOBase):
 
         Where it raises, what is in the buffer has no meaning. Raises as :meth:`read_at`.
         """
-        with memoryview(buffer).cast("B") as target, _FORGETTING:
+        with view_to_fill(buffer) as target, _FORGETTING:
             offset, length = self._within(offset, len(target))
             return self._read_range(offset, target[:length])
 
@@ -181,14 +185,12 @@ class RandomAccessReader(io.BufferedIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return ``size`` bytes of plaintext, fewer only at the end of the message, or all that is left."""
-        with self._moving, _FORGETTING:
-            left = self._left()
-            return filled(left if size is None or size < 0 else min(size, left), self._read_on)
+        return self._moved(self._read, -1 if size is None else operator.index(size))
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer`` and return how many bytes that took; fewer than it holds only at the end."""
-        with memoryview(buffer).cast("B") as target, self._moving, _FORGETTING:
-            return self._read_on(target[: self._left()])
+        with view_to_fill(buffer) as target:
+            return self._moved(self._read_into, target)
 
     def read1(self, size: int = -1, /) -> bytes:
         """Return some plaintext, at most ``size`` bytes; empty at the end of the message."""
@@ -196,53 +198,34 @@ class RandomAccessReader(io.BufferedIOBase):
 
     def readinto1(self, buffer: Buffer, /) -> int:
         """Write some plaintext to ``buffer`` and return how many bytes; 0 at the end of the message."""
-        with memoryview(buffer).cast("B") as target:
+        with view_to_fill(buffer) as target:
             view = self.read_view(len(target))
             target[: len(view)] = view
             return len(view)
 
     def read_view(self, size: int | None = None) -> memoryview:
         """Return some plaintext without a copy; empty at the end. Raises as :meth:`read_at`."""
-        with self._moving, _FORGETTING:
-            view = self._at_hand() if size != 0 else memoryview(b"")
-            view = view if size is None or size < 0 else view[:size]
-            self._position += len(view)
-            return view
+        return self._moved(self._view, -1 if size is None else operator.index(size))
 
     def peek(self, size: int = 0, /) -> bytes:
         """Return some plaintext without moving on: at most ``size`` bytes, at least one unless at the end."""
+        size = operator.index(size)
         with self._moving, _FORGETTING:
             return bytes(self._at_hand()[: size if size > 0 else io.DEFAULT_BUFFER_SIZE])
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Return plaintext to the end of the line, at most ``size`` bytes; empty at the end of the message."""
+        size = -1 if size is None else operator.index(size)
         with self._moving:
             # Most lines are at hand.
-            index = self._position - self._window_start
-            end = self._window.find(b"\n", index) + 1 if index >= 0 and (size is None or size < 0) else 0
+            start, content = self._window_start, self._window
+            index = self._position - start
+            end = content.find(b"\n", index) + 1 if index >= 0 and size < 0 else 0
             if end:
-                self._position += end - index
-                return self._window[index:end]
-            return self._read_line(size)
-
-    def _read_line(self, size: int | None) -> bytes:
-        left = sys.maxsize if size is None or size < 0 else size
-        pieces: list[bytes] = []
-        with _FORGETTING:
-            start = self._position
-            try:
-                while left and len(self._at_hand()):
-                    index = self._position - self._window_start
-                    end = self._window.find(b"\n", index, index + left) + 1 or min(index + left, len(self._window))
-                    pieces.append(self._window[index:end])
-                    self._position += end - index
-                    left -= end - index
-                    if pieces[-1].endswith(b"\n"):
-                        break
-            except BaseException:
-                self._position = start
-                raise
-        return b"".join(pieces)
+                line = content[index:end]
+                self._position = start + end
+                return line
+            return self._moved(self._read_line, sys.maxsize if size < 0 else size)
 
     def close(self) -> None:
         """Close; plaintext at hand is dropped, and the source is closed where it is this reader's."""
@@ -277,15 +260,49 @@ class RandomAccessReader(io.BufferedIOBase):
         self._check_open()
         return max(0, self._size - self._position)
 
+    def _moved(self, work: Callable[[T], R], argument: T) -> R:
+        """Do ``work``, which moves the position, or leave the position as it was."""
+        with self._moving, _FORGETTING:
+            before = self._position
+            try:
+                return work(argument)
+            except BaseException:
+                self._position = before
+                raise
+
+    def _read(self, size: int) -> bytes:
+        left = self._left()
+        return filled(left if size < 0 else min(size, left), self._read_on)
+
+    def _read_into(self, target: memoryview) -> int:
+        return self._read_on(target[: self._left()])
+
+    def _view(self, size: int) -> memoryview:
+        view = self._at_hand() if size else memoryview(b"")
+        view = view if size < 0 else view[:size]
+        self._position += len(view)
+        return view
+
+    def _read_line(self, left: int) -> bytes:
+        pieces: list[bytes] = []
+        while left and len(self._at_hand()):
+            start, content = self._window_start, self._window
+            index = self._position - start
+            end = content.find(b"\n", index, index + left) + 1 or min(index + left, len(content))
+            pieces.append(content[index:end])
+            self._position += end - index
+            left -= end - index
+            if pieces[-1].endswith(b"\n"):
+                break
+        return b"".join(pieces)
+
     def _at_hand(self) -> memoryview:
         """Return plaintext from the position on, which may be little; empty at the end."""
         if not self._left():
             return memoryview(b"")
-        index = self._position - self._window_start
-        if not 0 <= index < len(self._window):
+        if not 0 <= self._position - self._window_start < len(self._window):
             self._load_window(self._position)
-            index = self._position - self._window_start
-        return memoryview(self._window)[index:]
+        return memoryview(self._window)[self._position - self._window_start :]
 
     def _load_window(self, position: int) -> None:
         """Have plaintext at hand: the frame at ``position``, or more where reading goes on from what was at hand."""
@@ -295,8 +312,12 @@ class RandomAccessReader(io.BufferedIOBase):
         span = max(1, self._read_ahead // length) * length if goes_on else length
         span = min(span, self._size - start)
         content = self._cache.get(self._layout.frame_of(start)) if span <= length else None
-        self._window = filled(span, lambda out: self._read_range(start, out)) if content is None else content
+        if content is None:
+            content = filled(span, lambda out: self._read_range(start, out))
+        # In this order: an interruption in between must not give the bytes of one place for those of another.
+        self._window = b""
         self._window_start = start
+        self._window = content
 
     def _read_on(self, target: memoryview) -> int:
         """Fill ``target``, for which there is plaintext enough, and move on."""
@@ -306,10 +327,11 @@ class RandomAccessReader(io.BufferedIOBase):
         length = self._layout.frame_length
         while done < len(target):
             rest = target[done:]
-            index = position - self._window_start
-            if 0 <= index < len(self._window):
-                count = min(len(rest), len(self._window) - index)
-                rest[:count] = memoryview(self._window)[index : index + count]
+            start, content = self._window_start, self._window
+            index = position - start
+            if 0 <= index < len(content):
+                count = min(len(rest), len(content) - index)
+                rest[:count] = memoryview(content)[index : index + count]
             elif len(rest) >= (max(self._read_ahead, length) if goes_on else length - position % length + 1):
                 count = self._read_range(position, rest)
                 self._window, self._window_start = b"", position + count
@@ -402,7 +424,7 @@ class RandomAccessReader(io.BufferedIOBase):
             self._buffers.append(buffer)
 
 
-def _frames_at_once(layout: FramedLayout, piece: int) -> int:
+def frames_at_once(layout: FramedLayout, piece: int) -> int:
     """Return how many frames to read and open at a time, for ``piece`` bytes of plaintext or somewhat more."""
     # One more than that much takes up, since a read rarely begins where a frame does. But frames of a few bytes take
     # many times what is in them.

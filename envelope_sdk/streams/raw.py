@@ -6,12 +6,27 @@ import fcntl
 import io
 import os
 import stat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envelope_sdk.formats.cursor import BytesLike
 from envelope_sdk.streams.files import AtomicFile
 
-__all__ = ["length_left", "read_at", "read_some", "regular_descriptor", "write_all", "write_at"]
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["length_left", "read_at", "read_some", "regular_descriptor", "view_to_fill", "write_all", "write_at"]
+
+
+def view_to_fill(buffer: Buffer) -> memoryview:
+    """Return a view of a buffer that is to be read into, as bytes.
+
+    Raises:
+        TypeError: it cannot be written to, or does not lie in one piece.
+    """
+    view = memoryview(buffer).cast("B")
+    if view.readonly:
+        raise TypeError("what is read into has to be writable")
+    return view
 
 
 def read_some(raw: Any, buffer: memoryview) -> int:

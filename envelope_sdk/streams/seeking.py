@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
-from envelope_sdk.errors import AuthenticationError, MessageError
+from envelope_sdk.errors import AuthenticationError, EnvelopeError, MessageError
 from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.message.machine import again
 from envelope_sdk.message.random_access import FrameReader
@@ -41,6 +42,8 @@ class SeekableDecryptingReader(DecryptingReader):
         self._below: Any = raw
         self._start = raw.tell()
         self._ranges: RandomAccessReader | None = None
+        self._stays_failed = False
+        self._failed_at_position: EnvelopeError | None = None
         # Not sought to again: not all can seek that say so.
         self._beginning = bytearray()
         self._frames: FrameReader = read_beginning(self._first_bytes, decryptor)
@@ -77,7 +80,16 @@ class SeekableDecryptingReader(DecryptingReader):
             if self._ranges is None and (offset, whence) in ((self.tell(), os.SEEK_SET), (0, os.SEEK_CUR)):
                 self._require_seekable()
                 return self.tell()
-            return self._at_random().seek(offset, whence)
+            position = self._at_random().seek(offset, whence)
+            self._failed_at_position = None
+            return position
+
+    def stay_failed(self) -> None:
+        """From now on, raise the error of a read at a position again until told to go to one.
+
+        For text over it: :class:`io.TextIOWrapper` loses the beginning of a line whose end it could not read.
+        """
+        self._stays_failed = True
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return plaintext from any position: :meth:`RandomAccessReader.read_at`."""
@@ -94,7 +106,12 @@ class SeekableDecryptingReader(DecryptingReader):
     def read(self, size: int | None = -1, /) -> bytes:
         """Return ``size`` bytes of plaintext, fewer only at the end of the message, or all that is left."""
         with self._turn:
-            return super().read(size) if self._ranges is None else self._ranges.read(size)
+            return super().read(size) if self._ranges is None else self._at_position(self._ranges.read, size)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Return some plaintext, at most ``size`` bytes; empty at the end of the message."""
+        with self._turn:
+            return super().read1(size) if self._ranges is None else self._at_position(self._ranges.read1, size)
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer`` and return how many bytes that took; fewer than it holds only at the end."""
@@ -132,6 +149,16 @@ class SeekableDecryptingReader(DecryptingReader):
             super().__exit__(kind, error, trace)
         else:
             self.close()
+
+    def _at_position(self, read: Callable[[int], bytes], size: int | None) -> bytes:
+        if self._failed_at_position is not None:
+            raise again(self._failed_at_position)
+        try:
+            return read(-1 if size is None else size)
+        except BaseException as error:
+            if self._stays_failed:
+                self._failed_at_position = again(error)
+            raise
 
     def _first_bytes(self, count: int) -> memoryview:
         buffer = memoryview(bytearray(count))

@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
+from testkit.interrupts import handled_at
 
-from envelope_sdk import Client
+from envelope_sdk import Client, streams
 from envelope_sdk.errors import StreamError
 from envelope_sdk.keyrings import RawAesKeyring
 from envelope_sdk.streams import AtomicFile, DecryptingReader, EncryptingReader, EncryptingWriter
 from envelope_sdk.streams.seeking import SeekableDecryptingReader
 
 PLAINTEXT = os.urandom(5 * 2**20)
+STREAMS = str(Path(str(streams.__file__)).parent) + os.sep
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +86,59 @@ def test_an_interruption_while_plaintext_is_handed_over_fails_the_stream(client,
         reader._collect(10, put)
     with pytest.raises(StreamError, match="KeyboardInterrupt"):
         reader.read()
+
+
+def called(reader, name):
+    """Read some bytes through one of the methods, and return what came."""
+    if name.startswith("readinto"):
+        buffer = bytearray(100)
+        return bytes(buffer[: getattr(reader, name)(buffer)])
+    return bytes(getattr(reader, name)(*([] if name in ("readline", "read_view") else [100])))
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["read", "read1", "readinto", "readinto1", "readline", "read_view", "peek"])
+@pytest.mark.parametrize("opening", ["random_access", "open"])
+def test_wherever_a_read_is_interrupted_the_next_gives_what_stands_at_the_position_or_fails(opening, name):
+    plaintext = b"".join(b"line %d\n" % number for number in range(50))
+    client = Client(RawAesKeyring("test", "key", bytes(32)), frame_length=64)
+    message = client.encrypt(plaintext).ciphertext
+    module = "ranges.py" if opening == "random_access" else "pulling.py"
+    failed, position, passed = 0, 0, True
+    while passed:
+        position += 1
+        reader = getattr(client, opening)(io.BytesIO(message))
+        if opening == "random_access":
+            # What is at hand is then a frame, and becomes all the rest.
+            reader.seek(64)
+        reader.readline()
+        reader.read(128 - reader.tell())
+        try:
+            passed = handled_at(position, interrupt, partial(called, reader, name), "line", code=STREAMS + module)
+        except KeyboardInterrupt:
+            stands = reader.tell()
+            try:
+                assert reader.read() == plaintext[stands:]
+            except StreamError:
+                failed += 1
+
+    assert position > 5
+    # What goes forward only cannot read again what was lost.
+    assert failed == 0 or opening == "open"
+
+
+@pytest.mark.parametrize("name", ["readinto", "readinto1"])
+@pytest.mark.parametrize("opening", ["random_access", "open"])
+def test_a_buffer_that_cannot_be_written_to_is_refused_and_nothing_is_lost(opening, name, client, message):
+    reader = getattr(client, opening)(io.BytesIO(message))
+    reader.read(1000)
+    with pytest.raises(TypeError, match="has to be writable"):
+        getattr(reader, name)(bytes(10))
+    assert reader.tell() == 1000
+    assert reader.read() == PLAINTEXT[1000:]
 
 
 @pytest.mark.parametrize("size", [None, -1])

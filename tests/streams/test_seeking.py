@@ -518,6 +518,36 @@ def test_over_a_file_whose_end_cannot_be_sought_reading_goes_on_forward(client, 
         assert reader.read() == plaintext[10:]
 
 
+@pytest.mark.parametrize(
+    "read",
+    [lambda text: text.readline(), lambda text: text.read(500), lambda text: text.read()],
+    ids=["readline", "read some", "read all"],
+)
+def test_text_that_could_not_be_read_stays_so_until_it_is_sought(read, client):
+    class Failing(io.BytesIO):
+        fails = False
+
+        def readinto(self, buffer, /):
+            if self.fails and self.tell() > 3000:
+                self.fails = False
+                raise ConnectionResetError("the line is dead")
+            return super().readinto(memoryview(buffer)[:400])
+
+    lines = [f"line {number}\n" for number in range(10_000)]
+    file = Failing(client.encrypt("".join(lines).encode()).ciphertext)
+    with client.open(file, "rt", encoding="utf-8", newline="") as text:
+        text.seek(7)
+        file.fails = True
+        with pytest.raises(ConnectionResetError):
+            list(iter(lambda: read(text), ""))
+        # Whatever stood before it in its line is lost, so the next line would not be one.
+        for _ in range(2):
+            with pytest.raises(StreamError, match="the line is dead"):
+                read(text)
+        text.seek(0)
+        assert text.readlines() == lines
+
+
 def test_frames_in_another_order_are_still_refused(client, message):
     header = client.decrypt(message).header.length
     first, second = (message[header + index * STRIDE : header + (index + 1) * STRIDE] for index in (0, 1))

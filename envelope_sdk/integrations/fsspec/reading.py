@@ -11,7 +11,7 @@ from envelope_sdk.integrations.fsspec.stored import AT_ONCE, READ_AHEAD, StoredM
 from envelope_sdk.message.decryptor import MessageDecryptor
 from envelope_sdk.message.random_access import FrameReader
 from envelope_sdk.streams.ends import first_bytes_of, read_beginning, read_through
-from envelope_sdk.streams.ranges import RandomAccessReader
+from envelope_sdk.streams.ranges import RandomAccessReader, frames_at_once
 
 __all__ = ["BufferedReader", "StoredReader", "open_stored"]
 
@@ -27,7 +27,7 @@ class StoredReader(RandomAccessReader):
         self._stored = stored
         super().__init__(stored, frames, close_source=True, **options)
         if stored.read_ahead >= READ_AHEAD:
-            self._run = max(self._run, AT_ONCE // self._layout.frame_length + 1)
+            self._run = max(self._run, frames_at_once(self._layout, AT_ONCE))
 
     def _read_on(self, target: memoryview) -> int:
         position, end, frame = self._position, self._window_start + len(self._window), self._layout.frame_length
