@@ -27,11 +27,8 @@ __all__ = ["Dispatcher", "ExecutorMaker", "runs_here"]
 ExecutorMaker = Callable[[], Executor]
 """Makes an executor, again where the one before has broken."""
 
-_MOST_STILLBORN: Final = 3
-"""Pools in a row of which no worker may get as far as to begin."""
-
 _MOST_BREAKS: Final = 10
-"""Executors in a row that may break before any of their workers has done anything, where more is not known."""
+"""Executors in a row that may break before any of their workers has begun, as far as that is known, or else is done."""
 
 _MOST_BREAKS_BEGUN: Final = 100
 """Those whose workers begin: several items that take their workers with them may follow one another."""
@@ -139,9 +136,10 @@ class Dispatcher:
         stop_run(self._work.run)
         self._waiting.clear()
         self._suspects.clear()
-        left = [future for future in self._flights if not future.cancel()]
         if isinstance(self._executor, Processes) and self._make is not None:
+            # It cancels what it holds itself: a pool that breaks trips over what others have cancelled.
             self._executor.stop()
+        left = [future for future in self._flights if not future.cancel()]
         self.close()
         wait(left)
         reports = [future.result() for future in left if not future.cancelled() and future.exception() is None]
@@ -200,7 +198,15 @@ class Dispatcher:
         if self.broken is None and flight.tries + flight.alone < _TRIES:
             self._suspects.extend((_again(task), flight.tries + flight.alone) for task in flight.tasks)
             return []
-        return [Outcome(task, error=_lost_error(error)) for task in flight.tasks]
+        return [Outcome(task, error=self._lost_error(error)) for task in flight.tasks]
+
+    def _lost_error(self, error: BaseException) -> WorkerLostError:
+        lost = WorkerLostError(f"the worker was lost ({type(error).__name__}); the item may be tried again")
+        if self._stillborn:
+            lost = WorkerLostError("the worker ended before it began; the item may be tried again")
+            lost.add_note("a script of one's own that starts workers needs if __name__ == '__main__'")
+        lost.__cause__ = error
+        return lost
 
     def _replace(self, error: BrokenExecutor) -> None:
         self._breaks += 1
@@ -210,9 +216,8 @@ class Dispatcher:
             self._stillborn = 0 if self._executor.began else self._stillborn + 1
         if self._make is None:
             self.broken = WorkerLostError("a worker was lost, and with it the executor: give what makes one instead")
-        elif self._stillborn >= _MOST_STILLBORN:
+        elif self._stillborn >= _MOST_BREAKS:
             self.broken = WorkerLostError("workers end before they begin")
-            self.broken.add_note("a script of one's own that starts them needs if __name__ == '__main__'")
         elif self._breaks >= most:
             self.broken = WorkerLostError("workers end as soon as they begin, or whatever they are given to do")
         else:
@@ -224,12 +229,6 @@ class Dispatcher:
 
 def _again(task: Task) -> Task:
     return task._replace(overwrite=task.overwrite or task.free)
-
-
-def _lost_error(error: BaseException) -> WorkerLostError:
-    lost = WorkerLostError(f"the worker was lost ({type(error).__name__}); the item may be tried again")
-    lost.__cause__ = error
-    return lost
 
 
 def _resends(executor: Executor | None) -> bool:

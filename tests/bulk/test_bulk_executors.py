@@ -174,10 +174,47 @@ def test_many_items_that_kill_their_workers_one_after_the_other_fail_alone(
 
 
 def test_workers_that_do_not_begin_end_the_run(recipe: bulk.ClientRecipe, files: Files) -> None:
-    with pytest.raises(WorkerLostError, match="before they begin") as raised:
-        list(bulk.run(files(["a"]), bulk.Encrypt(), client=recipe, executor=lambda: Stillborn(1)))
+    told: list[bulk.Result] = []
+    with pytest.raises(WorkerLostError, match="before they begin"):
+        told.extend(bulk.run(files("abcdef"), bulk.Encrypt(), client=recipe, executor=lambda: Stillborn(1)))
 
-    assert "__main__" in raised.value.__notes__[0]
+    assert "__main__" in told[0].error.__notes__[0]
+
+
+class Noticing(bulk.Processes):
+    """Begins nothing, and notices whether its futures are cancelled over its head."""
+
+    def __init__(self, futures: list[Future[Any]], cancelled: list[bool]) -> None:
+        super().__init__(1)
+        self.futures, self.cancelled = futures, cancelled
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.futures.append(Future())
+        return self.futures[-1]
+
+    def stop(self) -> None:
+        self.cancelled.extend(future.cancelled() for future in self.futures)
+        super().stop()
+
+
+def test_a_pool_is_left_to_cancel_what_it_holds(recipe: bulk.ClientRecipe, files: Files) -> None:
+    """One that breaks meanwhile ends with a traceback over futures that are cancelled already."""
+    futures: list[Future[Any]] = []
+    cancelled: list[bool] = []
+
+    def interrupted() -> Any:
+        yield from files("abc")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(
+            bulk.run(
+                interrupted(), bulk.Encrypt(), client=recipe, executor=lambda: Noticing(futures, cancelled), in_flight=4
+            )
+        )
+
+    assert cancelled == [False, False, False]
+    assert all(future.cancelled() for future in futures)
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------

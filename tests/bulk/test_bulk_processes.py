@@ -122,28 +122,6 @@ def test_only_the_item_that_kills_every_worker_fails(recipe: bulk.ClientRecipe, 
     assert opens(NAMES)
 
 
-def test_a_script_that_workers_cannot_import_is_told(tmp_path: Path, key: str) -> None:
-    (tmp_path / "a").write_bytes(b"a")
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import sys; from envelope_sdk import bulk\n"
-        "if __name__ != '__main__': raise SystemExit(1)\n"
-        "items = [bulk.Item(sys.argv[1], sys.argv[1] + '.enc', 1)]\n"
-        "list(bulk.run(items, bulk.Encrypt(), client=bulk.ClientRecipe([sys.argv[2]]), executor=bulk.Processes))\n"
-    )
-
-    ran = subprocess.run(
-        [sys.executable, str(script), str(tmp_path / "a"), key],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert ran.returncode == 1
-    assert "WorkerLostError: workers end before they begin\n" in ran.stderr
-    assert ran.stderr.endswith("needs if __name__ == '__main__'\n")
-
-
 def test_without_what_makes_another_the_run_ends_and_says_so(recipe: bulk.ClientRecipe, files: Files) -> None:
     items = files([*NAMES[:5], "deadly", *NAMES[5:]])
     with spawned() as pool:
