@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import click
 
 from envelope_sdk.bulk.folders import make_folders_for
+from envelope_sdk.cli.failures import Failures
 from envelope_sdk.cli.guarded import FileIdentity, identity_of
 from envelope_sdk.cli.metadata import MetadataLog, opened_metadata
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.progress import Progress, shown_progress
-from envelope_sdk.cli.running import code_of
 from envelope_sdk.cli.signals import raise_if_stopped
-from envelope_sdk.cli.terminal import ExitCode, printable_name, report, say
+from envelope_sdk.cli.terminal import ExitCode, printable_name, say
 from envelope_sdk.cli.transfer import told_to
 from envelope_sdk.errors import EnvelopeError
 from envelope_sdk.message.authenticated import Header
@@ -32,21 +32,17 @@ class Tally:
         rotated: those that were rotated, or would be.
         kept: those that are as wanted already.
         before: those that an earlier run has rotated to their target.
-        failed: the codes of those that failed.
+        failed: those that failed.
     """
 
     rotated: list[Item] = field(default_factory=list[Item])
     kept: list[Item] = field(default_factory=list[Item])
     before: list[Item] = field(default_factory=list[Item])
-    failed: list[ExitCode] = field(default_factory=list[ExitCode])
+    failed: Failures = field(default_factory=Failures)
 
     def note_failure(self, item: Item, error: Exception, log: MetadataLog) -> None:
         """Say and note that an item failed."""
-        if isinstance(error, OSError) and error.filename == item.name:
-            # It is named once in any case.
-            error.filename = None
-        self.failed.append(report(error, item.name))
-        log.failed(item, error, self.failed[-1])
+        log.failed(item, error, self.failed.add(error, item.name))
 
     def note_rotated(self, item: Item, header: Header, log: MetadataLog, *, other_names: bool) -> None:
         """Note an item that was rotated, and warn where other names of its file keep the old message."""
@@ -62,7 +58,7 @@ class Tally:
 
     def code(self, total: int) -> ExitCode:
         """Return the code to end with."""
-        return code_of(self.failed, total)
+        return self.failed.code(total)
 
     def tell(self, total: int, *, would: str = "rotated") -> None:
         """Say how many of ``total`` items ended how."""

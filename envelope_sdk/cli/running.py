@@ -10,16 +10,17 @@ from pathlib import Path
 
 import click
 
+from envelope_sdk.cli.failures import Failures
 from envelope_sdk.cli.guarded import Guarded, identity_of
 from envelope_sdk.cli.metadata import opened_metadata
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.progress import Progress, shown_progress
 from envelope_sdk.cli.signals import raise_if_stopped
-from envelope_sdk.cli.terminal import ExitCode, printable_name, report, say
+from envelope_sdk.cli.terminal import ExitCode, printable_name, say
 from envelope_sdk.errors import EnvelopeError
 from envelope_sdk.message.authenticated import Header
 
-__all__ = ["check_outputs", "code_of", "run_items", "tell_end"]
+__all__ = ["check_outputs", "run_items", "tell_end"]
 
 
 def check_outputs(
@@ -87,7 +88,7 @@ def run_items(
     A single item ends with the code of its error; where there are several, the others are done all the same and the
     code says that some failed.
     """
-    failures: list[ExitCode] = []
+    failures = Failures()
     done: list[Item] = []
     with opened_metadata(metadata, mode) as log, shown_progress(quiet=quiet) as progress:
         for item in items:
@@ -97,21 +98,13 @@ def run_items(
             except BrokenPipeError:
                 raise
             except (EnvelopeError, OSError) as error:
-                failures.append(report(error, item.name))
-                log.failed(item, error, failures[-1])
+                log.failed(item, error, failures.add(error, item.name))
                 continue
             log.done(item, header)
             done.append(item)
     if not quiet:
         tell_end(mode, done, failed=len(failures), total=len(items))
-    return code_of(failures, len(items))
-
-
-def code_of(failures: Sequence[ExitCode], total: int) -> ExitCode:
-    """Return the code to end with: that of the failure where there was a single item."""
-    if not failures:
-        return ExitCode.DONE
-    return failures[0] if total == 1 else ExitCode.SOME_FAILED
+    return failures.code(len(items))
 
 
 def tell_end(mode: str, done: Sequence[Item], *, failed: int, total: int, before: int = 0) -> None:

@@ -4,7 +4,7 @@ The rules:
 
 - Results go to standard output; everything else, progress included, goes to standard error.
 - A message is one line: ``envelope: WHAT: why``, no capital, no full stop. A hint, where there is something to do about
-  it, is a second line: ``hint: ...``.
+  it, is a second line: ``hint: ...``. Of several items it follows the first that it is about.
 - No traceback, no secret, no plaintext.
 - What cannot be printed is escaped, so that no file name passes for another line.
 - Nothing is coloured or drawn unless standard error is a terminal.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from enum import IntEnum
 
 import click
@@ -90,19 +91,31 @@ def exit_code_of(error: BaseException) -> ExitCode:
     return ExitCode.SOME_FAILED
 
 
-def report(error: BaseException, what: str | None = None) -> ExitCode:
-    """Print ``error``, with the item it is about, and its hint; return the code that goes with it."""
+def report(error: BaseException, what: str | None = None, *, hinted: set[str] | None = None) -> ExitCode:
+    """Print ``error``, with the item it is about, and its hints; return the code that goes with it.
+
+    Args:
+        error: what went wrong.
+        what: the item's name.
+        hinted: hints that were given before, and are not repeated; those given now are added.
+    """
     where = f"{printable_name(what)}: " if what else ""
     say(f"envelope: {where}{text_of(error)}")
-    for kind, hint in _HINTS:
-        if isinstance(error, kind):
+    given = set[str]() if hinted is None else hinted
+    for hint in _hints(error):
+        if hint not in given:
             say(f"hint: {hint}")
-            break
-    for note in getattr(error, "__notes__", ()) if isinstance(error, errors.EnvelopeError) else ():
-        say(f"hint: {note}")
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        say(f"hint: '{error.ctx.command_path} --help' explains")
+            given.add(hint)
     return exit_code_of(error)
+
+
+def _hints(error: BaseException) -> Iterator[str]:
+    if (hint := next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)) is not None:
+        yield hint
+    if isinstance(error, errors.EnvelopeError):
+        yield from getattr(error, "__notes__", ())
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        yield f"'{error.ctx.command_path} --help' explains"
 
 
 def say(line: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from envelope_sdk import bulk
 from envelope_sdk.bulk.running import IN_FLIGHT
 from envelope_sdk.cli.caching import Caching, tell_calls, tell_usage
+from envelope_sdk.cli.failures import Failures
 from envelope_sdk.cli.guarded import identity_of
 from envelope_sdk.cli.keys import decrypting_keyring, encrypting_keyring
 from envelope_sdk.cli.local_store import LocalStore, StoreDoor
@@ -24,9 +25,9 @@ from envelope_sdk.cli.metadata import opened_metadata
 from envelope_sdk.cli.plan import Item
 from envelope_sdk.cli.progress import shown_totals
 from envelope_sdk.cli.rotating import Tally, is_in_place
-from envelope_sdk.cli.running import code_of, tell_end
+from envelope_sdk.cli.running import tell_end
 from envelope_sdk.cli.signals import raise_if_stopped
-from envelope_sdk.cli.terminal import ExitCode, report
+from envelope_sdk.cli.terminal import ExitCode
 from envelope_sdk.keyrings.kms.calls import CountedCalls, KmsCalls, counted_calls
 from envelope_sdk.keyrings.registry import keyrings_from_uris
 from envelope_sdk.keyrings.uri import KeyringUri
@@ -139,17 +140,13 @@ def run_many(
         JournalError: the journal cannot be used.
         WorkerLostError: no worker can be had.
     """
-    failures: list[ExitCode] = []
+    failures = Failures()
     done: list[Item] = []
     run = _begun(items, operation, recipe, many)
     with run, opened_metadata(many.metadata, mode) as log, shown_totals(quiet=many.quiet) as show:
         for item, result in _results(run, items, show):
             if result.error is not None:
-                if isinstance(result.error, OSError) and result.error.filename == item.name:
-                    # It is named once in any case.
-                    result.error.filename = None
-                failures.append(report(result.error, item.name))
-                log.failed(item, result.error, failures[-1])
+                log.failed(item, result.error, failures.add(result.error, item.name))
             elif result.header is not None:
                 log.done(item, result.header)
                 done.append(item)
@@ -157,7 +154,7 @@ def run_many(
     if not many.quiet:
         tell_end(mode, done, failed=len(failures), total=len(items), before=run.progress.skipped)
     tell_usage(run.usage(), many.stats, making)
-    return code_of(failures, len(items))
+    return failures.code(len(items))
 
 
 def rotate_many(

@@ -12,8 +12,9 @@ from typing import IO, Any, Final
 
 import click
 
+from envelope_sdk.cli.failures import Failures
 from envelope_sdk.cli.standard import standard_input
-from envelope_sdk.cli.terminal import ExitCode, printable_name, report
+from envelope_sdk.cli.terminal import printable_name
 from envelope_sdk.errors import EnvelopeError, MessageError
 from envelope_sdk.formats.describe import describe_outline
 from envelope_sdk.keyrings.openers import openers_of
@@ -39,18 +40,18 @@ def command(ctx: click.Context, /, files: tuple[str, ...], as_json: bool) -> Non
     A signature is checked against the public key that the message carries. Nothing else shown here is authenticated
     before the message is decrypted.
     """
-    codes: list[ExitCode] = []
+    failures = Failures()
     for name in files:
         try:
             inspection = _inspect(name)
         except (EnvelopeError, OSError) as error:
-            codes.append(report(error, name))
+            failures.add(error, name)
             continue
         fields = _fields(name, inspection)
         click.echo(json.dumps(fields) if as_json else "\n".join(_lines(fields)))
         if inspection.signature_error is not None:
-            codes.append(report(inspection.signature_error, name))
-    ctx.exit((codes[0] if len(files) == 1 else ExitCode.SOME_FAILED) if codes else ExitCode.DONE)
+            failures.add(inspection.signature_error, name)
+    ctx.exit(failures.code(len(files)))
 
 
 def _inspect(name: str) -> Inspection:
