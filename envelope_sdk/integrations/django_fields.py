@@ -28,7 +28,16 @@ try:
 except ImportError as error:
     raise ImportError("encrypted fields need Django: pip install 'envelope-sdk[django]'") from error
 
-from envelope_sdk.errors import MessageError, UsageError
+from envelope_sdk.errors import UsageError
+from envelope_sdk.integrations.column_values import (
+    bytes_in,
+    bytes_of,
+    is_bytes,
+    json_from,
+    json_of,
+    text_from,
+    text_of,
+)
 from envelope_sdk.integrations.django_settings import client_from_settings
 
 if TYPE_CHECKING:
@@ -41,12 +50,7 @@ else:
 
 __all__ = ["EncryptedBinaryField", "EncryptedJSONField", "EncryptedTextField"]
 
-_PLAINTEXT: Final = "plaintext"
-"""The section of errors about what was decrypted."""
-
 _BINARY: Final[Any] = models.BinaryField
-
-_BYTES: Final[tuple[type[Any], ...]] = (bytes, bytearray, memoryview)
 
 _PASSING: Final = (Cast, Coalesce, FirstValue, Lag, LastValue, Lead, NthValue)
 """Functions that return one of their arguments as it is: bytes cast to a field of bytes, too, as bulk updates do."""
@@ -195,9 +199,7 @@ class _EncryptedField(_Field):
             raise _not_to_compare()
         if value is None:
             return None
-        if not isinstance(value, _BYTES):
-            raise MessageError(f"the database holds {type(value).__name__}, not bytes", section="header", offset=0)
-        opened = client_from_settings().decrypt(cast("bytes", value), encryption_context=self.encryption_context)
+        opened = client_from_settings().decrypt(bytes_in(value), encryption_context=self.encryption_context)
         return self._decoded(opened.plaintext)
 
     def _encoded(self, value: Any) -> bytes:
@@ -256,22 +258,18 @@ class EncryptedTextField(_EncryptedField, _TextField):
 
     def get_prep_value(self, value: Any) -> Any:
         """Return the value as text."""
-        if isinstance(value, _BYTES):
+        if is_bytes(value):
             # Django's default for a column of bytes that is added to a table.
-            if cast("bytes", value) == b"":
+            if value == b"":
                 return ""
             raise TypeError(f"a value of {self} is text, not bytes")
         return super().get_prep_value(value)
 
     def _encoded(self, value: Any) -> bytes:
-        return _utf8(value)
+        return text_of(value)
 
     def _decoded(self, plaintext: bytes) -> str:
-        try:
-            return plaintext.decode()
-        except UnicodeDecodeError:
-            pass  # and not chained: the error holds the plaintext
-        raise MessageError("the value is authentic but no text", section=_PLAINTEXT)
+        return text_from(plaintext)
 
 
 class EncryptedBinaryField(_EncryptedField, _BinaryField):
@@ -280,9 +278,7 @@ class EncryptedBinaryField(_EncryptedField, _BinaryField):
     description = "Encrypted binary data"
 
     def _encoded(self, value: Any) -> bytes:
-        if not isinstance(value, _BYTES):
-            raise TypeError(f"a value of {self} is bytes, not {type(value).__name__}")
-        return bytes(cast("bytes", value))
+        return bytes_of(value, self)
 
     def _decoded(self, plaintext: bytes) -> bytes:
         return plaintext
@@ -344,25 +340,7 @@ class EncryptedJSONField(_EncryptedField):
         return super().formfield(**(defaults | kwargs))
 
     def _encoded(self, value: Any) -> bytes:
-        try:
-            text = json.dumps(value, cls=self.encoder, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        except (TypeError, ValueError, RecursionError) as error:
-            reason = type(error).__name__
-        else:
-            return _utf8(text)
-        raise UsageError(f"a value of {self} cannot be told in JSON ({reason})")
+        return json_of(value, self, self.encoder)
 
     def _decoded(self, plaintext: bytes) -> Any:
-        try:
-            return json.loads(plaintext, cls=self.decoder)
-        except (ValueError, RecursionError):
-            pass  # and not chained: the error holds the plaintext
-        raise MessageError("the value is authentic but not JSON", section=_PLAINTEXT)
-
-
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        pass  # and not chained: the error holds the text
-    raise UsageError("text with halves of surrogate pairs has no UTF-8 encoding")
+        return json_from(plaintext, self.decoder)

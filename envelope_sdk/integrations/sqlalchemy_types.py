@@ -19,7 +19,6 @@ for which column it was encrypted.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
 
@@ -30,7 +29,8 @@ except ImportError as error:
     raise ImportError("encrypted columns need SQLAlchemy: pip install 'envelope-sdk[sqlalchemy]'") from error
 
 from envelope_sdk.client import Client
-from envelope_sdk.errors import MessageError, UsageError
+from envelope_sdk.errors import UsageError
+from envelope_sdk.integrations.column_values import bytes_in, bytes_of, json_from, json_of, text_from, text_of
 from envelope_sdk.integrations.sqlalchemy_comparisons import RefusingComparator
 from envelope_sdk.integrations.sqlalchemy_schema import refuse_columns_of
 
@@ -40,11 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["EncryptedBytes", "EncryptedJSON", "EncryptedString"]
 
 _Value = TypeVar("_Value")
-
-_BYTES: Final[tuple[type[Any], ...]] = (bytes, bytearray, memoryview)
-
-_PLAINTEXT: Final = "plaintext"
-"""The section of errors about what was decrypted."""
 
 
 class _Encrypted(TypeDecorator[_Value], Generic[_Value]):
@@ -133,11 +128,8 @@ class _Encrypted(TypeDecorator[_Value], Generic[_Value]):
         """
         if value is None:
             return None
-        if not isinstance(value, _BYTES):
-            raise MessageError(f"the database holds {type(value).__name__}, not bytes", section="header", offset=0)
-        return self._decoded(
-            self._client().decrypt(cast("bytes", value), encryption_context=self.encryption_context).plaintext
-        )
+        opened = self._client().decrypt(bytes_in(value), encryption_context=self.encryption_context)
+        return self._decoded(opened.plaintext)
 
     def literal_processor(self, dialect: Dialect) -> NoReturn:
         """Refuse to write a value into the text of a statement.
@@ -175,9 +167,7 @@ class EncryptedBytes(_Encrypted[bytes]):
         return bytes
 
     def _encoded(self, value: Any) -> bytes:
-        if not isinstance(value, _BYTES):
-            raise TypeError(f"a value of {self!r} is bytes, not {type(value).__name__}")
-        return bytes(cast("bytes", value))
+        return bytes_of(value, repr(self))
 
     def _decoded(self, plaintext: bytes) -> bytes:
         return plaintext
@@ -196,14 +186,10 @@ class EncryptedString(_Encrypted[str]):
     def _encoded(self, value: Any) -> bytes:
         if not isinstance(value, str):
             raise TypeError(f"a value of {self!r} is text, not {type(value).__name__}")
-        return _utf8(value)
+        return text_of(value)
 
     def _decoded(self, plaintext: bytes) -> str:
-        try:
-            return plaintext.decode()
-        except UnicodeDecodeError:
-            pass  # and not chained: the error holds the plaintext
-        raise MessageError("the value is authentic but no text", section=_PLAINTEXT)
+        return text_from(plaintext)
 
 
 class EncryptedJSON(_Encrypted[Any]):
@@ -222,28 +208,10 @@ class EncryptedJSON(_Encrypted[Any]):
         return dict
 
     def _encoded(self, value: Any) -> bytes:
-        try:
-            text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        except (TypeError, ValueError, RecursionError) as error:
-            reason = type(error).__name__
-        else:
-            return _utf8(text)
-        raise UsageError(f"a value of {self!r} cannot be told in JSON ({reason})")
+        return json_of(value, repr(self))
 
     def _decoded(self, plaintext: bytes) -> Any:
-        try:
-            return json.loads(plaintext)
-        except (ValueError, RecursionError):
-            pass  # and not chained: the error holds the plaintext
-        raise MessageError("the value is authentic but not JSON", section=_PLAINTEXT)
-
-
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        pass  # and not chained: the error holds the text
-    raise UsageError("text with halves of surrogate pairs has no UTF-8 encoding")
+        return json_from(plaintext)
 
 
 def _told_as_it_is(error: Exception) -> Exception:
