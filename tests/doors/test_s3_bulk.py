@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from testkit.bulk import Deadly, DeadlyRotate
+from testkit.s3_server import served_s3
 
 from envelope_sdk import bulk
 from envelope_sdk.keyrings.key_files import encode_aes_key_file
@@ -22,14 +21,6 @@ from envelope_sdk.integrations.s3 import S3Place  # noqa: E402 - only where boto
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dask")]
 
 MIB = 2**20
-SERVER = """
-import sys
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
-sys.stdin.read()
-"""
 
 
 @pytest.fixture
@@ -37,18 +28,8 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An S3 with a bucket, and credentials for it that workers find in their environment."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
-        server.stdin.close()
-        server.wait(30)
+    with served_s3() as url:
+        yield url
 
 
 @pytest.fixture
