@@ -70,11 +70,13 @@ class DecryptedSource:
 
     def _decrypt(self, buffer: memoryview, frames: int) -> int:
         """Decrypt some more, to ``buffer`` where that holds whole frames, and return how many bytes are there."""
-        missing = self._decryptor.missing
-        # What completes the frame that has been begun comes first, so that those after it are whole. What is missing is
-        # only what the message says, and may be anything.
-        more = frames - bool(missing)
-        size = min(missing, self._whole) + (more * self._stride if frames else self._whole)
+        size = self._whole
+        if frames:
+            # What completes the frame that has been begun comes first, so that those after it are whole. What is
+            # missing is only what the message says, and may be anything.
+            missing = self._decryptor.missing
+            most = max(1, self._whole // self._stride)
+            size = min(missing, self._whole) + (min(frames, most) - bool(missing)) * self._stride
         sealed = self._ring.room(size if self._left is None else min(size, max(self._left, HEADER_CHUNK)))
         count = read_some(self._raw, sealed)
         if count == 0:
