@@ -54,6 +54,7 @@ class PullingReader(io.BufferedIOBase):
         self._partial_read = partial_read
         self._in = memoryview(b"")
         self._grows = True
+        self._asked = 0
         self._at_end = False
         self._position = 0
         self._failure: BaseException | None = None
@@ -68,7 +69,7 @@ class PullingReader(io.BufferedIOBase):
     def _take(self, most: int) -> memoryview:
         """Return what comes next below, at most ``most`` bytes; empty at its end."""
         if self._grows:
-            self._in = memoryview(bytearray(min(most, max(_FIRST, _GROWTH * len(self._in)))))
+            self._in = memoryview(bytearray(min(most, max(_FIRST, _GROWTH * len(self._in), self._asked))))
         count = self._read_raw(self._in)
         self._grows = count == len(self._in) < most
         return self._in[:count]
@@ -197,6 +198,8 @@ class PullingReader(io.BufferedIOBase):
         Where that fails, what was handed over is lost, as what was about to be returned is by any other method, so the
         stream is failed.
         """
+        # Who asks for much expects it to be there.
+        self._asked = size or 0
         try:
             while size is None or size > 0:
                 view = self.read_view(size)

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import tracemalloc
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -414,3 +415,19 @@ def test_a_machine_tells_what_was_announced_to_it(client):
     assert machine.plaintext_length == 100
     assert machine.message_length == len(machine.start() + machine.update(bytes(100)) + machine.finish())
     assert client.encryptor().message_length is None
+
+
+def test_who_asks_for_much_has_it_read_in_long_pieces():
+    """Short ones are for short files: made longer step by step, they cost half as much again."""
+    asked: list[int] = []
+
+    class Source(io.BytesIO):
+        def readinto(self, buffer: Any, /) -> int:
+            asked.append(len(buffer))
+            return super().readinto(buffer)
+
+    with Client(RawAesKeyring("test", "key", bytes(32))).encrypting_reader(Source(bytes(3 * 2**20))) as reader:
+        while reader.read(2**21):
+            pass
+
+    assert asked[0] == 2**20
