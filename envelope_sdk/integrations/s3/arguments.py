@@ -17,6 +17,7 @@ from envelope_sdk.integrations.s3.pinned import S3Api
 from envelope_sdk.message.authenticated import Header
 
 __all__ = [
+    "COPIED",
     "LENGTH_MARK",
     "MESSAGE_MARK",
     "body_to_read",
@@ -42,8 +43,7 @@ MESSAGE_MARK: Final = "envelope-message"
 LENGTH_MARK: Final = "envelope-plaintext-length"
 """Metadata that says how long the plaintext is, where that was known beforehand. Nothing here relies on it."""
 
-_OF_THE_BODY: Final = frozenset({"Body", "ContentLength", "ContentMD5", "MpuObjectSize"})
-_COPIED: Final = (
+COPIED: Final = (
     "CacheControl",
     "ContentDisposition",
     "ContentEncoding",
@@ -51,6 +51,9 @@ _COPIED: Final = (
     "ContentType",
     "Expires",
 )
+"""What an object says of its content, which one that is made of it says too."""
+
+_OF_THE_BODY: Final = frozenset({"Body", "ContentLength", "ContentMD5", "MpuObjectSize"})
 _LENGTH: Final = re.compile(r"[0-9]{1,20}")
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,100})-([0-9]{0,100})")
 
@@ -208,5 +211,5 @@ def told(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def described(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that store a copy as its source is described."""
-    described = {name: answer[name] for name in _COPIED if answer.get(name)}
+    described = {name: answer[name] for name in COPIED if answer.get(name)}
     return {**described, "Metadata": unmarked(answer.get("Metadata", {}))}

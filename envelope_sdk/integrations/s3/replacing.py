@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from botocore.exceptions import ClientError
 
 from envelope_sdk.errors import StreamError
-from envelope_sdk.integrations.s3.arguments import MESSAGE_MARK, known_to
+from envelope_sdk.integrations.s3.arguments import COPIED, MESSAGE_MARK, known_to
 from envelope_sdk.integrations.s3.errors import os_errors
 from envelope_sdk.integrations.s3.pending import PendingObject
 from envelope_sdk.integrations.s3.pinned import PinnedObject, error_code, error_status
@@ -19,16 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectReplacement", "ReplacingObject"]
 
-_KEPT: Final = (
-    "CacheControl",
-    "ContentDisposition",
-    "ContentEncoding",
-    "ContentLanguage",
-    "ContentType",
-    "Expires",
-    "StorageClass",
-    "WebsiteRedirectLocation",
-)
+_KEPT: Final = (*COPIED, "StorageClass", "WebsiteRedirectLocation")
 _ENCRYPTION: Final = ("ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled")
 
 
