@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from testkit.bulk import Deadly, Refusing, Waiting
+from testkit.processes import wait_until_gone
 
 from envelope_sdk import bulk
 from envelope_sdk.errors import KmsUnavailableError, WorkerLostError
@@ -153,19 +154,6 @@ def wait_for_marks(folder: Path, number: int) -> list[int]:
     raise AssertionError("the workers do not begin")
 
 
-def is_gone(pid: int) -> bool:
-    """Wait for a process that is nobody's child here to end."""
-    for _ in range(3000):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if state in "ZX":
-            return True
-        threading.Event().wait(0.01)
-    return False
-
-
 def test_closing_a_run_discards_what_workers_are_at(
     recipe: bulk.ClientRecipe, files: Files, marks: Path, tmp_path: Path
 ) -> None:
@@ -181,7 +169,7 @@ def test_closing_a_run_discards_what_workers_are_at(
     with pytest.raises(KeyboardInterrupt):
         list(bulk.run(interrupted(), Waiting(marks=str(marks)), client=recipe, executor=two))
 
-    assert all(is_gone(pid) for pid in workers)
+    wait_until_gone(workers)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -219,7 +207,7 @@ def test_workers_end_with_whoever_started_them(
     _, err = process.communicate(timeout=60)
 
     assert process.returncode != 0
-    assert all(is_gone(pid) for pid in workers)
+    wait_until_gone(workers)
     assert list((tmp_path / "out").iterdir()) == []
     # Of the runner, which does not catch it; not of every worker too.
     assert err.count(b"KeyboardInterrupt") == (number == signal.SIGINT)

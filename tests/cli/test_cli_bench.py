@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from testkit.bench_rows import CACHED, UNCACHED, made_run, row
+from testkit.processes import wait_until_gone
 
 from envelope_sdk.bench.result import from_json, to_json
 from envelope_sdk.cli.commands.bench import command
@@ -218,19 +218,6 @@ def _descendants(pid: int) -> set[int]:
     return found
 
 
-def _wait_until_gone(pids: set[int]) -> None:
-    """Wait for the end of processes that are nobody's children here: what is a pipe to some is not to others."""
-    for pid in pids:
-        try:
-            descriptor = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        try:
-            assert select.select([descriptor], [], [], 60)[0], f"{pid} is still there"
-        finally:
-            os.close(descriptor)
-
-
 def _measuring(envelope: Any) -> Any:
     """Start a long run; return its process once servers and workers are at work."""
     process = envelope.start(
@@ -253,7 +240,7 @@ def test_nothing_is_left_when_it_is_stopped(envelope: Any, number: signal.Signal
     process.send_signal(number)
     code = process.wait(60)
 
-    _wait_until_gone(below)
+    wait_until_gone(below)
     if number != signal.SIGKILL:
         assert code == 128 + number
         assert b"Traceback" not in process.stderr.read()

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from testkit.processes import wait_until_gone
 
 PASSWORD = "s3cret/p@ss:word?#%"
 """Of the role that has to give one; every character that makes trouble in a URL."""
@@ -95,10 +96,15 @@ class Postgres:
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it: SIGINT ends its connections first, SIGKILL is a crash."""
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(_TIMEOUT)
-            self._process = None
+        if self._process is None:
+            return
+        crash = how == signal.SIGKILL
+        # What serves a connection notices a crash on its own, a moment later, and answers until then.
+        others = [pid for (pid,) in self.execute("SELECT pid FROM pg_stat_activity")] if crash else []
+        self._process.send_signal(how)
+        self._process.wait(_TIMEOUT)
+        self._process = None
+        wait_until_gone(others, _TIMEOUT)
 
     def execute(self, *statements: str) -> list[Any]:
         """Run statements by a way that needs none of the code under test; return the rows of the last."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from queue import SimpleQueue
 from typing import Any, Final, TypeAlias, cast
 
 from boto3.s3.transfer import TransferConfig
@@ -123,22 +124,26 @@ class _Multipart:
         self._callback = callback
         self._done: list[dict[str, Any]] = []
         self._sending: set[Future[tuple[int, dict[str, Any]]]] = set()
+        # What threads are at, by their own account: an interrupt can take away a future, or a thread from its pool.
+        self._under_way: set[int] = set()
+        self._ended: SimpleQueue[None] = SimpleQueue()
+        self._no_more = False
 
     def run(self, first: list[bytes], more: Iterator[bytes]) -> dict[str, Any]:
         at_the_end = only_known_to(
             self._s3, "CompleteMultipartUpload", "CreateMultipartUpload", self._parameters
         ).keys()
         create = {name: value for name, value in self._parameters.items() if name not in at_the_end}
-        created = self._s3.create_multipart_upload(**self._place, **create)
-        self._place["UploadId"] = created["UploadId"]
         # A copy: the whole part would be kept.
         beginning = first[0][:BEGINNING]
         try:
+            self._place["UploadId"] = self._s3.create_multipart_upload(**self._place, **create)["UploadId"]
             self._send(first, more)
             parts = sorted(self._done, key=lambda part: int(part["PartNumber"]))
             return complete(self._s3, self._place, parts, beginning, self._parameters)
         except BaseException as error:
-            self._abort(error)
+            if "UploadId" in self._place:
+                self._abort(error)
             raise
 
     def _send(self, first: list[bytes], more: Iterator[bytes]) -> None:
@@ -153,17 +158,31 @@ class _Multipart:
             for number, part in numbered_parts(first, more):
                 if len(self._sending) >= threads:
                     self._settle()
-                self._sending.add(begin(pool, self._put, number, part))
+                self._sending.add(begin(pool, self._put_unless_over, number, part))
             while self._sending:
                 self._settle()
         finally:
             # A part that arrives after the upload was aborted would stay.
+            self._no_more = True
             pool.shutdown(cancel_futures=True)
+            while self._under_way:
+                self._ended.get()
 
     def _settle(self) -> None:
         done, self._sending = wait(self._sending, return_when=FIRST_COMPLETED)
         for part in done:
             self._note(part.result())
+
+    def _put_unless_over(self, number: int, part: bytes) -> tuple[int, dict[str, Any]]:
+        # First this, then that: who ends the upload does it the other way round, so one of the two sees the other.
+        self._under_way.add(number)
+        try:
+            if self._no_more:
+                raise CancelledError
+            return self._put(number, part)
+        finally:
+            self._under_way.discard(number)
+            self._ended.put(None)
 
     def _put(self, number: int, part: bytes) -> tuple[int, dict[str, Any]]:
         parameters = known_to(self._s3, "UploadPart", self._parameters)
@@ -180,6 +199,7 @@ class _Multipart:
     def _abort(self, error: BaseException) -> None:
         upload = self._place["UploadId"]
         parameters = known_to(self._s3, "AbortMultipartUpload", self._parameters)
+        under_way = bool(self._under_way)
         try:
             self._s3.abort_multipart_upload(**self._place, **parameters)
         except BaseException as failure:
@@ -188,7 +208,7 @@ class _Multipart:
                 error.add_note(f"the upload {upload} could not be aborted, its parts stay: {what}")
             if not isinstance(failure, Exception):
                 raise
-        if not all(part.done() for part in self._sending):
+        if under_way:
             # Waiting for them was interrupted too: somebody is in a hurry.
             error.add_note(
                 f"parts of the upload {upload} were under way: those that arrive stay until it is aborted again"

@@ -259,25 +259,58 @@ def test_an_upload_is_aborted_once_no_part_is_under_way(objects: EncryptedS3, wi
     assert nothing_left(s3)
 
 
+def test_a_thread_whose_start_is_interrupted_is_waited_for_all_the_same(
+    objects: EncryptedS3, wire: Wire, s3: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """Its pool never knew it, and its part is nobody's."""
+    aborted = threading.Event()
+    aborted_meanwhile: list[bool] = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name.startswith("envelope-sdk-s3"):
+            raise KeyboardInterrupt
+
+    def note(_number: int, operation: str) -> None:
+        if operation == "AbortMultipartUpload":
+            aborted.set()
+        elif operation == "UploadPart":
+            aborted_meanwhile.append(aborted.wait(0.3))
+
+    wire.faults = note
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        objects.upload_fileobj(io.BytesIO(PLAIN), BUCKET, "key")
+
+    assert aborted_meanwhile in ([False], [])
+    assert not hasattr(raised.value, "__notes__")
+    assert wire.operations[-1] == "AbortMultipartUpload"
+    assert nothing_left(s3)
+
+
 def test_an_upload_that_is_interrupted_twice_is_aborted_at_once_and_says_what_may_stay(
     objects: EncryptedS3, wire: Wire
 ):
     """Once while parts go up, and once while those under way are waited for."""
     aborted = threading.Event()
     main = threading.get_ident()
-    stuck = threading.Lock()
+    first = threading.Lock()
 
     def interrupt() -> None:
         # A signal that comes just before a thread begins to wait is handled only when it has waited.
         while not aborted.wait(0.001):
             signal.pthread_kill(main, signal.SIGUSR1)
 
-    def get_stuck(_number: int, operation: str) -> None:
+    def get_stuck(_number: int, operation: str) -> Any:
         if operation == "AbortMultipartUpload":
             aborted.set()
-        elif operation == "UploadPart" and stuck.acquire(blocking=False):
+        if operation != "UploadPart":
+            return None
+        if first.acquire(blocking=False):
             interrupting.start()
-            assert aborted.wait(30)
+        assert aborted.wait(30)
+        return answer(404, "NoSuchUpload")
 
     seen: list[int] = []
 
