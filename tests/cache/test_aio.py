@@ -187,6 +187,7 @@ def test_a_task_that_is_cancelled_while_another_loads_lets_go_at_once(run: Run) 
     async def test() -> None:
         with ThreadPoolExecutor(1) as pool:
             thread = pool.submit(take_in_thread, cache, load)
+            await until(load.loading.is_set)
             async with anyio.create_task_group() as group:
                 group.start_soon(take, AsyncCache(cache), load)
                 await until(lambda: waiting(cache) == 1)
@@ -313,6 +314,7 @@ def test_a_task_gives_up_like_a_thread(run: Run) -> None:
     async def test() -> None:
         with ThreadPoolExecutor(1) as pool:
             thread = pool.submit(take_in_thread, cache, load)
+            await until(load.loading.is_set)
             async with anyio.create_task_group() as group:
 
                 async def one() -> None:
