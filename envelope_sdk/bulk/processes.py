@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any, Final, ParamSpec, TypeVar
@@ -32,7 +32,8 @@ class Processes(ProcessPoolExecutor):
     """A pool of processes for bulk runs, each a fresh interpreter.
 
     Unlike those of a plain pool, its workers end when the process that made it is killed, leave Ctrl+C to it, and can
-    be told to end in the middle of an item (:meth:`stop`).
+    be told to end in the middle of an item (:meth:`stop`). SIGTERM, by which a pool that has lost a worker ends the
+    others, has them discard what they write first.
     """
 
     def __init__(self, max_workers: int | None = None) -> None:
@@ -126,12 +127,22 @@ def _begin_worker(lifeline: Connection, begun: Connection) -> None:
     with contextlib.suppress(OSError):
         begun.send_bytes(b"!")
     begun.close()
-    threading.Thread(target=_watch, args=(lifeline,), daemon=True, name="lifeline").start()
+    heard, said = os.pipe()
+    os.set_blocking(said, False)
+    # The descriptor is written to at once, also where this thread is in the middle of something that takes long.
+    signal.signal(signal.SIGTERM, _only_heard)
+    signal.set_wakeup_fd(said, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(lifeline, heard), daemon=True, name="lifeline").start()
 
 
-def _watch(lifeline: Connection) -> None:
-    with contextlib.suppress(EOFError, OSError):
-        lifeline.recv_bytes()
+def _only_heard(_number: int, _frame: FrameType | None) -> None:
+    """Have the thread that watches see to it."""
+
+
+def _watch(lifeline: Connection, heard: int) -> None:
+    while lifeline not in (ready := connection.wait([lifeline, heard])):
+        if ready and signal.SIGTERM in os.read(heard, 4096):
+            break
     end_work(GRACE_SECONDS)
     # Where somebody still listens, there is something to tell, and to be told to end.
     time.sleep(_TO_TELL_SECONDS)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testkit.bulk import Deadly, Refusing, Waiting
+from testkit.bulk import Deadly, Refusing, Together, Waiting
 from testkit.processes import wait_until_gone
 
 from envelope_sdk import bulk
@@ -171,6 +171,27 @@ def test_closing_a_run_discards_what_workers_are_at(
 
     wait_until_gone(workers)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_where_a_worker_is_killed_the_others_discard_what_they_are_at(
+    recipe: bulk.ClientRecipe, files: Files, opens: Any, marks: Path
+) -> None:
+    """The pool ends them by SIGTERM."""
+    names = ["waiting", "deadly", "another"]
+    first, second, third = (item._replace(size=2**20) for item in files(names))
+
+    def items() -> Iterator[bulk.Item]:
+        yield from (first, second)
+        # A pool knows of a worker's end when something else happens after its start (Python 3.11).
+        while not (marks / "begun").exists():
+            threading.Event().wait(0.01)
+        yield third
+
+    results = list(bulk.run(items(), Together(marks=str(marks)), client=recipe, executor=two))
+
+    assert (marks / "discarded").exists()
+    assert {result.error for result in results} == {None}
+    assert opens(names)
 
 
 RUNNER = """

@@ -15,7 +15,7 @@ from envelope_sdk import Client
 from envelope_sdk.bulk import Encrypt, Entry, Item, Rotate, Written
 from envelope_sdk.errors import KmsUnavailableError, StreamError
 
-__all__ = ["Deadly", "DeadlyRotate", "Refusing", "Shelf", "Unsendable", "Waiting"]
+__all__ = ["Deadly", "DeadlyRotate", "Refusing", "Shelf", "Together", "Unsendable", "Waiting"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,33 @@ class Waiting(Encrypt):
                 threading.Event().wait(0.01)
         finally:
             target.close()
+
+
+@dataclass(frozen=True)
+class Together(Encrypt):
+    """Begins ``waiting``, whose worker waits until another has been killed at ``deadly``: once, then it does both.
+
+    Attributes:
+        marks: a folder. ``begun`` is made in it by the worker that waits, and ``discarded`` when that is told to end.
+    """
+
+    marks: str = ""
+
+    def __call__(self, client: Client, item: Item, *, overwrite: bool, on_progress: Callable[[int], object]) -> Written:
+        begun, discarded = (Path(self.marks) / name for name in ("begun", "discarded"))
+        if item.source.endswith("deadly") and not discarded.exists():
+            while not begun.exists():
+                threading.Event().wait(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if item.source.endswith("waiting") and not begun.exists():
+            begun.touch()
+            try:
+                while True:
+                    on_progress(0)
+                    threading.Event().wait(0.01)
+            finally:
+                discarded.touch()
+        return super().__call__(client, item, overwrite=overwrite, on_progress=on_progress)
 
 
 @dataclass(frozen=True)
