@@ -129,14 +129,16 @@ def _begin_worker(lifeline: Connection, begun: Connection) -> None:
     begun.close()
     heard, said = os.pipe()
     os.set_blocking(said, False)
-    # The descriptor is written to at once, also where this thread is in the middle of something that takes long.
-    signal.signal(signal.SIGTERM, _only_heard)
+
+    def tell(number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(said, bytes([number]))
+
+    # An event loop may take the latter for itself; but it tells at once, also where this thread is in something that
+    # takes long.
+    signal.signal(signal.SIGTERM, tell)
     signal.set_wakeup_fd(said, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(lifeline, heard), daemon=True, name="lifeline").start()
-
-
-def _only_heard(_number: int, _frame: FrameType | None) -> None:
-    """Have the thread that watches see to it."""
 
 
 def _watch(lifeline: Connection, heard: int) -> None:
