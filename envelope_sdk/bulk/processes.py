@@ -142,10 +142,10 @@ def _begin_worker(lifeline: Connection, begun: Connection) -> None:
 
 
 def _watch(lifeline: Connection, heard: int) -> None:
-    while lifeline not in (ready := connection.wait([lifeline, heard])):
-        if ready and signal.SIGTERM in os.read(heard, 4096):
-            break
-    end_work(GRACE_SECONDS)
+    asked = False
+    while not asked and lifeline not in connection.wait([lifeline, heard]):
+        asked = signal.SIGTERM in os.read(heard, 4096)
+    end_work(GRACE_SECONDS, silently=asked)
     # Where somebody still listens, there is something to tell, and to be told to end.
     time.sleep(_TO_TELL_SECONDS)
     os._exit(1)

@@ -28,7 +28,7 @@ __all__ = ["Outcome", "Report", "Task", "Work", "do_tasks", "end_work", "stop_ru
 _IDENTITY: Final = os.urandom(8).hex()
 
 _stopped: set[str] = set()
-_ending = False
+_ending = _silent = False
 _busy = 0
 _idle = threading.Condition()
 _first: dict[tuple[str, int], Figures] = {}
@@ -118,9 +118,13 @@ def stop_run(run: str) -> None:
     _stopped.add(run)
 
 
-def end_work(seconds: float) -> None:
-    """Have all threads of this process end their items, and wait until they have, or for so many seconds."""
-    global _ending
+def end_work(seconds: float, *, silently: bool = False) -> None:
+    """Have all threads of this process end their items, and wait until they have, or for so many seconds.
+
+    ``silently``: what they had is not told, so that it counts as lost with the process, and is done again.
+    """
+    global _ending, _silent
+    _silent = silently
     _ending = True
     with _idle:
         _idle.wait_for(lambda: _busy == 0, seconds)
@@ -129,7 +133,10 @@ def end_work(seconds: float) -> None:
 def do_tasks(work: Work, tasks: tuple[Task, ...]) -> Report:
     """Do the tasks and tell how they ended. What goes wrong with one is told, not raised."""
     with _counted_as_busy():
-        return _do_tasks(work, tasks)
+        report = _do_tasks(work, tasks)
+    if _silent:
+        threading.Event().wait()
+    return report
 
 
 @contextmanager

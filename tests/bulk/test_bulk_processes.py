@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testkit.bulk import Deadly, Refusing, Together, Waiting
+from testkit.bulk import Asked, Deadly, Refusing, Together, Waiting
 from testkit.processes import wait_until_gone
 
 from envelope_sdk import bulk
@@ -192,6 +192,19 @@ def test_where_a_worker_is_killed_the_others_discard_what_they_are_at(
     assert (marks / "discarded").exists()
     assert {result.error for result in results} == {None}
     assert opens(names)
+
+
+def test_what_a_worker_had_that_was_asked_to_end_is_done_by_another(
+    recipe: bulk.ClientRecipe, files: Files, opens: Any, tmp_path: Path
+) -> None:
+    """As of one that was killed; what is sent to it meanwhile, too."""
+    items = [item._replace(size=2**20) for item in files(NAMES)]
+
+    results = list(bulk.run(items, Asked(mark=str(tmp_path / "mark")), client=recipe, executor=two))
+
+    assert (tmp_path / "mark").exists()
+    assert [result.error for result in results] == [None] * len(NAMES)
+    assert opens(NAMES)
 
 
 RUNNER = """

@@ -15,7 +15,7 @@ from envelope_sdk import Client
 from envelope_sdk.bulk import Encrypt, Entry, Item, Rotate, Written
 from envelope_sdk.errors import KmsUnavailableError, StreamError
 
-__all__ = ["Deadly", "DeadlyRotate", "Refusing", "Shelf", "Together", "Unsendable", "Waiting"]
+__all__ = ["Asked", "Deadly", "DeadlyRotate", "Refusing", "Shelf", "Together", "Unsendable", "Waiting"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,26 @@ class Deadly(Encrypt):
         if self.mark:
             Path(self.mark).touch()
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Asked(Encrypt):
+    """Asks its worker to end, once, in the middle of the item named ``file-5``.
+
+    Attributes:
+        mark: a file that is made when it asks.
+    """
+
+    mark: str = ""
+
+    def __call__(self, client: Client, item: Item, *, overwrite: bool, on_progress: Callable[[int], object]) -> Written:
+        if item.source.endswith("file-5") and not Path(self.mark).exists():
+            Path(self.mark).touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+            while True:
+                on_progress(0)
+                threading.Event().wait(0.01)
+        return super().__call__(client, item, overwrite=overwrite, on_progress=on_progress)
 
 
 @dataclass(frozen=True)
