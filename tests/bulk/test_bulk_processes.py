@@ -194,13 +194,15 @@ def test_where_a_worker_is_killed_the_others_discard_what_they_are_at(
     assert opens(names)
 
 
+@pytest.mark.parametrize("taken", [False, True], ids=["its own signals", "signals of an event loop"])
 def test_what_a_worker_had_that_was_asked_to_end_is_done_by_another(
-    recipe: bulk.ClientRecipe, files: Files, opens: Any, tmp_path: Path
+    recipe: bulk.ClientRecipe, files: Files, opens: Any, tmp_path: Path, taken: bool
 ) -> None:
     """As of one that was killed; what is sent to it meanwhile, too."""
     items = [item._replace(size=2**20) for item in files(NAMES)]
 
-    results = list(bulk.run(items, Asked(mark=str(tmp_path / "mark")), client=recipe, executor=two))
+    operation = Asked(mark=str(tmp_path / "mark"), taken=taken)
+    results = list(bulk.run(items, operation, client=recipe, executor=two))
 
     assert (tmp_path / "mark").exists()
     assert [result.error for result in results] == [None] * len(NAMES)

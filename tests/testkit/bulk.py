@@ -65,13 +65,17 @@ class Asked(Encrypt):
 
     Attributes:
         mark: a file that is made when it asks.
+        taken: whether signals are somebody else's by then, as where an event loop runs.
     """
 
     mark: str = ""
+    taken: bool = False
 
     def __call__(self, client: Client, item: Item, *, overwrite: bool, on_progress: Callable[[int], object]) -> Written:
         if item.source.endswith("file-5") and not Path(self.mark).exists():
             Path(self.mark).touch()
+            if self.taken:
+                signal.set_wakeup_fd(-1)
             os.kill(os.getpid(), signal.SIGTERM)
             while True:
                 on_progress(0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
+from testkit.interrupts import handled_at
 from testkit.s3 import BUCKET, Wire, answer, client_of, nothing_left, stored
 
 from envelope_sdk import Client
 from envelope_sdk.errors import KeyringError, StreamError, UsageError
-from envelope_sdk.integrations.s3 import EncryptedS3
+from envelope_sdk.integrations.s3 import EncryptedS3, uploading
 
 MIB = 2**20
 PART = 5 * MIB
@@ -257,6 +260,26 @@ def test_an_upload_is_aborted_once_no_part_is_under_way(objects: EncryptedS3, wi
     assert aborted_meanwhile == [False]
     assert wire.operations[-1] == "AbortMultipartUpload"
     assert nothing_left(s3)
+
+
+@pytest.mark.slow
+def test_interrupted_at_any_line_an_upload_leaves_no_parts(objects: EncryptedS3, client: Client, s3: Any):
+    alone = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, use_threads=False)
+    plaintext = PLAIN[: PART + 1]
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    def upload() -> None:
+        objects.upload_fileobj(io.BytesIO(plaintext), BUCKET, "key", Config=alone)
+
+    for line in itertools.count(1):
+        with suppress(KeyboardInterrupt):
+            if not handled_at(line, interrupt, upload, "line", code=uploading.__file__):
+                break
+        assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET), f"at line {line}"
+    assert line > 40
+    assert client.decrypt(stored(s3)).plaintext == plaintext
 
 
 def test_a_thread_whose_start_is_interrupted_is_waited_for_all_the_same(
